@@ -1,0 +1,48 @@
+// What lives longer than a snapshot about each destination: its load, and whether it still is in a
+// service. Indexed by DestinationId.
+// Threads: Allocate, Free and SetAvailable on the control thread only; the rest anywhere. An id may be freed
+// when no connection has it and no snapshot in use names it.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "dataplane/net/huge_array.h"
+#include "schedulers/scheduler.h"
+
+namespace sluice {
+
+// 50,000 services with 20 destinations each.
+inline constexpr uint32_t kMaxDestinations = 1 << 20;
+
+class DestinationTable {
+ public:
+  DestinationTable() : loads_(kMaxDestinations), lives_(kMaxDestinations), available_(kMaxDestinations / 64) {}
+
+  // kNoDestination when all are in use.
+  DestinationId Allocate();
+  void Free(DestinationId id) { free_.push_back(id); }
+  size_t FreeCount() const { return kMaxDestinations - next_unused_ + free_.size(); }
+
+  DestinationLoad& load(DestinationId id) { return loads_[id]; }
+  const DestinationLoad& load(DestinationId id) const { return loads_[id]; }
+  // Tells one use of an id from the next; statistics are kept per life.
+  uint32_t life(DestinationId id) const { return lives_[id]; }
+
+  // A destination that was deleted is not available: packets of its connections are dropped.
+  bool IsAvailable(DestinationId id) const {
+    return available_[id / 64].load(std::memory_order_relaxed) >> (id % 64) & 1;
+  }
+  void SetAvailable(DestinationId id, bool available);
+
+ private:
+  HugeArray<DestinationLoad> loads_;
+  HugeArray<uint32_t> lives_;
+  HugeArray<std::atomic<uint64_t>> available_;  // a bit each: thousands fit into the first-level cache
+  uint32_t next_unused_ = kNoDestination + 1;
+  std::vector<DestinationId> free_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/config/forwarding.h"
+
+#include <algorithm>
+
+namespace sluice {
+
+Forwarding::Forwarding()
+    : hops_{NextHop{.kind = NextHopKind::kNoRoute}, NextHop{.kind = NextHopKind::kKernel}}, routes_(1), ranges_(1) {}
+
+NextHopId Forwarding::Resolve(const IpAddress& destination, uint64_t flow_hash) const {
+  const auto after = std::upper_bound(ranges_.begin(), ranges_.end(), destination,
+                                      [](const IpAddress& address, const Range& range) { return address < range.first; });
+  const Route& route = routes_[std::prev(after)->route];
+  if (route.legs.empty()) return route.fixed;
+  const Leg* leg = &route.legs.front();
+  if (route.legs.size() > 1) {
+    uint64_t share = (flow_hash >> 32) * route.total_weight >> 32;
+    while (share >= leg->weight) share -= leg++->weight;
+  }
+  const auto known = neighbours_.find({leg->interface, leg->has_gateway ? leg->gateway : destination});
+  return known == neighbours_.end() ? kAskKernel : known->second;
+}
+
+}  // namespace sluice

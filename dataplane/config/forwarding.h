@@ -1,0 +1,90 @@
+// Where packets leave: routes and neighbours of the host, as a value. Next hops are resolved by control;
+// a worker looks one up when it meets a flow, and keeps the id while `generation` stays.
+// Threads: built by ForwardingBuilder on the thread that feeds it, then read by anyone.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "dataplane/net/ip_address.h"
+#include "dataplane/net/mac_address.h"
+
+namespace sluice {
+
+using NextHopId = uint32_t;
+// Two ids that every Forwarding has.
+inline constexpr NextHopId kNoRoute = 0;    // nowhere to go: drop
+inline constexpr NextHopId kAskKernel = 1;  // the kernel must send it: neighbour unknown, local, or not our interface
+
+enum class NextHopKind : uint8_t { kNoRoute, kKernel, kWire };
+
+struct NextHop {
+  MacAddress destination;  // these 12 bytes are copied into the frame as they stand
+  MacAddress source;
+  uint16_t port = 0;  // of the data path
+  uint16_t mtu = 0;
+  NextHopKind kind = NextHopKind::kNoRoute;
+
+  friend bool operator==(const NextHop&, const NextHop&) = default;
+};
+
+class Forwarding {
+ public:
+  Forwarding();
+
+  // Grows whenever an id handed out may no longer be the right one. A neighbour's new MAC address does not
+  // change it.
+  uint32_t generation() const { return generation_; }
+  const NextHop& hop(NextHopId id) const { return hops_[id]; }
+  size_t hop_count() const { return hops_.size(); }
+  size_t route_count() const { return route_count_; }
+
+  // `flow_hash` chooses among equal routes.
+  NextHopId Resolve(const IpAddress& destination, uint64_t flow_hash) const;
+
+  const std::vector<IpAddress>& host_addresses() const { return host_addresses_; }
+
+ private:
+  friend class ForwardingBuilder;
+
+  struct Leg {  // one way to leave: over an interface, by a gateway or straight to the destination
+    int interface = 0;
+    bool has_gateway = false;
+    IpAddress gateway;
+    uint32_t weight = 1;
+  };
+  struct Route {
+    NextHopId fixed = kNoRoute;  // used if there are no legs
+    std::vector<Leg> legs;
+    uint32_t total_weight = 0;
+  };
+  // Addresses from `first` to just before the next range's first have this route: the longest prefixes,
+  // laid flat and sorted.
+  struct Range {
+    IpAddress first;
+    uint32_t route = 0;
+  };
+  struct Neighbour {
+    int interface;
+    IpAddress address;
+    friend bool operator==(const Neighbour&, const Neighbour&) = default;
+  };
+  struct NeighbourHash {
+    size_t operator()(const Neighbour& n) const { return IpAddressHash()(n.address) + n.interface * 0x9e3779b97f4a7c15u; }
+  };
+
+  uint32_t generation_ = 0;
+  size_t route_count_ = 0;
+  std::vector<NextHop> hops_;
+  std::vector<Route> routes_;  // [0]: no route
+  std::vector<Range> ranges_;  // never empty; [0].first is the lowest address
+  std::unordered_map<Neighbour, NextHopId, NeighbourHash> neighbours_;
+  std::vector<IpAddress> host_addresses_;  // sorted
+};
+
+}  // namespace sluice

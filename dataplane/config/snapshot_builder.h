@@ -1,0 +1,74 @@
+// Turns wanted services into snapshots, touching only what changed, and keeps destinations across
+// changes: ids, scheduler memory, and IPVS's trash of removed ones, whose connections may go on.
+// It cannot fail: its input is valid and the number of destinations was checked.
+// Threads: the control thread only.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "dataplane/config/destination_table.h"
+#include "dataplane/config/snapshot.h"
+#include "dataplane/config/spec.h"
+
+namespace sluice {
+
+class SnapshotBuilder {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  explicit SnapshotBuilder(DestinationTable& destinations) : destinations_(destinations) {}
+
+  void SetTimeouts(const TimeoutSpec& timeouts) { timeouts_ = timeouts; }
+  // Add a service or replace its settings and destinations. Destinations that stay keep their connections
+  // and their place in the list.
+  void Put(const ServiceSpec& spec);
+  void Delete(const ServiceKey& key);
+  // nullptr if it is not there.
+  const Service* Find(const ServiceKey& key) const;
+
+  // The configuration as it is now. Every snapshot built must be published, in order.
+  std::shared_ptr<const Snapshot> Build();
+  // To be called when all workers use what was built last: what was removed becomes unavailable.
+  void Published();
+
+  // Forgets removed destinations some time after their last connection. Returns how many.
+  int EmptyTrash(Clock::time_point now);
+  size_t trash_size() const { return trash_.size(); }
+
+ private:
+  struct Entry {
+    std::shared_ptr<const Service> service;
+    uint32_t next_ordinal = 1;
+  };
+  struct Removed {
+    DestinationId id = kNoDestination;
+    std::optional<Clock::time_point> unreferenced_since;
+  };
+  using DestinationName = std::pair<ServiceKey, Endpoint>;
+  using References = std::unordered_map<Endpoint, uint32_t, EndpointHash>;
+
+  DestinationId Adopt(const DestinationName& name);
+  void Remove(const DestinationName& name, DestinationId id);
+  void Retain(References& references, EndpointRole role, const Endpoint& endpoint);
+  void Release(References& references, EndpointRole role, const Endpoint& endpoint);
+
+  DestinationTable& destinations_;
+  TimeoutSpec timeouts_;
+  uint64_t generation_ = 0;
+  EndpointIndex endpoints_;
+  std::map<ServiceKey, Entry> entries_;
+  std::map<DestinationName, Removed> trash_;
+  std::vector<DestinationId> leaving_;  // unavailable once published
+  References virtual_references_;       // by services and by their destinations, removed ones included
+  References real_references_;          // by destinations, removed ones included
+  std::vector<EndpointChange> endpoint_changes_;
+};
+
+}  // namespace sluice

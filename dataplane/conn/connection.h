@@ -1,0 +1,50 @@
+// A connection: all that the data path reads and writes for a packet of it, in one cache line. IPv4.
+// Threads: belongs to one worker.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "dataplane/config/forwarding.h"
+#include "dataplane/conn/jiffies.h"
+#include "dataplane/conn/protocol_state.h"
+#include "dataplane/net/flow_hash.h"
+#include "schedulers/scheduler.h"
+
+namespace sluice {
+
+// IPVS's numbers.
+inline constexpr uint16_t kConnectionInactive = 0x0100;
+
+struct alignas(64) Connection {
+  Be32 client;
+  Be32 virtual_address;
+  Be16 client_port;
+  Be16 virtual_port;
+  Be32 destination;
+  Be16 destination_port;
+  uint16_t flags = 0;
+  DestinationId destination_id = kNoDestination;
+  Protocol protocol = Protocol::kTcp;
+  uint8_t state = 0;
+  uint16_t reserved = 0;
+  Jiffies deadline = 0;  // written by every packet; the timer wheel finds out later
+  Jiffies filed_for = 0;  // where the timer wheel has it: never later than it must be looked at
+  uint32_t in_packets = 0;
+  uint32_t forwarding_generation = 0;  // for which `hops` are right
+  NextHopId hops[2] = {kNoRoute, kNoRoute};  // by direction
+  // What to add to the checksums of a packet from the client; one's complement, so that a packet from
+  // the server takes the complement.
+  uint16_t address_delta = 0;    // IP header
+  uint16_t transport_delta = 0;  // TCP and UDP: addresses and ports
+
+  // The tuple of a packet from the client, and of one from the real server.
+  Ipv4Tuple InTuple() const { return Ipv4Tuple::Of(client, virtual_address, client_port, virtual_port, protocol); }
+  Ipv4Tuple OutTuple() const { return Ipv4Tuple::Of(destination, client, destination_port, client_port, protocol); }
+  Ipv4Tuple TupleOf(Direction direction) const { return direction == Direction::kIn ? InTuple() : OutTuple(); }
+
+  bool IsInactive() const { return flags & kConnectionInactive; }
+};
+static_assert(sizeof(Connection) == 64);
+
+}  // namespace sluice

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/conn/connection_table.h"
+
+#include "dataplane/net/check.h"
+
+namespace sluice {
+namespace {
+
+// Buckets so that a full table, with two entries a connection, fills 62 % of the slots: then about one
+// entry in twenty is not in its home bucket.
+uint64_t BucketsFor(uint32_t capacity) { return uint64_t{capacity} * 2 * 100 / (8 * 62) + 2; }
+
+constexpr ConnectionEntry EntryOf(uint32_t index, Direction direction) { return index << 1 | static_cast<uint32_t>(direction); }
+
+}  // namespace
+
+ConnectionTable::ConnectionTable(uint32_t capacity, const HashSecret& secret)
+    : capacity_(capacity),
+      bucket_count_(BucketsFor(capacity)),
+      secret_(secret),
+      buckets_(bucket_count_),
+      connections_(size_t{capacity} + 1),
+      free_(size_t{capacity} + 1) {
+  SLUICE_CHECK(capacity > 0 && capacity < (1u << 31) - 1);
+}
+
+ConnectionEntry ConnectionTable::Search(const Ipv4Tuple& tuple, uint64_t hash) const {
+  const uint16_t tag = TagOf(hash);
+  for (size_t at = HomeOf(hash);; at = After(at)) {
+    const Bucket& bucket = buckets_[at];
+    for (uint32_t matches = Matches(bucket, tag); matches != 0; matches &= matches - 1) {
+      const ConnectionEntry entry = bucket.entries[std::countr_zero(matches)];
+      if (Is(entry, tuple)) return entry;
+    }
+    if (bucket.passed_on == 0) return 0;
+  }
+}
+
+Connection* ConnectionTable::Insert(const Connection& connection) {
+  SLUICE_CHECK(connection.destination_id != kNoDestination);
+  uint32_t index;
+  if (free_count_ > 0) {
+    index = free_[--free_count_];
+  } else if (next_unused_ <= capacity_) {
+    index = next_unused_++;
+  } else {
+    return nullptr;
+  }
+  ++size_;
+  connections_[index] = connection;
+  AddEntry(Hash(connection.InTuple()), EntryOf(index, Direction::kIn));
+  AddEntry(Hash(connection.OutTuple()), EntryOf(index, Direction::kOut));
+  return &connections_[index];
+}
+
+void ConnectionTable::Remove(Connection& connection) {
+  const uint32_t index = IndexOf(connection);
+  RemoveEntry(Hash(connection.InTuple()), EntryOf(index, Direction::kIn));
+  RemoveEntry(Hash(connection.OutTuple()), EntryOf(index, Direction::kOut));
+  connection.destination_id = kNoDestination;
+  free_[free_count_++] = index;
+  --size_;
+}
+
+void ConnectionTable::AddEntry(uint64_t hash, ConnectionEntry entry) {
+  size_t at = HomeOf(hash);
+  uint32_t room = Matches(buckets_[at], 0);
+  while (room == 0) {
+    ++buckets_[at].passed_on;
+    at = After(at);
+    room = Matches(buckets_[at], 0);
+  }
+  const int slot = std::countr_zero(room);
+  buckets_[at].tags[slot] = TagOf(hash);
+  buckets_[at].entries[slot] = entry;
+}
+
+void ConnectionTable::RemoveEntry(uint64_t hash, ConnectionEntry entry) {
+  const uint16_t tag = TagOf(hash);
+  for (size_t at = HomeOf(hash);; at = After(at)) {
+    Bucket& bucket = buckets_[at];
+    for (uint32_t matches = Matches(bucket, tag); matches != 0; matches &= matches - 1) {
+      const int slot = std::countr_zero(matches);
+      if (bucket.entries[slot] != entry) continue;
+      bucket.tags[slot] = 0;
+      return;
+    }
+    SLUICE_CHECK(bucket.passed_on != 0);
+    --bucket.passed_on;
+  }
+}
+
+}  // namespace sluice

@@ -1,0 +1,96 @@
+// All connections of one worker, found by the tuple of a packet of either direction.
+// A bucket is one cache line: eight tags of 16 bits, and eight entries that name a connection and a
+// direction. A full bucket passes entries on to the next and counts them, so that a search ends as soon as
+// nothing was passed on (as in F14 hash tables): there are no tombstones and no rehashing.
+// Memory comes at construction; a full table refuses.
+// Threads: belongs to one worker.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <emmintrin.h>
+
+#include <bit>
+#include <cstdint>
+
+#include "dataplane/conn/connection.h"
+#include "dataplane/net/flow_hash.h"
+#include "dataplane/net/huge_array.h"
+
+namespace sluice {
+
+// A connection and the direction of the packet that was looked up; 0: none.
+using ConnectionEntry = uint32_t;
+
+class ConnectionTable {
+ public:
+  ConnectionTable(uint32_t capacity, const HashSecret& secret);
+
+  uint32_t capacity() const { return capacity_; }
+  uint32_t size() const { return size_; }
+
+  uint64_t Hash(const Ipv4Tuple& tuple) const { return FlowHash(tuple, secret_); }
+
+  // A lookup in three steps, so that a burst can overlap their cache misses: prefetch the bucket, guess the
+  // entry by its tag and prefetch its connection, compare. Search settles what the guess did not.
+  void PrefetchBucket(uint64_t hash) const { __builtin_prefetch(&buckets_[HomeOf(hash)]); }
+  ConnectionEntry Guess(uint64_t hash) const {
+    const Bucket& bucket = buckets_[HomeOf(hash)];
+    const uint32_t matches = Matches(bucket, TagOf(hash));
+    return matches == 0 ? 0 : bucket.entries[std::countr_zero(matches)];
+  }
+  bool PassedOn(uint64_t hash) const { return buckets_[HomeOf(hash)].passed_on != 0; }
+  void PrefetchConnection(ConnectionEntry entry) const { __builtin_prefetch(&connections_[entry >> 1]); }
+  bool Is(ConnectionEntry entry, const Ipv4Tuple& tuple) const {
+    return connections_[entry >> 1].TupleOf(DirectionOf(entry)) == tuple;
+  }
+  ConnectionEntry Search(const Ipv4Tuple& tuple, uint64_t hash) const;
+
+  static Direction DirectionOf(ConnectionEntry entry) { return static_cast<Direction>(entry & 1); }
+  Connection& At(ConnectionEntry entry) { return connections_[entry >> 1]; }
+
+  // Connections also have an index, 1..capacity().
+  uint32_t IndexOf(const Connection& connection) const { return static_cast<uint32_t>(&connection - &connections_[0]); }
+  Connection& ByIndex(uint32_t index) { return connections_[index]; }
+  const Connection& ByIndex(uint32_t index) const { return connections_[index]; }
+  // One past the highest index ever used; slots that hold no connection have no destination id and no client port.
+  uint32_t IndexEnd() const { return next_unused_; }
+  bool IsInUse(uint32_t index) const { return connections_[index].destination_id != kNoDestination; }
+
+  // A copy of `connection`, findable in both directions; nullptr if the table is full.
+  // REQUIRES: a destination id; its in-tuple is not in the table.
+  Connection* Insert(const Connection& connection);
+  void Remove(Connection& connection);
+
+ private:
+  static constexpr int kSlots = 8;
+  struct alignas(64) Bucket {
+    uint16_t tags[kSlots];  // 0: free
+    uint32_t entries[kSlots];
+    uint32_t passed_on;  // entries that looked for room here and found it further on
+    uint32_t unused[3];
+  };
+  static_assert(sizeof(Bucket) == 64);
+
+  static uint16_t TagOf(uint64_t hash) { return static_cast<uint16_t>(hash) | 1; }
+  size_t HomeOf(uint64_t hash) const { return (hash >> 32) * bucket_count_ >> 32; }
+  size_t After(size_t bucket) const { return bucket + 1 == bucket_count_ ? 0 : bucket + 1; }
+  static uint32_t Matches(const Bucket& bucket, uint16_t tag) {
+    const __m128i tags = _mm_load_si128(reinterpret_cast<const __m128i*>(bucket.tags));
+    const __m128i equal = _mm_cmpeq_epi16(tags, _mm_set1_epi16(static_cast<int16_t>(tag)));
+    return static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(equal, _mm_setzero_si128())));
+  }
+  void AddEntry(uint64_t hash, ConnectionEntry entry);
+  void RemoveEntry(uint64_t hash, ConnectionEntry entry);
+
+  const uint32_t capacity_;
+  const uint64_t bucket_count_;
+  const HashSecret secret_;
+  HugeArray<Bucket> buckets_;
+  HugeArray<Connection> connections_;  // [0] is nobody
+  HugeArray<uint32_t> free_;           // a stack of indices
+  uint32_t free_count_ = 0;
+  uint32_t next_unused_ = 1;
+  uint32_t size_ = 0;
+};
+
+}  // namespace sluice

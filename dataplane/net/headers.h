@@ -1,0 +1,71 @@
+// Protocol headers as they stand in a packet, and the constants that go with them. Fields are packed;
+// a pointer to one of these may point anywhere into a frame.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "dataplane/net/byte_order.h"
+#include "dataplane/net/mac_address.h"
+
+namespace sluice {
+
+inline constexpr Be16 kEtherTypeIpv4 = Be16::FromHost(0x0800);
+inline constexpr Be16 kEtherTypeArp = Be16::FromHost(0x0806);
+inline constexpr Be16 kEtherTypeVlan = Be16::FromHost(0x8100);
+inline constexpr Be16 kEtherTypeQinQ = Be16::FromHost(0x88a8);
+inline constexpr Be16 kEtherTypeIpv6 = Be16::FromHost(0x86dd);
+
+struct __attribute__((packed)) EthernetHeader {
+  MacAddress destination;
+  MacAddress source;
+  Be16 ether_type;
+};
+static_assert(sizeof(EthernetHeader) == 14);
+
+inline constexpr Be16 kIpv4DontFragment = Be16::FromHost(0x4000);
+inline constexpr Be16 kIpv4MoreFragmentsOrOffset = Be16::FromHost(0x3fff);
+
+struct __attribute__((packed)) Ipv4Header {
+  uint8_t version_and_length;
+  uint8_t type_of_service;
+  Be16 total_length;
+  Be16 identification;
+  Be16 flags_and_offset;
+  uint8_t time_to_live;
+  uint8_t protocol;
+  uint16_t checksum;
+  Be32 source;
+  Be32 destination;
+
+  int header_length() const { return (version_and_length & 0x0f) * 4; }
+};
+static_assert(sizeof(Ipv4Header) == 20);
+
+inline constexpr uint8_t kTcpFin = 0x01;
+inline constexpr uint8_t kTcpSyn = 0x02;
+inline constexpr uint8_t kTcpRst = 0x04;
+inline constexpr uint8_t kTcpAck = 0x10;
+
+struct __attribute__((packed)) TcpHeader {
+  Be16 source_port;
+  Be16 destination_port;
+  Be32 sequence;
+  Be32 acknowledgement;
+  uint8_t data_offset;
+  uint8_t flags;
+  Be16 window;
+  uint16_t checksum;
+  Be16 urgent;
+};
+static_assert(sizeof(TcpHeader) == 20);
+
+struct __attribute__((packed)) UdpHeader {
+  Be16 source_port;
+  Be16 destination_port;
+  Be16 length;
+  uint16_t checksum;
+};
+static_assert(sizeof(UdpHeader) == 8);
+
+}  // namespace sluice

@@ -1,0 +1,36 @@
+// A large array in address space of its own: zeroed, never moved, its pages (huge ones where the system
+// has them) come with first use. For tables that random packets reach into, where a missed translation
+// costs as much as a missed cache line.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+
+namespace sluice {
+
+void* AllocateHuge(size_t bytes);  // aborts when the address space is refused
+void FreeHuge(void* memory, size_t bytes);
+
+// T must be usable when all its bytes are zero.
+template <class T>
+class HugeArray {
+  static_assert(std::is_trivially_destructible_v<T>);
+
+ public:
+  explicit HugeArray(size_t size) : size_(size), memory_(static_cast<T*>(AllocateHuge(size * sizeof(T)))) {}
+  ~HugeArray() { FreeHuge(memory_, size_ * sizeof(T)); }
+  HugeArray(const HugeArray&) = delete;
+  HugeArray& operator=(const HugeArray&) = delete;
+
+  size_t size() const { return size_; }
+  T& operator[](size_t index) { return memory_[index]; }
+  const T& operator[](size_t index) const { return memory_[index]; }
+
+ private:
+  size_t size_;
+  T* memory_;
+};
+
+}  // namespace sluice

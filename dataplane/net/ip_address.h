@@ -1,0 +1,63 @@
+// One type for IPv4 and IPv6 addresses: 16 bytes as on the wire, IPv4 mapped into ::ffff:0:0/96.
+// A value; any thread.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <cstring>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "dataplane/net/byte_order.h"
+
+namespace sluice {
+
+struct IpAddress {
+  std::array<uint8_t, 16> bytes{};
+
+  static constexpr IpAddress FromV4(Be32 address) {
+    IpAddress result;
+    result.bytes[10] = result.bytes[11] = 0xff;
+    for (int i = 0; i < 4; ++i) result.bytes[12 + i] = static_cast<uint8_t>(address.raw >> (8 * i));
+    return result;
+  }
+  static IpAddress FromV6(const void* sixteen_bytes) {
+    IpAddress result;
+    std::memcpy(result.bytes.data(), sixteen_bytes, 16);
+    return result;
+  }
+  // "10.0.0.1", "2001:db8::1"; nothing else (no ports, no names, no mapped form).
+  static std::optional<IpAddress> Parse(std::string_view text);
+
+  bool IsV4() const {
+    static constexpr uint8_t kMapped[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
+    return std::memcmp(bytes.data(), kMapped, sizeof kMapped) == 0;
+  }
+  // REQUIRES: IsV4()
+  Be32 V4() const {
+    Be32 result;
+    std::memcpy(&result.raw, bytes.data() + 12, 4);
+    return result;
+  }
+  bool IsUnspecified() const { return *this == IpAddress{} || *this == FromV4(Be32{0}); }
+  bool IsMulticast() const { return IsV4() ? (bytes[12] & 0xf0) == 0xe0 : bytes[0] == 0xff; }
+  std::string ToString() const;
+
+  friend auto operator<=>(const IpAddress&, const IpAddress&) = default;
+};
+
+struct IpAddressHash {
+  size_t operator()(const IpAddress& address) const {
+    uint64_t words[2];
+    std::memcpy(words, address.bytes.data(), 16);
+    return (words[0] * 0x9e3779b97f4a7c15u) ^ ((words[1] ^ (words[1] >> 29)) * 0xbf58476d1ce4e5b9u);
+  }
+};
+
+// "10.0.0.1:80", "[2001:db8::1]:80"
+std::string EndpointToString(const IpAddress& address, Be16 port);
+
+}  // namespace sluice

@@ -1,0 +1,65 @@
+// Up to 32 packets on their way through the pipeline, and what the stages have learnt about them, in
+// parallel arrays: between Parse and Rewrite nobody touches packet memory.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <cstdint>
+
+#include "dataplane/conn/connection_table.h"
+#include "dataplane/net/flow_hash.h"
+#include "dataplane/net/headers.h"
+#include "dataplane/pipeline/lanes.h"
+
+namespace sluice {
+
+// Where a packet goes in the end.
+enum class Verdict : uint8_t {
+  kNone,
+  kWire,          // rewritten, to hop[lane]'s port
+  kKernelInput,   // as it came, as if the kernel had received it
+  kKernelOutput,  // rewritten; the kernel finds the next hop
+  kPeer,          // as it came, to worker owner[lane]
+  kDrop,
+};
+
+// What Parse found a sound packet to be.
+enum class PacketKind : uint8_t {
+  kFlow,  // TCP or UDP over IPv4, not fragmented
+  kIcmp,
+  kFragment,
+  kOtherProtocol,
+  kArp,
+  kIpv6,
+  kVlan,
+  kOtherEtherType,
+  kGroupAddress,
+};
+
+struct Batch {
+  int count = 0;
+  bool from_peer = false;  // handed over by another worker: must not change worker again
+  rte_mbuf* packet[kBurst];
+
+  // Parse
+  PacketKind kind[kBurst];
+  uint8_t tcp_flags[kBurst];  // 0 for UDP
+  uint16_t ip_length[kBurst];
+  Ipv4Header* ip[kBurst];
+  Ipv4Tuple tuple[kBurst];
+  // Lookup, Schedule
+  uint64_t hash[kBurst];
+  ConnectionEntry entry[kBurst];
+  Connection* connection[kBurst];
+  Direction direction[kBurst];
+  uint8_t owner[kBurst];
+  // Rewrite
+  const NextHop* hop[kBurst];
+
+  Verdict verdict[kBurst];
+
+  LaneMask all() const { return FirstLanes(count); }
+};
+
+}  // namespace sluice

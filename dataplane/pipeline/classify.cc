@@ -1,0 +1,38 @@
+// Classify: TCP and UDP over IPv4 go on; all else is the kernel's.
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/net/check.h"
+#include "dataplane/pipeline/stages.h"
+
+namespace sluice {
+namespace {
+
+Counter KernelReason(PacketKind kind) {
+  switch (kind) {
+    case PacketKind::kFlow: break;
+    case PacketKind::kIcmp: return Counter::kKernelIcmp;
+    case PacketKind::kFragment: return Counter::kKernelFragment;
+    case PacketKind::kOtherProtocol: return Counter::kKernelProtocol;
+    case PacketKind::kArp: return Counter::kKernelArp;
+    case PacketKind::kIpv6: return Counter::kKernelIpv6;
+    case PacketKind::kVlan: return Counter::kKernelVlan;
+    case PacketKind::kOtherEtherType: return Counter::kKernelEtherType;
+    case PacketKind::kGroupAddress: return Counter::kKernelGroupAddress;
+  }
+  SLUICE_CHECK(false);
+}
+
+}  // namespace
+
+LaneMask Classify(Worker& worker, Batch& batch, LaneMask lanes) {
+  LaneMask flows = 0;
+  for (int lane : Lanes(lanes)) {
+    if (batch.kind[lane] == PacketKind::kFlow) {
+      flows |= LaneBit(lane);
+    } else {
+      GiveToKernel(worker, batch, lane, KernelReason(batch.kind[lane]));
+    }
+  }
+  return flows;
+}
+
+}  // namespace sluice

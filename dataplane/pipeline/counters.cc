@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/pipeline/counters.h"
+
+namespace sluice {
+
+constexpr std::array<CounterDescription, kCounterCount> kDescriptions = {{
+    {Counter::kReceived, "received", "packets taken from ports"},
+    {Counter::kSent, "sent", "packets given to ports"},
+    {Counter::kConnectionsCreated, "connections_created", "connections scheduled"},
+    {Counter::kConnectionsExpired, "connections_expired", "connections whose time was up"},
+    {Counter::kConnectionsReused, "connections_reused", "closed connections replaced by a new SYN"},
+    {Counter::kKernelArp, "kernel_arp", "ARP, given to the kernel"},
+    {Counter::kKernelIpv6, "kernel_ipv6", "IPv6, given to the kernel"},
+    {Counter::kKernelVlan, "kernel_vlan", "VLAN-tagged, given to the kernel"},
+    {Counter::kKernelEtherType, "kernel_ethertype", "neither IP nor ARP, given to the kernel"},
+    {Counter::kKernelGroupAddress, "kernel_group_address", "broadcast or multicast frame, given to the kernel"},
+    {Counter::kKernelIcmp, "kernel_icmp", "ICMP, given to the kernel"},
+    {Counter::kKernelFragment, "kernel_fragment", "IP fragment, given to the kernel"},
+    {Counter::kKernelProtocol, "kernel_protocol", "neither TCP nor UDP, given to the kernel"},
+    {Counter::kKernelNoService, "kernel_no_service", "no service at that address and port, given to the kernel"},
+    {Counter::kKernelNoConnection, "kernel_no_connection", "TCP segment that opens nothing, without a connection, given to the kernel"},
+    {Counter::kKernelForwards, "kernel_forwards", "rewritten, next hop unknown to Sluice, sent by the kernel"},
+    {Counter::kFromKernel, "from_kernel", "packets of the kernel sent over a dedicated port"},
+    {Counter::kPeerGiven, "peer_given", "handed to the worker that owns the flow"},
+    {Counter::kPeerTaken, "peer_taken", "taken over from another worker"},
+    {Counter::kRefusedNoDestination, "refused_no_destination", "service has no real server that accepts connections"},
+    {Counter::kRefusedTableFull, "refused_table_full", "connection table is full"},
+    {Counter::kDropFrameTruncated, "drop_frame_truncated", "shorter than an Ethernet header"},
+    {Counter::kDropOtherHost, "drop_other_host", "addressed to another MAC address"},
+    {Counter::kDropIpTruncated, "drop_ip_truncated", "shorter than its IP header says"},
+    {Counter::kDropIpHeader, "drop_ip_header", "IP version or header length is wrong"},
+    {Counter::kDropIpLength, "drop_ip_length", "IP total length is less than the header"},
+    {Counter::kDropIpChecksum, "drop_ip_checksum", "IP header checksum is wrong"},
+    {Counter::kDropIpSource, "drop_ip_source", "source cannot be a host: loopback, multicast, broadcast or zero"},
+    {Counter::kDropTcpTruncated, "drop_tcp_truncated", "shorter than a TCP header"},
+    {Counter::kDropTcpHeader, "drop_tcp_header", "TCP data offset is wrong"},
+    {Counter::kDropUdpTruncated, "drop_udp_truncated", "shorter than a UDP header"},
+    {Counter::kDropUdpLength, "drop_udp_length", "UDP length is wrong"},
+    {Counter::kDropDestinationRemoved, "drop_destination_removed", "real server of the connection was removed"},
+    {Counter::kDropConnectionReused, "drop_connection_reused", "late packet of a connection replaced in the same burst"},
+    {Counter::kDropTtlExpired, "drop_ttl_expired", "time to live is used up"},
+    {Counter::kDropNoRoute, "drop_no_route", "no route to the next hop, or its link is down"},
+    {Counter::kDropExceedsMtu, "drop_exceeds_mtu", "larger than the outgoing link takes"},
+    {Counter::kDropPortFull, "drop_port_full", "transmit queue of the port is full"},
+    {Counter::kDropPeerFull, "drop_peer_full", "hand-over ring of the owning worker is full"},
+    {Counter::kDropKernelFull, "drop_kernel_full", "queue to the kernel is full"},
+}};
+
+constexpr bool InOrder() {
+  for (int i = 0; i < kCounterCount; ++i) {
+    if (static_cast<int>(kDescriptions[i].counter) != i || kDescriptions[i].name.empty()) return false;
+  }
+  return true;
+}
+static_assert(InOrder(), "every counter has a description, in the order of the enum");
+
+const std::array<CounterDescription, kCounterCount> kCounterDescriptions = kDescriptions;
+
+}  // namespace sluice

@@ -1,0 +1,135 @@
+// Parse: a packet is hostile until every length has been checked.
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/net/checksum.h"
+#include "dataplane/pipeline/stages.h"
+
+namespace sluice {
+namespace {
+
+// Headers must be in the first segment of a packet; what follows may be elsewhere.
+struct Frame {
+  uint8_t* start;
+  uint32_t contiguous;
+  uint32_t total;
+};
+
+bool ParseTcp(Worker& worker, Batch& batch, int lane, const uint8_t* transport, uint32_t length) {
+  if (length < sizeof(TcpHeader)) {
+    Drop(worker, batch, lane, Counter::kDropTcpTruncated);
+    return false;
+  }
+  const auto& tcp = *reinterpret_cast<const TcpHeader*>(transport);
+  const uint32_t header = (tcp.data_offset >> 4) * 4u;
+  if (header < sizeof(TcpHeader) || header > length) {
+    Drop(worker, batch, lane, Counter::kDropTcpHeader);
+    return false;
+  }
+  batch.tcp_flags[lane] = tcp.flags;
+  return true;
+}
+
+bool ParseUdp(Worker& worker, Batch& batch, int lane, const uint8_t* transport, uint32_t length, uint32_t whole_length) {
+  if (length < sizeof(UdpHeader)) {
+    Drop(worker, batch, lane, Counter::kDropUdpTruncated);
+    return false;
+  }
+  const uint16_t claimed = reinterpret_cast<const UdpHeader*>(transport)->length.ToHost();
+  if (claimed < sizeof(UdpHeader) || claimed > whole_length) {
+    Drop(worker, batch, lane, Counter::kDropUdpLength);
+    return false;
+  }
+  batch.tcp_flags[lane] = 0;
+  return true;
+}
+
+bool ParseIpv4(Worker& worker, Batch& batch, int lane, const Frame& frame) {
+  constexpr uint32_t kIpStart = sizeof(EthernetHeader);
+  if (frame.contiguous < kIpStart + sizeof(Ipv4Header)) {
+    Drop(worker, batch, lane, Counter::kDropIpTruncated);
+    return false;
+  }
+  auto& ip = *reinterpret_cast<Ipv4Header*>(frame.start + kIpStart);
+  const uint32_t header = ip.header_length();
+  if (ip.version_and_length >> 4 != 4 || header < sizeof(Ipv4Header)) {
+    Drop(worker, batch, lane, Counter::kDropIpHeader);
+    return false;
+  }
+  const uint32_t total = ip.total_length.ToHost();
+  if (total < header) {
+    Drop(worker, batch, lane, Counter::kDropIpLength);
+    return false;
+  }
+  if (frame.total < kIpStart + total || frame.contiguous < kIpStart + header) {
+    Drop(worker, batch, lane, Counter::kDropIpTruncated);
+    return false;
+  }
+  if (FoldSum(SumBytes(&ip, header)) != 0xffff) {
+    Drop(worker, batch, lane, Counter::kDropIpChecksum);
+    return false;
+  }
+  batch.ip[lane] = &ip;
+  batch.ip_length[lane] = static_cast<uint16_t>(total);
+  if ((ip.flags_and_offset.raw & kIpv4MoreFragmentsOrOffset.raw) != 0) {
+    batch.kind[lane] = PacketKind::kFragment;
+    return true;
+  }
+  const uint8_t* transport = frame.start + kIpStart + header;
+  const uint32_t whole_length = total - header;
+  const uint32_t length = std::min(whole_length, frame.contiguous - kIpStart - header);
+  const auto protocol = static_cast<Protocol>(ip.protocol);
+  if (protocol == Protocol::kTcp) {
+    if (!ParseTcp(worker, batch, lane, transport, length)) return false;
+  } else if (protocol == Protocol::kUdp) {
+    if (!ParseUdp(worker, batch, lane, transport, length, whole_length)) return false;
+  } else {
+    batch.kind[lane] = protocol == Protocol::kIcmp ? PacketKind::kIcmp : PacketKind::kOtherProtocol;
+    return true;
+  }
+  const auto& ports = *reinterpret_cast<const UdpHeader*>(transport);  // where TCP has them, too
+  batch.tuple[lane] = Ipv4Tuple::Of(ip.source, ip.destination, ports.source_port, ports.destination_port, protocol);
+  batch.kind[lane] = PacketKind::kFlow;
+  return true;
+}
+
+PacketKind KindOfEtherType(Be16 ether_type) {
+  if (ether_type == kEtherTypeArp) return PacketKind::kArp;
+  if (ether_type == kEtherTypeIpv6) return PacketKind::kIpv6;
+  if (ether_type == kEtherTypeVlan || ether_type == kEtherTypeQinQ) return PacketKind::kVlan;
+  return PacketKind::kOtherEtherType;
+}
+
+bool ParsePacket(Worker& worker, Batch& batch, int lane) {
+  rte_mbuf* packet = batch.packet[lane];
+  const Frame frame = {rte_pktmbuf_mtod(packet, uint8_t*), packet->data_len, packet->pkt_len};
+  if (frame.contiguous < sizeof(EthernetHeader)) {
+    Drop(worker, batch, lane, Counter::kDropFrameTruncated);
+    return false;
+  }
+  const auto& ethernet = *reinterpret_cast<const EthernetHeader*>(frame.start);
+  if (ethernet.destination != worker.port_macs[packet->port]) {
+    const bool group = ethernet.destination.bytes[0] & 1;
+    if (group) {
+      batch.kind[lane] = PacketKind::kGroupAddress;
+      return true;
+    }
+    Drop(worker, batch, lane, Counter::kDropOtherHost);
+    return false;
+  }
+  if (ethernet.ether_type == kEtherTypeIpv4) return ParseIpv4(worker, batch, lane, frame);
+  batch.kind[lane] = KindOfEtherType(ethernet.ether_type);
+  return true;
+}
+
+}  // namespace
+
+LaneMask Parse(Worker& worker, Batch& batch, LaneMask lanes) {
+  for (int lane : Lanes(lanes)) __builtin_prefetch(rte_pktmbuf_mtod(batch.packet[lane], void*));
+  LaneMask sound = 0;
+  for (int lane : Lanes(lanes)) {
+    batch.verdict[lane] = Verdict::kNone;
+    if (ParsePacket(worker, batch, lane)) sound |= LaneBit(lane);
+  }
+  return sound;
+}
+
+}  // namespace sluice

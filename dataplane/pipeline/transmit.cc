@@ -1,0 +1,26 @@
+// Transmit: every packet leaves the burst, by its verdict.
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/net/check.h"
+#include "dataplane/pipeline/stages.h"
+
+namespace sluice {
+
+void Transmit(Worker& worker, Batch& batch) {
+  Output& output = worker.output;
+  rte_mbuf* dropped[kBurst];
+  unsigned drops = 0;
+  for (int lane : Lanes(batch.all())) {
+    rte_mbuf* packet = batch.packet[lane];
+    switch (batch.verdict[lane]) {
+      case Verdict::kWire: output.wire[batch.hop[lane]->port].Add(packet); break;
+      case Verdict::kKernelInput: output.kernel_input.Add(packet); break;
+      case Verdict::kKernelOutput: output.kernel_output.Add(packet); break;
+      case Verdict::kPeer: output.peers[batch.owner[lane]].Add(packet); break;
+      case Verdict::kDrop: dropped[drops++] = packet; break;
+      case Verdict::kNone: SLUICE_CHECK(false); break;
+    }
+  }
+  if (drops > 0) rte_pktmbuf_free_bulk(dropped, drops);
+}
+
+}  // namespace sluice

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/pipeline/worker.h"
+
+namespace sluice {
+
+Worker::Worker(const Setup& setup)
+    : index(setup.index),
+      workers(setup.workers),
+      secret(setup.secret),
+      port_macs(setup.port_macs),
+      destinations(*setup.destinations),
+      now(setup.now),
+      connections(setup.connection_capacity, setup.secret),
+      wheel(setup.connection_capacity, setup.now),
+      statistics(kMaxDestinations),
+      output(setup.workers) {}
+
+void Worker::Use(const Snapshot& new_snapshot, const Forwarding& new_forwarding) {
+  forwarding = &new_forwarding;
+  if (snapshot == &new_snapshot) return;
+  snapshot = &new_snapshot;
+  timeouts = StateTimeouts(new_snapshot.timeouts);
+}
+
+}  // namespace sluice

@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/runtime/dataplane.h"
+
+#include <thread>
+
+#include "dataplane/conn/protocol_state.h"
+#include "dataplane/pipeline/counters.h"
+#include "dataplane/runtime/runtime.h"
+
+namespace sluice {
+namespace {
+
+ConnectionStatus StatusOf(const Connection& connection, Jiffies now, int worker) {
+  const int32_t rest = static_cast<int32_t>(connection.deadline - now);
+  return {
+      .client = {IpAddress::FromV4(connection.client), connection.client_port, connection.protocol},
+      .virtual_endpoint = {IpAddress::FromV4(connection.virtual_address), connection.virtual_port, connection.protocol},
+      .destination = {IpAddress::FromV4(connection.destination), connection.destination_port, connection.protocol},
+      .state = StateName(connection.protocol, connection.state),
+      .expires_seconds = rest < 0 ? 0 : static_cast<uint32_t>(rest) / kJiffiesPerSecond,
+      .active = !connection.IsInactive(),
+      .worker = worker,
+  };
+}
+
+}  // namespace
+
+Dataplane::Dataplane(std::unique_ptr<Runtime> runtime) : runtime_(std::move(runtime)) {}
+Dataplane::~Dataplane() = default;
+
+absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Start(const DataplaneOptions& options) {
+  auto runtime = std::make_unique<Runtime>();
+  if (const absl::Status started = runtime->Start(options); !started.ok()) return started;
+  return std::unique_ptr<Dataplane>(new Dataplane(std::move(runtime)));
+}
+
+// The workers first: steering must not send them what they do not know.
+absl::Status Dataplane::Publish(std::shared_ptr<const Snapshot> snapshot) {
+  const std::shared_ptr<const Snapshot> now = snapshot;
+  const std::shared_ptr<const Snapshot> before = runtime_->snapshot.Exchange(std::move(snapshot));
+  runtime_->grace_period->Wait();
+  return runtime_->steering == nullptr ? absl::OkStatus() : runtime_->steering->Apply(now->endpoint_changes);
+}
+
+absl::Status Dataplane::Publish(std::shared_ptr<const Forwarding> forwarding) {
+  const std::shared_ptr<const Forwarding> now = forwarding;
+  const std::shared_ptr<const Forwarding> before = runtime_->forwarding.Exchange(std::move(forwarding));
+  runtime_->grace_period->Wait();
+  return runtime_->steering == nullptr ? absl::OkStatus() : runtime_->steering->SetHostAddresses(now->host_addresses());
+}
+
+DestinationTable& Dataplane::destinations() { return runtime_->destinations; }
+const std::vector<PortStatus>& Dataplane::ports() const { return runtime_->port_status; }
+bool Dataplane::LinkUp(size_t port) const { return runtime_->ports[port]->LinkUp(); }
+int Dataplane::workers() const { return static_cast<int>(runtime_->workers.size()); }
+
+DestinationStatistics Dataplane::Statistics(DestinationId id) const {
+  DestinationStatistics sum;
+  for (const auto& worker : runtime_->workers) {
+    const StatisticsLine& line = worker->statistics[id];
+    sum += {.connections = line.connections.load(std::memory_order_relaxed),
+            .in_packets = line.in_packets.load(std::memory_order_relaxed),
+            .out_packets = line.out_packets.load(std::memory_order_relaxed),
+            .in_bytes = line.in_bytes.load(std::memory_order_relaxed),
+            .out_bytes = line.out_bytes.load(std::memory_order_relaxed)};
+  }
+  return sum;
+}
+
+std::vector<CounterStatus> Dataplane::Counters() const {
+  std::vector<CounterStatus> counters;
+  for (const CounterDescription& description : kCounterDescriptions) {
+    CounterStatus status{.name = description.name, .meaning = description.meaning};
+    for (const auto& worker : runtime_->workers) status.value += worker->counters.Get(description.counter);
+    counters.push_back(status);
+  }
+  counters.push_back({"kernel_port_failed", "packets that the kernel would not take or Sluice not hold", runtime_->kernel_port->failures()});
+  if (runtime_->steering != nullptr) {
+    const SteeringCounts counts = runtime_->steering->Counts();
+    counters.push_back({"xdp_steered", "packets the XDP program sent to a worker", counts.steered});
+    counters.push_back({"xdp_stale", "packets it passed to the kernel because the worker did not answer", counts.stale});
+    counters.push_back({"xdp_no_socket", "packets it passed to the kernel because the queue has no worker", counts.no_socket});
+  }
+  return counters;
+}
+
+uint64_t Dataplane::ConnectionCount() const {
+  uint64_t count = 0;
+  for (const auto& worker : runtime_->workers) {
+    count += worker->counters.Get(Counter::kConnectionsCreated) - worker->counters.Get(Counter::kConnectionsExpired) -
+             worker->counters.Get(Counter::kConnectionsReused);
+  }
+  return count;
+}
+
+uint64_t Dataplane::ConnectionCapacity() const {
+  return runtime_->workers.size() * uint64_t{runtime_->workers.front()->connections.capacity()};
+}
+
+void Dataplane::ListConnections(const std::function<bool(const std::vector<ConnectionStatus>&)>& receive) {
+  const std::lock_guard lock(runtime_->questions);
+  auto query = std::make_unique<ConnectionQuery>();
+  for (size_t worker = 0; worker < runtime_->loops.size(); ++worker) {
+    query->next_index = 1;
+    query->at_end = false;
+    while (!query->at_end) {
+      query->answered.store(false, std::memory_order_relaxed);
+      runtime_->loops[worker]->Ask(query.get());
+      while (!query->answered.load(std::memory_order_acquire)) std::this_thread::yield();
+      std::vector<ConnectionStatus> chunk;
+      for (int i = 0; i < query->count; ++i) chunk.push_back(StatusOf(query->connections[i], query->now, static_cast<int>(worker)));
+      if (!chunk.empty() && !receive(chunk)) return;
+    }
+  }
+}
+
+}  // namespace sluice

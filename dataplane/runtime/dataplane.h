@@ -1,0 +1,111 @@
+// The whole data path behind one door, free of DPDK: ports, workers, publication, questions.
+// Threads: one control thread at a time, except where a comment says otherwise.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "dataplane/config/destination_table.h"
+#include "dataplane/config/forwarding.h"
+#include "dataplane/config/snapshot.h"
+#include "dataplane/net/endpoint.h"
+#include "dataplane/net/mac_address.h"
+
+namespace sluice {
+
+struct DataplaneOptions {
+  std::vector<std::string> interfaces;  // served over AF_XDP, shared with the kernel
+  std::vector<std::string> vdevs;       // DPDK vdev strings: dedicated ports with a kernel twin
+  std::vector<std::string> eal_arguments;
+  int workers = 1;
+  std::vector<int> cpus;            // of the workers; empty: chosen among those allowed
+  bool poll_always = false;         // never sleep
+  bool use_hugepages = true;        // if the system has any
+  uint32_t connections_per_worker = 1 << 20;
+  uint32_t heartbeat_limit_ms = 100;
+};
+
+struct PortStatus {
+  std::string name;              // "eth0", or the DPDK name of a dedicated port
+  std::string driver;
+  std::string kernel_interface;  // whose addresses, routes and neighbours the port has
+  int kernel_interface_index = 0;
+  MacAddress mac;
+  int queues = 0;
+  bool link_up = false;
+  std::string xdp_mode;  // "native", "generic", or empty
+};
+
+struct DestinationStatistics {
+  uint64_t connections = 0;
+  uint64_t in_packets = 0;
+  uint64_t out_packets = 0;
+  uint64_t in_bytes = 0;
+  uint64_t out_bytes = 0;
+
+  DestinationStatistics& operator+=(const DestinationStatistics& other) {
+    connections += other.connections;
+    in_packets += other.in_packets;
+    out_packets += other.out_packets;
+    in_bytes += other.in_bytes;
+    out_bytes += other.out_bytes;
+    return *this;
+  }
+};
+
+struct CounterStatus {
+  std::string_view name;
+  std::string_view meaning;
+  uint64_t value = 0;
+};
+
+struct ConnectionStatus {
+  Endpoint client;
+  Endpoint virtual_endpoint;
+  Endpoint destination;
+  std::string_view state;
+  uint32_t expires_seconds = 0;
+  bool active = false;
+  int worker = 0;
+};
+
+class Dataplane {
+ public:
+  // Everything that can go wrong with ports, memory or permissions goes wrong here. On error nothing
+  // stays behind.
+  static absl::StatusOr<std::unique_ptr<Dataplane>> Start(const DataplaneOptions& options);
+  ~Dataplane();  // detaches from the interfaces and stops the workers
+
+  // The workers use the value when this returns, and the previous one no longer. Steering follows.
+  absl::Status Publish(std::shared_ptr<const Snapshot> snapshot);
+  // Any one thread; it may differ from the one that publishes snapshots.
+  absl::Status Publish(std::shared_ptr<const Forwarding> forwarding);
+
+  DestinationTable& destinations();
+
+  // The rest may be called by any thread.
+  const std::vector<PortStatus>& ports() const;  // as at start; LinkUp tells the present state
+  bool LinkUp(size_t port) const;
+  int workers() const;
+  DestinationStatistics Statistics(DestinationId id) const;
+  std::vector<CounterStatus> Counters() const;
+  uint64_t ConnectionCount() const;
+  uint64_t ConnectionCapacity() const;
+  // Calls `receive` with chunks of connections; a chunk costs its worker a few microseconds. Stops when
+  // `receive` returns false.
+  void ListConnections(const std::function<bool(const std::vector<ConnectionStatus>&)>& receive);
+
+ private:
+  class Runtime;
+  explicit Dataplane(std::unique_ptr<Runtime> runtime);
+  std::unique_ptr<Runtime> runtime_;
+};
+
+}  // namespace sluice

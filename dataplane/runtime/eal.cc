@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/runtime/eal.h"
+
+#include <rte_eal.h>
+#include <rte_errno.h>
+#include <rte_log.h>
+#include <sched.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
+
+namespace sluice {
+namespace {
+
+// What DPDK prints while it starts: shown only if it fails, and then its last line.
+class CapturedLog {
+ public:
+  CapturedLog() : stream_(open_memstream(&text_, &size_)) { rte_openlog_stream(stream_); }
+  ~CapturedLog() {
+    rte_openlog_stream(stderr);
+    fclose(stream_);
+    std::free(text_);
+  }
+  std::string LastLine() {
+    fflush(stream_);
+    const std::vector<std::string> lines = absl::StrSplit(std::string(text_, size_), '\n', absl::SkipWhitespace());
+    return lines.empty() ? "no reason given" : lines.back();
+  }
+
+ private:
+  char* text_ = nullptr;
+  size_t size_ = 0;
+  FILE* stream_;
+};
+
+// The main lcore floats over all CPUs: it is the control thread, and threads made by it inherit that.
+std::string Lcores(const std::vector<int>& worker_cpus) {
+  std::string lcores = absl::StrCat("0@(", absl::StrJoin(AllowedCpus(), ","), ")");
+  for (size_t i = 0; i < worker_cpus.size(); ++i) absl::StrAppend(&lcores, ",", i + 1, "@", worker_cpus[i]);
+  return lcores;
+}
+
+bool NamesPciDevice(const std::vector<std::string>& arguments) {
+  for (const std::string& argument : arguments) {
+    if (argument.rfind("-a", 0) == 0 || argument.rfind("--allow", 0) == 0) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+absl::Status StartEal(const EalOptions& options) {
+  std::vector<std::string> arguments = {"sluiced", "--no-telemetry", "--log-level=lib.eal:error", "--log-level=pmd:error",
+                                        absl::StrCat("--lcores=", Lcores(options.worker_cpus))};
+  if (options.hugepages) {
+    arguments.push_back("--in-memory");
+  } else {
+    arguments.insert(arguments.end(), {"--no-huge", "--no-shconf", "-m", absl::StrCat(options.megabytes)});
+  }
+  if (!NamesPciDevice(options.extra)) arguments.insert(arguments.end(), {"--no-pci", "--iova-mode=va"});
+  arguments.insert(arguments.end(), options.extra.begin(), options.extra.end());
+  // rte_eal_init keeps pointers into its arguments and reorders them.
+  static std::vector<std::string> kept;
+  static std::vector<char*> argv;
+  kept = std::move(arguments);
+  argv.clear();
+  for (std::string& argument : kept) argv.push_back(argument.data());
+  CapturedLog log;
+  if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0) {
+    return absl::FailedPreconditionError(absl::StrCat("DPDK does not start: ", log.LastLine(), " (", rte_strerror(rte_errno),
+                                                      "); arguments: ", absl::StrJoin(kept, " ")));
+  }
+  return absl::OkStatus();
+}
+
+bool HugepagesAvailable() {
+  std::error_code ignored;
+  for (const auto& entry : std::filesystem::directory_iterator("/sys/kernel/mm/hugepages", ignored)) {
+    long pages = 0;
+    std::ifstream(entry.path() / "free_hugepages") >> pages;
+    if (pages > 0) return true;
+  }
+  return false;
+}
+
+std::vector<int> AllowedCpus() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  sched_getaffinity(0, sizeof set, &set);
+  std::vector<int> cpus;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (CPU_ISSET(cpu, &set)) cpus.push_back(cpu);
+  }
+  return cpus;
+}
+
+}  // namespace sluice

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/runtime/kernel_port.h"
+
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <rte_ethdev.h>
+#include <rte_mbuf.h>
+#include <rte_ring.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "dataplane/net/headers.h"
+
+namespace sluice {
+namespace {
+
+constexpr unsigned kRingSize = 1024;
+constexpr int kChunk = 32;
+constexpr uint32_t kLargestPacket = 65536;
+
+// A value under /proc/sys/net for one interface; kernels without it have nothing to switch off.
+void SetInterfaceOption(const char* family, const std::string& interface, const char* option, const char* value) {
+  std::ofstream(absl::StrCat("/proc/sys/net/", family, "/conf/", interface, "/", option)) << value;
+}
+
+absl::Status SetUp(const std::string& name, const MacAddress& mac, bool arp) {
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ifreq request{};
+  name.copy(request.ifr_name, IFNAMSIZ - 1);
+  request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
+  std::copy(mac.bytes.begin(), mac.bytes.end(), request.ifr_hwaddr.sa_data);
+  bool done = ioctl(fd, SIOCSIFHWADDR, &request) == 0 && ioctl(fd, SIOCGIFFLAGS, &request) == 0;
+  if (done) {
+    request.ifr_flags |= IFF_UP;
+    if (!arp) request.ifr_flags |= IFF_NOARP;
+    done = ioctl(fd, SIOCSIFFLAGS, &request) == 0;
+  }
+  const int error = errno;
+  close(fd);
+  return done ? absl::OkStatus() : absl::ErrnoToStatus(error, absl::StrCat("tap interface ", name, " cannot be set up"));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<KernelPort>> KernelPort::Open(const std::vector<Twin>& twins, const std::vector<int>& port_of_dpdk_port,
+                                                             rte_mempool* pool) {
+  std::unique_ptr<KernelPort> port(new KernelPort());
+  port->port_of_dpdk_port_ = port_of_dpdk_port;
+  port->pool_ = pool;
+  port->raw_socket_ = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
+  if (port->raw_socket_ < 0) return absl::ErrnoToStatus(errno, "no raw socket for packets the kernel must send");
+  port->wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  port->input_ = rte_ring_create("kernel_input", kRingSize, SOCKET_ID_ANY, RING_F_SC_DEQ);
+  port->output_ = rte_ring_create("kernel_output", kRingSize, SOCKET_ID_ANY, RING_F_SC_DEQ);
+  if (port->input_ == nullptr || port->output_ == nullptr) return absl::ResourceExhaustedError("no memory for the rings to the kernel");
+  for (const Twin& twin : twins) {
+    if (const absl::Status opened = port->OpenTap(twin); !opened.ok()) return opened;
+  }
+  port->thread_ = std::thread([raw = port.get()] { raw->Run(); });
+  return port;
+}
+
+absl::Status KernelPort::OpenTap(const Twin& twin) {
+  Tap tap{.dedicated = twin.dedicated};
+  tap.fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
+  if (tap.fd < 0) return absl::ErrnoToStatus(errno, "/dev/net/tun cannot be opened");
+  ifreq request{};
+  twin.tap_name.copy(request.ifr_name, IFNAMSIZ - 1);
+  request.ifr_flags = IFF_TAP | IFF_NO_PI;
+  const bool made = ioctl(tap.fd, TUNSETIFF, &request) == 0;
+  const int error = errno;
+  tap.interface_index = made ? static_cast<int>(if_nametoindex(twin.tap_name.c_str())) : 0;
+  if (made && twin.dedicated) {
+    tap.from_kernel = rte_ring_create(twin.tap_name.c_str(), kRingSize, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+  }
+  taps_.push_back(tap);
+  if (!made) return absl::ErrnoToStatus(error, absl::StrCat("tap interface ", twin.tap_name, " cannot be made"));
+  if (twin.dedicated && tap.from_kernel == nullptr) return absl::ResourceExhaustedError("no memory for the ring from the kernel");
+  if (!twin.dedicated) {
+    // Packets only come in here: their senders are reached over the real interface.
+    SetInterfaceOption("ipv4", twin.tap_name, "rp_filter", "0");
+    SetInterfaceOption("ipv6", twin.tap_name, "disable_ipv6", "1");
+  }
+  return SetUp(twin.tap_name, twin.mac, twin.dedicated);
+}
+
+KernelPort::~KernelPort() {
+  stop_.store(true);
+  if (thread_.joinable()) {
+    eventfd_write(wake_fd_, 1);
+    thread_.join();
+  }
+  for (rte_ring* ring : {input_, output_}) {
+    void* packet;
+    while (ring != nullptr && rte_ring_dequeue(ring, &packet) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
+    rte_ring_free(ring);
+  }
+  for (const Tap& tap : taps_) {
+    void* packet;
+    while (tap.from_kernel != nullptr && rte_ring_dequeue(tap.from_kernel, &packet) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
+    rte_ring_free(tap.from_kernel);
+    if (tap.fd >= 0) close(tap.fd);
+  }
+  if (raw_socket_ >= 0) close(raw_socket_);
+  if (wake_fd_ >= 0) close(wake_fd_);
+}
+
+int KernelPort::GiveInput(rte_mbuf** packets, int count) { return Give(input_, packets, count); }
+int KernelPort::GiveOutput(rte_mbuf** packets, int count) { return Give(output_, packets, count); }
+
+int KernelPort::Give(rte_ring* ring, rte_mbuf** packets, int count) {
+  const unsigned taken = rte_ring_enqueue_burst(ring, reinterpret_cast<void**>(packets), static_cast<unsigned>(count), nullptr);
+  if (static_cast<int>(taken) < count) rte_pktmbuf_free_bulk(packets + taken, static_cast<unsigned>(count) - taken);
+  std::atomic_thread_fence(std::memory_order_seq_cst);
+  if (asleep_.load(std::memory_order_relaxed)) eventfd_write(wake_fd_, 1);
+  return count - static_cast<int>(taken);
+}
+
+int KernelPort::TakeFromKernel(int port, rte_mbuf** packets, int limit) {
+  return static_cast<int>(
+      rte_ring_dequeue_burst(taps_[port].from_kernel, reinterpret_cast<void**>(packets), static_cast<unsigned>(limit), nullptr));
+}
+
+void KernelPort::Run() {
+  std::vector<pollfd> polled = {{wake_fd_, POLLIN, 0}};
+  for (const Tap& tap : taps_) polled.push_back({tap.fd, POLLIN, 0});
+  while (!stop_.load()) {
+    asleep_.store(true);
+    std::atomic_thread_fence(std::memory_order_seq_cst);
+    const bool work = !rte_ring_empty(input_) || !rte_ring_empty(output_);
+    poll(polled.data(), polled.size(), work ? 0 : 1000);
+    asleep_.store(false);
+    eventfd_t ignored;
+    eventfd_read(wake_fd_, &ignored);
+    WriteInput();
+    SendOutput();
+    for (size_t i = 0; i < taps_.size(); ++i) {
+      if (polled[i + 1].revents & POLLIN) ReadTap(taps_[i]);
+    }
+  }
+}
+
+void KernelPort::WriteInput() {
+  rte_mbuf* packets[kChunk];
+  const unsigned count = rte_ring_dequeue_burst(input_, reinterpret_cast<void**>(packets), kChunk, nullptr);
+  std::vector<uint8_t> frame;
+  for (unsigned i = 0; i < count; ++i) {
+    frame.resize(packets[i]->pkt_len);
+    const void* bytes = rte_pktmbuf_read(packets[i], 0, packets[i]->pkt_len, frame.data());
+    const Tap& tap = taps_[port_of_dpdk_port_[packets[i]->port]];
+    if (write(tap.fd, bytes, packets[i]->pkt_len) < 0) failures_.fetch_add(1, std::memory_order_relaxed);
+  }
+  rte_pktmbuf_free_bulk(packets, count);
+}
+
+void KernelPort::SendOutput() {
+  rte_mbuf* packets[kChunk];
+  const unsigned count = rte_ring_dequeue_burst(output_, reinterpret_cast<void**>(packets), kChunk, nullptr);
+  std::vector<uint8_t> buffer;
+  for (unsigned i = 0; i < count; ++i) {
+    // A rewritten packet: Parse has checked its headers.
+    const auto& ip = *rte_pktmbuf_mtod_offset(packets[i], const Ipv4Header*, sizeof(EthernetHeader));
+    const uint32_t length = ip.total_length.ToHost();
+    buffer.resize(length);
+    const void* bytes = rte_pktmbuf_read(packets[i], sizeof(EthernetHeader), length, buffer.data());
+    sockaddr_in destination{};
+    destination.sin_family = AF_INET;
+    destination.sin_addr.s_addr = ip.destination.raw;
+    if (sendto(raw_socket_, bytes, length, 0, reinterpret_cast<sockaddr*>(&destination), sizeof destination) < 0) {
+      failures_.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+  rte_pktmbuf_free_bulk(packets, count);
+}
+
+void KernelPort::ReadTap(Tap& tap) {
+  std::vector<uint8_t> frame(kLargestPacket);
+  for (int i = 0; i < kChunk; ++i) {
+    const ssize_t length = read(tap.fd, frame.data(), frame.size());
+    if (length <= 0) return;
+    if (!tap.dedicated) continue;  // a shared interface sends its own packets
+    rte_mbuf* packet = rte_pktmbuf_alloc(pool_);
+    if (packet == nullptr) return;
+    char* room = static_cast<size_t>(length) <= rte_pktmbuf_tailroom(packet) ? rte_pktmbuf_append(packet, static_cast<uint16_t>(length)) : nullptr;
+    if (room == nullptr) {
+      rte_pktmbuf_free(packet);
+      failures_.fetch_add(1, std::memory_order_relaxed);
+      continue;
+    }
+    std::memcpy(room, frame.data(), static_cast<size_t>(length));
+    if (rte_ring_enqueue(tap.from_kernel, packet) != 0) {
+      rte_pktmbuf_free(packet);
+      failures_.fetch_add(1, std::memory_order_relaxed);
+    }
+  }
+}
+
+}  // namespace sluice

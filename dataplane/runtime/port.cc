@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/runtime/port.h"
+
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
+#include <rte_bus_vdev.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <set>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
+namespace sluice {
+namespace {
+
+constexpr uint16_t kRingSize = 2048;  // what the AF_XDP driver has as its default
+
+// Descriptors of this process that are AF_XDP sockets.
+std::set<int> XdpSockets() {
+  std::set<int> sockets;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    int fd = -1;
+    int domain = 0;
+    socklen_t length = sizeof domain;
+    if (!absl::SimpleAtoi(entry.path().filename().string(), &fd)) continue;
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_XDP) sockets.insert(fd);
+  }
+  return sockets;
+}
+
+absl::StatusOr<ethtool_channels> Channels(const std::string& interface) {
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ethtool_channels channels{};
+  channels.cmd = ETHTOOL_GCHANNELS;
+  ifreq request{};
+  interface.copy(request.ifr_name, IFNAMSIZ - 1);
+  request.ifr_data = reinterpret_cast<char*>(&channels);
+  const int result = ioctl(fd, SIOCETHTOOL, &request);
+  const int error = errno;
+  close(fd);
+  if (result != 0 && error != EOPNOTSUPP) return absl::ErrnoToStatus(error, absl::StrCat("interface ", interface, ": queues cannot be read"));
+  return channels;
+}
+
+// An abstract socket of this name exists, in this network namespace, as long as its process.
+absl::StatusOr<int> LockInterface(const std::string& interface) {
+  const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  const std::string name = "sluice/interface/" + interface;
+  std::memcpy(address.sun_path + 1, name.data(), name.size());
+  if (bind(fd, reinterpret_cast<sockaddr*>(&address), offsetof(sockaddr_un, sun_path) + 1 + name.size()) == 0) return fd;
+  close(fd);
+  return absl::AlreadyExistsError(absl::StrCat("interface ", interface, " is served by another sluiced: stop that one first"));
+}
+
+}  // namespace
+
+absl::StatusOr<int> InterfaceQueues(const std::string& interface) {
+  if (if_nametoindex(interface.c_str()) == 0) {
+    return absl::NotFoundError(absl::StrCat("interface ", interface, " does not exist: see `ip link`"));
+  }
+  const absl::StatusOr<ethtool_channels> channels = Channels(interface);
+  if (!channels.ok()) return channels.status();
+  return std::max<int>(1, static_cast<int>(channels->combined_count + channels->rx_count));
+}
+
+absl::StatusOr<std::unique_ptr<Port>> Port::OpenInterface(const std::string& interface, const std::string& stub_program, rte_mempool* pool) {
+  std::unique_ptr<Port> port(new Port());
+  port->name_ = interface;
+  port->shared_ = true;
+  const absl::StatusOr<int> queues = InterfaceQueues(interface);
+  if (!queues.ok()) return queues.status();
+  const absl::StatusOr<int> lock = LockInterface(interface);
+  if (!lock.ok()) return lock.status();
+  port->lock_ = *lock;
+  const rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
+  setrlimit(RLIMIT_MEMLOCK, &unlimited);
+
+  // The driver gives one device several queues only if the interface has combined ones.
+  const absl::StatusOr<ethtool_channels> channels = Channels(interface);
+  if (!channels.ok()) return channels.status();
+  const bool one_device = static_cast<int>(channels->combined_count) >= *queues;
+  const int devices = one_device ? 1 : *queues;
+  for (int i = 0; i < devices; ++i) {
+    const absl::Status added = port->AddDevice(
+        absl::StrCat("net_af_xdp_", interface, "_", i),
+        absl::StrCat("iface=", interface, ",start_queue=", i, ",queue_count=", one_device ? *queues : 1, ",xdp_prog=", stub_program),
+        one_device ? *queues : 1, pool);
+    if (!added.ok()) return absl::Status(added.code(), absl::StrCat("interface ", interface, ": ", added.message()));
+  }
+  return port;
+}
+
+absl::StatusOr<std::unique_ptr<Port>> Port::OpenDevice(const std::string& device, int queues, rte_mempool* pool) {
+  std::unique_ptr<Port> port(new Port());
+  const size_t comma = device.find(',');
+  port->name_ = device.substr(0, comma);
+  const std::string arguments = comma == std::string::npos ? "" : device.substr(comma + 1);
+  const absl::Status added = port->AddDevice(port->name_, arguments, queues, pool);
+  if (!added.ok()) return absl::Status(added.code(), absl::StrCat("device ", device, ": ", added.message()));
+  return port;
+}
+
+absl::Status Port::AddDevice(const std::string& vdev_name, const std::string& arguments, int queues, rte_mempool* pool) {
+  uint16_t id;
+  if (rte_eth_dev_get_port_by_name(vdev_name.c_str(), &id) != 0) {
+    if (const int error = rte_vdev_init(vdev_name.c_str(), arguments.c_str()); error != 0) {
+      return absl::FailedPreconditionError(absl::StrCat("DPDK cannot make device ", vdev_name, " (", arguments, "): ", rte_strerror(-error)));
+    }
+    if (rte_eth_dev_get_port_by_name(vdev_name.c_str(), &id) != 0) {
+      return absl::FailedPreconditionError(absl::StrCat(vdev_name, " is not a network device"));
+    }
+  }
+  dpdk_ports_.push_back(id);
+  rte_eth_dev_info info;
+  const auto failed = [&](const char* what, int error) {
+    return absl::FailedPreconditionError(absl::StrCat(vdev_name, ": ", what, ": ", rte_strerror(-error)));
+  };
+  if (const int error = rte_eth_dev_info_get(id, &info); error != 0) return failed("no information", error);
+  driver_ = info.driver_name;
+  if (queues > info.max_rx_queues || queues > info.max_tx_queues) {
+    return absl::InvalidArgumentError(absl::StrCat(vdev_name, " has ", std::min(info.max_rx_queues, info.max_tx_queues),
+                                                   " queues, ", queues, " are needed, one for each worker: use fewer --workers"));
+  }
+  const rte_eth_conf configuration{};
+  if (const int error = rte_eth_dev_configure(id, queues, queues, &configuration); error != 0) return failed("cannot be configured", error);
+  uint16_t receive_size = kRingSize;
+  uint16_t transmit_size = kRingSize;
+  rte_eth_dev_adjust_nb_rx_tx_desc(id, &receive_size, &transmit_size);
+  for (uint16_t queue = 0; queue < queues; ++queue) {
+    const std::set<int> before = shared_ ? XdpSockets() : std::set<int>();
+    if (const int error = rte_eth_rx_queue_setup(id, queue, receive_size, SOCKET_ID_ANY, nullptr, pool); error != 0) {
+      return failed("a receive queue cannot be set up; is another program using its AF_XDP queue?", error);
+    }
+    if (const int error = rte_eth_tx_queue_setup(id, queue, transmit_size, SOCKET_ID_ANY, nullptr); error != 0) {
+      return failed("a transmit queue cannot be set up", error);
+    }
+    PortQueue added{.dpdk_port = id, .queue = queue};
+    if (shared_) {
+      for (const int fd : XdpSockets()) {
+        if (!before.contains(fd)) added.socket = fd;
+      }
+      if (added.socket < 0) return absl::InternalError(absl::StrCat(vdev_name, ": the driver opened no AF_XDP socket"));
+    }
+    queues_.push_back(added);
+  }
+  if (const int error = rte_eth_dev_start(id); error != 0) return failed("cannot be started", error);
+  rte_ether_addr mac;
+  rte_eth_macaddr_get(id, &mac);
+  std::copy(std::begin(mac.addr_bytes), std::end(mac.addr_bytes), mac_.bytes.begin());
+  return absl::OkStatus();
+}
+
+Port::~Port() {
+  for (const uint16_t id : dpdk_ports_) {
+    rte_eth_dev_stop(id);
+    rte_eth_dev_close(id);
+  }
+  if (lock_ >= 0) close(lock_);
+}
+
+bool Port::LinkUp() const {
+  rte_eth_link link{};
+  return rte_eth_link_get_nowait(dpdk_ports_.front(), &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+}  // namespace sluice

@@ -1,0 +1,58 @@
+// A port of the data path: an interface shared with the kernel over AF_XDP, or any other DPDK device. It has
+// one or more queues, each a receive and a transmit queue of a DPDK port; one worker serves a queue.
+// Threads: the control thread opens and closes; queue q is used by the worker that serves it.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "dataplane/net/mac_address.h"
+
+struct rte_mempool;
+
+namespace sluice {
+
+struct PortQueue {
+  uint16_t dpdk_port = 0;
+  uint16_t queue = 0;
+  int socket = -1;  // AF_XDP: a worker may sleep on it
+};
+
+class Port {
+ public:
+  // An interface of the kernel; its queues all get sockets. `stub_program` as Steering gives it.
+  static absl::StatusOr<std::unique_ptr<Port>> OpenInterface(const std::string& interface, const std::string& stub_program,
+                                                             rte_mempool* pool);
+  // A DPDK vdev string, "net_tap0,iface=x", or the name of a device that exists already.
+  static absl::StatusOr<std::unique_ptr<Port>> OpenDevice(const std::string& device, int queues, rte_mempool* pool);
+  ~Port();
+
+  const std::string& name() const { return name_; }
+  const std::string& driver() const { return driver_; }
+  const MacAddress& mac() const { return mac_; }
+  const std::vector<PortQueue>& queues() const { return queues_; }
+  bool is_shared() const { return shared_; }
+  bool LinkUp() const;
+
+ private:
+  Port() = default;
+  absl::Status AddDevice(const std::string& vdev_name, const std::string& arguments, int queues, rte_mempool* pool);
+
+  std::string name_;
+  std::string driver_;
+  MacAddress mac_;
+  bool shared_ = false;
+  std::vector<PortQueue> queues_;
+  std::vector<uint16_t> dpdk_ports_;
+  int lock_ = -1;  // one sluiced an interface
+};
+
+// How many receive queues an interface has now; an error if it does not exist.
+absl::StatusOr<int> InterfaceQueues(const std::string& interface);
+
+}  // namespace sluice

@@ -1,0 +1,260 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/runtime/runtime.h"
+
+#include <net/if.h>
+#include <rte_errno.h>
+#include <rte_ethdev.h>
+#include <rte_launch.h>
+#include <rte_lcore.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "absl/strings/str_cat.h"
+#include "dataplane/runtime/eal.h"
+
+namespace sluice {
+namespace {
+
+// For each queue: what the driver posts for receiving, what may wait for transmission, and some on the way.
+constexpr int kPacketsPerQueue = 3 * 2048;
+constexpr int kPacketsBesides = 8192;
+constexpr int kMegabytesBesides = 64;
+constexpr int kPacketCache = 256;
+
+int PacketsFor(int queues) { return queues * kPacketsPerQueue + kPacketsBesides; }
+
+// 2 KiB of data, headroom, and the pool's own words.
+int MegabytesFor(int queues) { return PacketsFor(queues) * 5 / 2 / 1024 + kMegabytesBesides; }
+
+// Workers take the last of the allowed CPUs: the first tends to have the interrupts.
+absl::StatusOr<std::vector<int>> ChooseCpus(const DataplaneOptions& options) {
+  const std::vector<int> allowed = AllowedCpus();
+  if (!options.cpus.empty()) {
+    if (static_cast<int>(options.cpus.size()) != options.workers) {
+      return absl::InvalidArgumentError(absl::StrCat("--cpus names ", options.cpus.size(), " CPUs for ", options.workers, " workers: name one for each"));
+    }
+    for (const int cpu : options.cpus) {
+      if (std::find(allowed.begin(), allowed.end(), cpu) == allowed.end()) {
+        return absl::InvalidArgumentError(absl::StrCat("--cpus: this process may not run on CPU ", cpu));
+      }
+    }
+    return options.cpus;
+  }
+  if (options.workers > static_cast<int>(allowed.size())) {
+    return absl::InvalidArgumentError(absl::StrCat("--workers ", options.workers, ": only ", allowed.size(), " CPUs are allowed to this process"));
+  }
+  return std::vector<int>(allowed.rbegin(), allowed.rbegin() + options.workers);
+}
+
+absl::Status CheckPermission() {
+  const int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+  if (fd < 0 && errno == EPERM) {
+    return absl::PermissionDeniedError("not permitted to open AF_XDP sockets: run as root, or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_IPC_LOCK");
+  }
+  if (fd < 0) return absl::ErrnoToStatus(errno, "this kernel has no AF_XDP sockets");
+  close(fd);
+  return absl::OkStatus();
+}
+
+int RunLoop(void* loop) {
+  static_cast<WorkerLoop*>(loop)->Run();
+  return 0;
+}
+
+}  // namespace
+
+absl::Status Dataplane::Runtime::Start(const DataplaneOptions& options) {
+  absl::Status status = Check(options);
+  if (status.ok()) status = OpenPorts(options);
+  if (status.ok()) status = OpenKernelPort();
+  if (status.ok()) status = MakeWorkers(options);
+  if (status.ok()) status = Launch();
+  if (status.ok()) status = AttachSteering();
+  if (status.ok()) DescribePorts();
+  return status;
+}
+
+// All that can be known before DPDK is started, and anything changed.
+absl::Status Dataplane::Runtime::Check(const DataplaneOptions& options) {
+  const size_t port_count = options.interfaces.size() + options.vdevs.size();
+  if (port_count == 0) return absl::InvalidArgumentError("no port: name at least one --interface or --vdev");
+  if (port_count > kMaxPorts) return absl::InvalidArgumentError(absl::StrCat(port_count, " ports: at most ", kMaxPorts));
+  if (options.workers < 1 || options.workers > kMaxWorkers) {
+    return absl::InvalidArgumentError(absl::StrCat("--workers ", options.workers, ": must be 1..", kMaxWorkers));
+  }
+  if (!options.interfaces.empty()) {
+    if (const absl::Status permitted = CheckPermission(); !permitted.ok()) return permitted;
+  }
+  for (const std::string& interface : options.interfaces) {
+    if (std::count(options.interfaces.begin(), options.interfaces.end(), interface) > 1) {
+      return absl::InvalidArgumentError(absl::StrCat("--interface ", interface, " is given twice"));
+    }
+    const absl::StatusOr<int> queues = InterfaceQueues(interface);
+    if (!queues.ok()) return queues.status();
+    if (*queues < options.workers) {
+      return absl::InvalidArgumentError(absl::StrCat("interface ", interface, " has ", *queues, " queues for ", options.workers,
+                                                     " workers, and each worker needs one: use fewer --workers, or `ethtool -L`"));
+    }
+    queues_of_interface_.push_back(*queues);
+    queue_count_ += *queues;
+  }
+  queue_count_ += static_cast<int>(options.vdevs.size()) * options.workers;
+  if (queue_count_ > RTE_MAX_ETHPORTS) {
+    return absl::InvalidArgumentError(absl::StrCat("the ports have ", queue_count_, " queues, at most ", RTE_MAX_ETHPORTS,
+                                                   " are possible: reduce them with `ethtool -L`"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Dataplane::Runtime::OpenPorts(const DataplaneOptions& options) {
+  const absl::StatusOr<std::vector<int>> cpus = ChooseCpus(options);
+  if (!cpus.ok()) return cpus.status();
+  if (!options.interfaces.empty()) {
+    absl::StatusOr<std::unique_ptr<Steering>> created =
+        Steering::Create({.workers = options.workers, .heartbeat_limit_ms = options.heartbeat_limit_ms});
+    if (!created.ok()) return created.status();
+    steering = *std::move(created);
+  }
+  const absl::Status started = StartEal({.worker_cpus = *cpus,
+                                         .hugepages = options.use_hugepages && HugepagesAvailable(),
+                                         .megabytes = MegabytesFor(queue_count_),
+                                         .extra = options.eal_arguments});
+  if (!started.ok()) return started;
+  clock = std::make_unique<Clock>();
+  pool = rte_pktmbuf_pool_create("packets", static_cast<unsigned>(PacketsFor(queue_count_)), kPacketCache, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
+                                 SOCKET_ID_ANY);
+  if (pool == nullptr) return absl::ResourceExhaustedError(absl::StrCat("no memory for packets: ", rte_strerror(rte_errno)));
+  for (const std::string& interface : options.interfaces) {
+    // What a killed sluiced left behind would keep the driver from setting up; until Attach, all traffic is the
+    // kernel's.
+    const std::string stub = steering->StubProgramPath();
+    absl::StatusOr<std::unique_ptr<Port>> port = Port::OpenInterface(interface, stub, pool);
+    if (!port.ok()) return port.status();
+    ports.push_back(*std::move(port));
+  }
+  for (const std::string& vdev : options.vdevs) {
+    absl::StatusOr<std::unique_ptr<Port>> port = Port::OpenDevice(vdev, options.workers, pool);
+    if (!port.ok()) return port.status();
+    ports.push_back(*std::move(port));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Dataplane::Runtime::OpenKernelPort() {
+  std::vector<KernelPort::Twin> twins;
+  std::vector<int> port_of_dpdk_port(RTE_MAX_ETHPORTS, 0);
+  int dedicated = 0;
+  for (size_t i = 0; i < ports.size(); ++i) {
+    const Port& port = *ports[i];
+    for (const PortQueue& queue : port.queues()) port_of_dpdk_port[queue.dpdk_port] = static_cast<int>(i);
+    const std::string name = port.is_shared() ? absl::StrCat("slk", if_nametoindex(port.name().c_str())) : absl::StrCat("sluice", dedicated++);
+    twins.push_back({.tap_name = name, .mac = port.mac(), .dedicated = !port.is_shared()});
+  }
+  absl::StatusOr<std::unique_ptr<KernelPort>> opened = KernelPort::Open(twins, port_of_dpdk_port, pool);
+  if (!opened.ok()) return opened.status();
+  kernel_port = *std::move(opened);
+  return absl::OkStatus();
+}
+
+absl::Status Dataplane::Runtime::MakeWorkers(const DataplaneOptions& options) {
+  const HashSecret secret = HashSecret::Random();
+  std::vector<MacAddress> macs(RTE_MAX_ETHPORTS);
+  for (const auto& port : ports) {
+    for (const PortQueue& queue : port->queues()) macs[queue.dpdk_port] = port->mac();
+  }
+  grace_period = std::make_unique<GracePeriod>(options.workers);
+  absl::StatusOr<std::unique_ptr<Handoff>> created = Handoff::Create(options.workers);
+  if (!created.ok()) return created.status();
+  handoff = *std::move(created);
+  for (int index = 0; index < options.workers; ++index) {
+    WorkerLoop::Setup setup{.snapshot = &snapshot,
+                            .forwarding = &forwarding,
+                            .grace_period = grace_period.get(),
+                            .handoff = handoff.get(),
+                            .kernel_port = kernel_port.get(),
+                            .clock = clock.get(),
+                            .heartbeat = steering == nullptr ? nullptr : steering->heartbeat(index),
+                            .may_sleep = !options.poll_always && options.vdevs.empty()};
+    for (size_t i = 0; i < ports.size(); ++i) {
+      const std::vector<PortQueue>& queues = ports[i]->queues();
+      for (size_t q = static_cast<size_t>(index); q < queues.size(); q += static_cast<size_t>(options.workers)) setup.receive.push_back(queues[q]);
+      setup.transmit.push_back(queues[static_cast<size_t>(index)]);
+      if (!ports[i]->is_shared() && index == 0) setup.dedicated_ports.push_back(static_cast<int>(i));
+    }
+    workers.push_back(std::make_unique<Worker>(Worker::Setup{.index = index,
+                                                             .workers = options.workers,
+                                                             .connection_capacity = options.connections_per_worker,
+                                                             .secret = secret,
+                                                             .now = Clock::ToJiffies(clock->Nanoseconds()),
+                                                             .destinations = &destinations,
+                                                             .port_macs = macs}));
+    workers.back()->Use(snapshot.Get(), forwarding.Get());
+    loops.push_back(std::make_unique<WorkerLoop>(setup, *workers.back()));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Dataplane::Runtime::Launch() {
+  launched_ = true;
+  for (size_t i = 0; i < loops.size(); ++i) {
+    if (rte_eal_remote_launch(RunLoop, loops[i].get(), static_cast<unsigned>(i + 1)) != 0) {
+      return absl::InternalError(absl::StrCat("worker ", i, " cannot be started"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Dataplane::Runtime::AttachSteering() {
+  for (const auto& port : ports) {
+    PortStatus status{.name = port->name(), .driver = port->driver(), .kernel_interface = port->name(), .mac = port->mac(),
+                      .queues = static_cast<int>(port->queues().size())};
+    if (port->is_shared()) {
+      // The driver's stub gives way to the program of our own.
+      if (const absl::Status removed = Steering::RemoveLeftover(port->name()); !removed.ok()) return removed;
+      std::vector<int> sockets;
+      for (const PortQueue& queue : port->queues()) sockets.push_back(queue.socket);
+      const absl::StatusOr<std::string> mode = steering->Attach(port->name(), sockets);
+      if (!mode.ok()) return mode.status();
+      status.xdp_mode = *mode;
+    }
+    port_status.push_back(status);
+  }
+  return absl::OkStatus();
+}
+
+void Dataplane::Runtime::DescribePorts() {
+  for (size_t i = 0; i < port_status.size(); ++i) {
+    PortStatus& status = port_status[i];
+    if (!ports[i]->is_shared()) {
+      char name[IF_NAMESIZE] = "";
+      status.kernel_interface_index = kernel_port->tap_interface_index(static_cast<int>(i));
+      status.kernel_interface = if_indextoname(static_cast<unsigned>(status.kernel_interface_index), name) == nullptr ? "" : name;
+    } else {
+      status.kernel_interface_index = static_cast<int>(if_nametoindex(status.name.c_str()));
+    }
+    status.link_up = ports[i]->LinkUp();
+  }
+}
+
+// First the packets are the kernel's, then the workers end, then ports and memory go.
+Dataplane::Runtime::~Runtime() {
+  for (const auto& port : ports) {
+    if (steering != nullptr && port->is_shared()) steering->Detach(port->name());
+  }
+  if (launched_) {
+    for (const auto& loop : loops) loop->Stop();
+    for (size_t i = 0; i < loops.size(); ++i) {
+      handoff->Wake(static_cast<int>(i));
+      rte_eal_wait_lcore(static_cast<unsigned>(i + 1));
+    }
+  }
+  kernel_port.reset();  // its thread uses the pool
+  handoff.reset();
+  ports.clear();
+  rte_mempool_free(pool);
+}
+
+}  // namespace sluice

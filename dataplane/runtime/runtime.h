@@ -1,0 +1,55 @@
+// The parts of a running data path, in the order in which they are made; they go in the reverse order.
+// Only dataplane.cc uses it.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "dataplane/runtime/clock.h"
+#include "dataplane/runtime/dataplane.h"
+#include "dataplane/runtime/grace_period.h"
+#include "dataplane/runtime/handoff.h"
+#include "dataplane/runtime/kernel_port.h"
+#include "dataplane/runtime/port.h"
+#include "dataplane/runtime/worker_loop.h"
+#include "dataplane/xdp/steering.h"
+
+namespace sluice {
+
+class Dataplane::Runtime {
+ public:
+  absl::Status Start(const DataplaneOptions& options);
+  ~Runtime();
+
+  DestinationTable destinations;
+  std::unique_ptr<Clock> clock;
+  std::unique_ptr<Steering> steering;  // nullptr: no shared interface
+  rte_mempool* pool = nullptr;
+  std::vector<std::unique_ptr<Port>> ports;
+  std::vector<PortStatus> port_status;
+  std::unique_ptr<KernelPort> kernel_port;
+  std::unique_ptr<GracePeriod> grace_period;
+  std::unique_ptr<Handoff> handoff;
+  Published<Snapshot> snapshot{std::make_shared<Snapshot>()};
+  Published<Forwarding> forwarding{std::make_shared<Forwarding>()};
+  std::vector<std::unique_ptr<Worker>> workers;
+  std::vector<std::unique_ptr<WorkerLoop>> loops;
+  std::mutex questions;  // one asker at a time
+
+ private:
+  absl::Status Check(const DataplaneOptions& options);
+  absl::Status OpenPorts(const DataplaneOptions& options);
+  absl::Status OpenKernelPort();
+  absl::Status MakeWorkers(const DataplaneOptions& options);
+  absl::Status Launch();
+  absl::Status AttachSteering();
+  void DescribePorts();
+
+  std::vector<int> queues_of_interface_;
+  int queue_count_ = 0;
+  bool launched_ = false;
+};
+
+}  // namespace sluice

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/runtime/worker_loop.h"
+
+#include <poll.h>
+#include <rte_ethdev.h>
+#include <time.h>
+
+namespace sluice {
+namespace {
+
+constexpr uint64_t kHeartbeatEveryNs = 1'000'000;
+// Rounds without work before a worker sleeps: some tens of microseconds of polling, so that it stays awake
+// between the packets of a busy flow.
+constexpr int kIdleRoundsBeforeSleep = 200;
+// A sleeping worker is woken by packets at once; this bounds how late its timers and heartbeat are. It must
+// stay well below the heartbeat limit.
+constexpr int kLongestSleepMs = 20;
+constexpr int kSendTries = 4;
+
+uint64_t MonotonicNs() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+}  // namespace
+
+WorkerLoop::WorkerLoop(const Setup& setup, Worker& worker) : setup_(setup), worker_(worker) {}
+
+void WorkerLoop::Run() {
+  int idle_rounds = 0;
+  setup_.grace_period->Online(worker_.index);
+  while (!stop_.load(std::memory_order_relaxed)) {
+    ReadClock();
+    worker_.Use(setup_.snapshot->Get(), setup_.forwarding->Get());
+    bool busy = ReceiveAll();
+    busy |= TakeFromPeers();
+    busy |= SendForKernel();
+    busy |= ExpireConnections(worker_) > 0;
+    AnswerQuestions();
+    setup_.grace_period->Quiescent(worker_.index);
+    idle_rounds = busy ? 0 : idle_rounds + 1;
+    if (setup_.may_sleep && idle_rounds > kIdleRoundsBeforeSleep) Sleep();
+  }
+  setup_.grace_period->Offline(worker_.index);
+}
+
+void WorkerLoop::ReadClock() {
+  const uint64_t now_ns = setup_.clock->Nanoseconds();
+  worker_.now = Clock::ToJiffies(now_ns);
+  if (setup_.heartbeat == nullptr || now_ns - last_heartbeat_ns_ < kHeartbeatEveryNs) return;
+  last_heartbeat_ns_ = now_ns;
+  __atomic_store_n(setup_.heartbeat, MonotonicNs(), __ATOMIC_RELAXED);
+}
+
+bool WorkerLoop::ReceiveAll() {
+  bool any = false;
+  for (const PortQueue& queue : setup_.receive) {
+    const uint16_t count = rte_eth_rx_burst(queue.dpdk_port, queue.queue, batch_.packet, kBurst);
+    if (count == 0) continue;
+    any = true;
+    batch_.count = count;
+    batch_.from_peer = false;
+    worker_.counters.Add(Counter::kReceived, count);
+    Process();
+  }
+  return any;
+}
+
+bool WorkerLoop::TakeFromPeers() {
+  if (worker_.workers == 1) return false;
+  const int count = setup_.handoff->Take(worker_.index, batch_.packet, kBurst);
+  if (count == 0) return false;
+  batch_.count = count;
+  batch_.from_peer = true;
+  worker_.counters.Add(Counter::kPeerTaken, static_cast<uint64_t>(count));
+  Process();
+  return true;
+}
+
+bool WorkerLoop::SendForKernel() {
+  bool any = false;
+  for (const int port : setup_.dedicated_ports) {
+    PacketList list;
+    list.count = setup_.kernel_port->TakeFromKernel(port, list.packets, kBurst);
+    if (list.count == 0) continue;
+    any = true;
+    worker_.counters.Add(Counter::kFromKernel, static_cast<uint64_t>(list.count));
+    SendWire(static_cast<size_t>(port), list);
+  }
+  return any;
+}
+
+void WorkerLoop::Process() {
+  ProcessBurst(worker_, batch_);
+  Flush();
+}
+
+void WorkerLoop::Flush() {
+  Output& output = worker_.output;
+  for (size_t port = 0; port < setup_.transmit.size(); ++port) {
+    if (output.wire[port].count > 0) SendWire(port, output.wire[port]);
+  }
+  int kernel_drops = 0;
+  if (PacketList& list = output.kernel_input; list.count > 0) {
+    kernel_drops += setup_.kernel_port->GiveInput(list.packets, list.count);
+    list.count = 0;
+  }
+  if (PacketList& list = output.kernel_output; list.count > 0) {
+    kernel_drops += setup_.kernel_port->GiveOutput(list.packets, list.count);
+    list.count = 0;
+  }
+  if (kernel_drops > 0) worker_.counters.Add(Counter::kDropKernelFull, static_cast<uint64_t>(kernel_drops));
+  if (worker_.workers == 1) return;
+  for (int peer = 0; peer < worker_.workers; ++peer) {
+    PacketList& list = output.peers[peer];
+    if (list.count == 0) continue;
+    const int given = setup_.handoff->Give(peer, list.packets, list.count);
+    worker_.counters.Add(Counter::kPeerGiven, static_cast<uint64_t>(given));
+    if (given < list.count) {
+      rte_pktmbuf_free_bulk(list.packets + given, static_cast<unsigned>(list.count - given));
+      worker_.counters.Add(Counter::kDropPeerFull, static_cast<uint64_t>(list.count - given));
+    }
+    list.count = 0;
+  }
+}
+
+void WorkerLoop::SendWire(size_t port, PacketList& list) {
+  const PortQueue& queue = setup_.transmit[port];
+  const auto count = static_cast<uint16_t>(list.count);
+  uint16_t sent = 0;
+  for (int tries = 0; tries < kSendTries && sent < count; ++tries) {
+    sent += rte_eth_tx_burst(queue.dpdk_port, queue.queue, list.packets + sent, count - sent);
+  }
+  worker_.counters.Add(Counter::kSent, sent);
+  if (sent < count) {
+    rte_pktmbuf_free_bulk(list.packets + sent, count - sent);
+    worker_.counters.Add(Counter::kDropPortFull, count - sent);
+  }
+  list.count = 0;
+}
+
+void WorkerLoop::Ask(ConnectionQuery* query) {
+  query_.store(query, std::memory_order_release);
+  setup_.handoff->Wake(worker_.index);
+}
+
+void WorkerLoop::AnswerQuestions() {
+  ConnectionQuery* query = query_.load(std::memory_order_acquire);
+  if (query == nullptr) return;
+  query_.store(nullptr, std::memory_order_relaxed);
+  Answer(worker_, *query);
+}
+
+void WorkerLoop::Sleep() {
+  if (!setup_.handoff->FallAsleep(worker_.index)) return;
+  if (query_.load() == nullptr) {
+    pollfd polled[64] = {{setup_.handoff->wake_fd(worker_.index), POLLIN, 0}};
+    nfds_t count = 1;
+    for (const PortQueue& queue : setup_.receive) polled[count++] = {queue.socket, POLLIN, 0};
+    setup_.grace_period->Offline(worker_.index);
+    poll(polled, count, kLongestSleepMs);
+    setup_.grace_period->Online(worker_.index);
+  }
+  setup_.handoff->StandUp(worker_.index);
+}
+
+}  // namespace sluice

@@ -1,0 +1,64 @@
+// What a worker thread does, round after round: take bursts from its queues and from other workers, run the
+// pipeline, send what came out, expire connections, answer questions, and sleep when there is nothing.
+// Threads: Run on the worker's lcore; Wake and Ask by any thread; Stop by the control thread.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "dataplane/config/published.h"
+#include "dataplane/pipeline/pipeline.h"
+#include "dataplane/pipeline/worker.h"
+#include "dataplane/runtime/clock.h"
+#include "dataplane/runtime/connection_query.h"
+#include "dataplane/runtime/grace_period.h"
+#include "dataplane/runtime/handoff.h"
+#include "dataplane/runtime/kernel_port.h"
+#include "dataplane/runtime/port.h"
+
+namespace sluice {
+
+class WorkerLoop {
+ public:
+  struct Setup {
+    std::vector<PortQueue> receive;   // the queues it serves
+    std::vector<PortQueue> transmit;  // by port, the queue it sends to
+    std::vector<int> dedicated_ports;  // whose kernel twin's packets it sends
+    const Published<Snapshot>* snapshot = nullptr;
+    const Published<Forwarding>* forwarding = nullptr;
+    GracePeriod* grace_period = nullptr;
+    Handoff* handoff = nullptr;
+    KernelPort* kernel_port = nullptr;
+    const Clock* clock = nullptr;
+    uint64_t* heartbeat = nullptr;  // nullptr: no shared interface
+    bool may_sleep = false;
+  };
+  WorkerLoop(const Setup& setup, Worker& worker);
+
+  void Run();
+  void Stop() { stop_.store(true, std::memory_order_relaxed); }
+  // The worker fills the query within a few rounds.
+  void Ask(ConnectionQuery* query);
+
+ private:
+  void ReadClock();
+  bool ReceiveAll();
+  bool TakeFromPeers();
+  bool SendForKernel();
+  void Process();
+  void Flush();
+  void SendWire(size_t port, PacketList& list);
+  void AnswerQuestions();
+  void Sleep();
+
+  const Setup setup_;
+  Worker& worker_;
+  Batch batch_;
+  uint64_t last_heartbeat_ns_ = 0;
+  std::atomic<ConnectionQuery*> query_{nullptr};
+  std::atomic<bool> stop_{false};
+};
+
+}  // namespace sluice

@@ -1,0 +1,40 @@
+// What the XDP program and the loader share: the maps' keys and values, declared once, in C, for both.
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause
+#ifndef SLUICE_STEER_ABI_H_
+#define SLUICE_STEER_ABI_H_
+
+#include <linux/types.h>
+
+/* Why a packet is Sluice's; bits, since an endpoint may have both roles. */
+#define SLUICE_ROLE_VIRTUAL 1u     /* packets to it */
+#define SLUICE_ROLE_REAL_SERVER 2u /* packets from it */
+
+#define SLUICE_MAX_ENDPOINTS (1u << 20)
+#define SLUICE_MAX_HOST_ADDRESSES (1u << 16)
+#define SLUICE_MAX_QUEUES 64u
+#define SLUICE_MAX_WORKERS 64u
+
+/* Key of the map `endpoints`; network byte order as in the packet. The value is a __u32 of roles. */
+struct sluice_endpoint_key {
+  __u32 address;
+  __u16 port;
+  __u8 protocol;
+  __u8 zero;
+};
+
+/* Value of the array `heartbeats`, one per worker, memory-mapped by the daemon: CLOCK_MONOTONIC, in
+ * nanoseconds, when the worker last looked at its queues. A cache line each. */
+struct sluice_heartbeat {
+  __u64 time_ns;
+  __u64 unused[7];
+};
+
+/* Indices of the per-CPU array `counts`, __u64 each. */
+enum sluice_count {
+  SLUICE_COUNT_STEERED,    /* to a worker */
+  SLUICE_COUNT_STALE,      /* to the kernel, because the worker's heartbeat is too old */
+  SLUICE_COUNT_NO_SOCKET,  /* to the kernel, because the queue has no worker */
+  SLUICE_COUNT_MAX
+};
+
+#endif /* SLUICE_STEER_ABI_H_ */

@@ -1,0 +1,94 @@
+// A scheduler picks a destination for a new connection. One file per algorithm; schedulers/README.md shows
+// how to write one.
+// Threads: constructed and Inherit()ed on the control thread before it is published; Pick is called by any
+// number of workers at once. Candidates never change while a scheduler lives: a change of configuration
+// makes a new scheduler.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "dataplane/net/flow_key.h"
+
+namespace sluice {
+
+// Connections a destination has now; shared by all workers, which makes lc, wlc, sed and nq exact.
+struct alignas(16) DestinationLoad {
+  std::atomic<int32_t> active{0};
+  std::atomic<int32_t> total{0};  // active and inactive
+  std::atomic<int32_t> persistent{0};
+  std::atomic<bool> overloaded{false};
+
+  int32_t Active() const { return active.load(std::memory_order_relaxed); }
+  int32_t Total() const { return total.load(std::memory_order_relaxed); }
+};
+
+// Names a destination's load, counters and connections for as long as one connection points to it.
+using DestinationId = uint32_t;
+inline constexpr DestinationId kNoDestination = 0;
+
+struct Candidate {
+  IpAddress address;
+  Be16 port;
+  int32_t weight = 1;
+  int32_t last_weight = 1;  // the latest that was not 0
+  uint32_t ordinal = 0;     // grows with the order of adding, never reused within a service
+  DestinationId id = kNoDestination;
+  const DestinationLoad* load = nullptr;
+
+  bool CanAccept() const { return weight > 0 && !load->overloaded.load(std::memory_order_relaxed); }
+};
+
+inline constexpr int kNoCandidate = -1;
+
+// ipvsadm -b: what flag-1 to flag-3 mean is the scheduler's affair.
+struct SchedulerFlags {
+  bool flag_1 = false;
+  bool flag_2 = false;
+  bool flag_3 = false;
+
+  bool Any() const { return flag_1 || flag_2 || flag_3; }
+  friend bool operator==(const SchedulerFlags&, const SchedulerFlags&) = default;
+};
+
+struct SchedulerSetup {
+  std::span<const Candidate> candidates;  // in IPVS's list order: the newest first
+  SchedulerFlags flags;
+};
+
+class Scheduler {
+ public:
+  virtual ~Scheduler() = default;
+
+  // The index of the chosen candidate, or kNoCandidate. `candidates` are those of the setup.
+  virtual int Pick(const FlowKey& flow, std::span<const Candidate> candidates) = 0;
+
+  // Take over what `previous`, of the same algorithm, remembers: the service changed, not its scheduler.
+  // Workers go on using `previous` for a moment; memory that both must see is shared.
+  virtual void Inherit(const Scheduler& previous) {}
+};
+
+using SchedulerFactory = std::unique_ptr<Scheduler> (*)(const SchedulerSetup&);
+
+template <class T>
+std::unique_ptr<Scheduler> MakeScheduler(const SchedulerSetup& setup) {
+  return std::make_unique<T>(setup);
+}
+
+// A named object of this type at the end of a file is all the registration there is.
+class SchedulerEntry {
+ public:
+  SchedulerEntry(std::string_view name, SchedulerFactory factory);
+};
+
+// The factory of a scheduler by ipvsadm's name, or nullptr.
+SchedulerFactory FindScheduler(std::string_view name);
+// All names, sorted.
+std::vector<std::string_view> SchedulerNames();
+
+}  // namespace sluice

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/conn/connection_table.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <random>
+
+namespace sluice {
+namespace {
+
+constexpr HashSecret kSecret = {{11, 22, 33, 55}};
+
+Connection Make(uint32_t client, uint16_t client_port, uint32_t virtual_address = 0x0a630001, uint32_t destination = 0x0a010001) {
+  Connection connection;
+  connection.client = Be32::FromHost(client);
+  connection.client_port = Be16::FromHost(client_port);
+  connection.virtual_address = Be32::FromHost(virtual_address);
+  connection.virtual_port = Be16::FromHost(80);
+  connection.destination = Be32::FromHost(destination);
+  connection.destination_port = Be16::FromHost(8080);
+  connection.destination_id = 7;
+  return connection;
+}
+
+// As the pipeline does it.
+ConnectionEntry Find(const ConnectionTable& table, const Ipv4Tuple& tuple) {
+  const uint64_t hash = table.Hash(tuple);
+  const ConnectionEntry guess = table.Guess(hash);
+  return table.Is(guess, tuple) ? guess : table.Search(tuple, hash);
+}
+
+TEST(ConnectionTable, FindsBothDirections) {
+  ConnectionTable table(16, kSecret);
+  const Connection connection = Make(0x0a000001, 1000);
+  const Connection* stored = table.Insert(connection);
+  const ConnectionEntry in = Find(table, connection.InTuple());
+  const ConnectionEntry out = Find(table, connection.OutTuple());
+  EXPECT_EQ(&table.At(in), stored);
+  EXPECT_EQ(ConnectionTable::DirectionOf(in), Direction::kIn);
+  EXPECT_EQ(&table.At(out), stored);
+  EXPECT_EQ(ConnectionTable::DirectionOf(out), Direction::kOut);
+  EXPECT_EQ(Find(table, connection.InTuple().Reversed()), 0u) << "a packet from the virtual address to the client is no reply";
+}
+
+TEST(ConnectionTable, DistinguishesEveryFieldOfTheTuple) {
+  ConnectionTable table(16, kSecret);
+  const Connection connection = Make(0x0a000001, 1000);
+  table.Insert(connection);
+  Connection other = connection;
+  other.client = Be32::FromHost(0x0a000002);
+  EXPECT_EQ(Find(table, other.InTuple()), 0u);
+  other = connection;
+  other.client_port = Be16::FromHost(1001);
+  EXPECT_EQ(Find(table, other.InTuple()), 0u);
+  other = connection;
+  other.virtual_address = Be32::FromHost(0x0a630002);
+  EXPECT_EQ(Find(table, other.InTuple()), 0u);
+  other = connection;
+  other.virtual_port = Be16::FromHost(81);
+  EXPECT_EQ(Find(table, other.InTuple()), 0u);
+  other = connection;
+  other.protocol = Protocol::kUdp;
+  EXPECT_EQ(Find(table, other.InTuple()), 0u);
+}
+
+TEST(ConnectionTable, RefusesWhenFullAndAcceptsAgainAfterARemoval) {
+  ConnectionTable table(100, kSecret);
+  std::vector<Connection*> stored;
+  for (uint16_t i = 0; i < 100; ++i) stored.push_back(table.Insert(Make(1, i)));
+  EXPECT_EQ(table.Insert(Make(1, 100)), nullptr);
+  EXPECT_EQ(table.size(), 100u);
+  table.Remove(*stored[50]);
+  EXPECT_EQ(Find(table, Make(1, 50).InTuple()), 0u);
+  EXPECT_NE(table.Insert(Make(1, 100)), nullptr);
+  EXPECT_NE(Find(table, Make(1, 100).OutTuple()), 0u);
+}
+
+// Two connections of one client port to two services on one real server: replies are ambiguous, but
+// removing one must leave the other.
+TEST(ConnectionTable, KeepsTheTwinOfARemovedConnectionWithEqualReplies) {
+  ConnectionTable table(16, kSecret);
+  Connection* first = table.Insert(Make(1, 1, 0x0a630001));
+  Connection* second = table.Insert(Make(1, 1, 0x0a630002));
+  table.Remove(*first);
+  EXPECT_EQ(&table.At(Find(table, second->OutTuple())), second);
+  EXPECT_EQ(&table.At(Find(table, second->InTuple())), second);
+}
+
+// A million random operations on a small, crowded table against a map.
+TEST(ConnectionTable, AgreesWithAModel) {
+  const uint32_t seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  constexpr uint32_t kCapacity = 500;
+  ConnectionTable table(kCapacity, kSecret);
+  std::map<std::pair<uint32_t, uint16_t>, Connection*> model;
+  for (int step = 0; step < 1'000'000; ++step) {
+    const std::pair<uint32_t, uint16_t> name = {random() % 8, random() % 100};
+    const auto known = model.find(name);
+    const Connection wanted = Make(name.first, name.second);
+    const ConnectionEntry entry = Find(table, random() % 2 ? wanted.InTuple() : wanted.OutTuple());
+    ASSERT_EQ(entry == 0, known == model.end());
+    if (known != model.end()) {
+      ASSERT_EQ(&table.At(entry), known->second);
+      if (random() % 2) {
+        table.Remove(*known->second);
+        model.erase(known);
+      }
+    } else if (Connection* stored = table.Insert(wanted); stored != nullptr) {
+      model[name] = stored;
+    } else {
+      ASSERT_EQ(model.size(), kCapacity);
+    }
+    ASSERT_EQ(table.size(), model.size());
+  }
+}
+
+}  // namespace
+}  // namespace sluice

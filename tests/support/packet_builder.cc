@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/packet_builder.h"
+
+#include <cstdio>
+#include <cstring>
+
+#include "dataplane/net/check.h"
+
+namespace sluice {
+namespace {
+
+// RFC 1071 the slow way: the oracle of dataplane/net/checksum.h.
+uint16_t PlainSum(const uint8_t* bytes, size_t length, uint32_t sum) {
+  for (size_t i = 0; i + 1 < length; i += 2) sum += bytes[i] << 8 | bytes[i + 1];
+  if (length & 1) sum += bytes[length - 1] << 8;
+  while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
+  return static_cast<uint16_t>(sum);
+}
+
+uint32_t PseudoHeader(const uint8_t* ip, uint8_t protocol, size_t length) {
+  return PlainSum(ip + 12, 8, 0) + protocol + static_cast<uint32_t>(length);
+}
+
+void Put16(FrameBytes& bytes, uint16_t value) {
+  bytes.push_back(value >> 8);
+  bytes.push_back(value & 0xff);
+}
+void Set16(uint8_t* at, uint16_t value) {
+  at[0] = value >> 8;
+  at[1] = value & 0xff;
+}
+uint16_t Get16(const uint8_t* at) { return at[0] << 8 | at[1]; }
+
+}  // namespace
+
+Packet& Packet::From(const std::string& address, uint16_t port) {
+  source_ = IpAddress::Parse(address).value();
+  source_port_ = port;
+  return *this;
+}
+Packet& Packet::To(const std::string& address, uint16_t port) {
+  destination_ = IpAddress::Parse(address).value();
+  destination_port_ = port;
+  return *this;
+}
+Packet& Packet::Macs(const MacAddress& source, const MacAddress& destination) {
+  source_mac_ = source;
+  destination_mac_ = destination;
+  return *this;
+}
+Packet& Packet::Tcp(uint8_t flags) {
+  protocol_ = 6;
+  tcp_flags_ = flags;
+  return *this;
+}
+Packet& Packet::Udp() {
+  protocol_ = 17;
+  return *this;
+}
+Packet& Packet::ZeroUdpChecksum() {
+  zero_udp_checksum_ = true;
+  return *this;
+}
+Packet& Packet::Payload(const std::string& payload) {
+  payload_ = payload;
+  return *this;
+}
+Packet& Packet::Ttl(uint8_t ttl) {
+  ttl_ = ttl;
+  return *this;
+}
+Packet& Packet::DontFragment() {
+  flags_and_offset_ |= 0x4000;
+  return *this;
+}
+Packet& Packet::IpOptions(const FrameBytes& options) {
+  SLUICE_CHECK(options.size() % 4 == 0 && options.size() <= 40);
+  options_ = options;
+  return *this;
+}
+Packet& Packet::EtherType(Be16 type) {
+  ether_type_ = type;
+  return *this;
+}
+Packet& Packet::Vlan(uint16_t id) {
+  vlan_ = id;
+  return *this;
+}
+Packet& Packet::IpProtocol(uint8_t protocol) {
+  protocol_ = protocol;
+  raw_ip_ = true;
+  return *this;
+}
+Packet& Packet::Fragment(uint16_t offset_units, bool more) {
+  flags_and_offset_ = offset_units | (more ? 0x2000 : 0);
+  return *this;
+}
+Packet& Packet::BreakTransportChecksum() {
+  break_checksum_ = true;
+  return *this;
+}
+
+FrameBytes Packet::Bytes() const {
+  FrameBytes frame;
+  frame.insert(frame.end(), destination_mac_.bytes.begin(), destination_mac_.bytes.end());
+  frame.insert(frame.end(), source_mac_.bytes.begin(), source_mac_.bytes.end());
+  if (vlan_) {
+    Put16(frame, 0x8100);
+    Put16(frame, *vlan_);
+  }
+  Put16(frame, ether_type_.ToHost());
+  const size_t ip_start = frame.size();
+
+  FrameBytes transport;
+  if (!raw_ip_) {
+    Put16(transport, source_port_);
+    Put16(transport, destination_port_);
+    if (protocol_ == 6) {
+      const uint8_t rest[] = {0, 0, 0, 1, 0, 0, 0, 2, 0x50, tcp_flags_, 0x20, 0, 0, 0, 0, 0};
+      transport.insert(transport.end(), std::begin(rest), std::end(rest));
+    } else {
+      Put16(transport, static_cast<uint16_t>(8 + payload_.size()));
+      Put16(transport, 0);
+    }
+  }
+  transport.insert(transport.end(), payload_.begin(), payload_.end());
+
+  const size_t header = 20 + options_.size();
+  frame.push_back(static_cast<uint8_t>(0x40 | header / 4));
+  frame.push_back(0);
+  Put16(frame, static_cast<uint16_t>(header + transport.size()));
+  Put16(frame, 0x1234);
+  Put16(frame, flags_and_offset_);
+  frame.push_back(ttl_);
+  frame.push_back(protocol_);
+  Put16(frame, 0);
+  frame.insert(frame.end(), source_.bytes.begin() + 12, source_.bytes.end());
+  frame.insert(frame.end(), destination_.bytes.begin() + 12, destination_.bytes.end());
+  frame.insert(frame.end(), options_.begin(), options_.end());
+  uint8_t* ip = frame.data() + ip_start;
+  Set16(ip + 10, ~PlainSum(ip, header, 0));
+
+  if (!raw_ip_ && !(protocol_ == 17 && zero_udp_checksum_)) {
+    const size_t at = protocol_ == 6 ? 16 : 6;
+    uint16_t checksum = ~PlainSum(transport.data(), transport.size(), PseudoHeader(ip, protocol_, transport.size()));
+    if (protocol_ == 17 && checksum == 0) checksum = 0xffff;
+    if (break_checksum_) checksum ^= 0x0101;
+    Set16(transport.data() + at, checksum);
+  }
+  frame.insert(frame.end(), transport.begin(), transport.end());
+  return frame;
+}
+
+std::string ChecksumFaults(const FrameBytes& frame) {
+  const uint8_t* ip = frame.data() + 14;
+  const size_t header = (ip[0] & 15) * 4u;
+  const size_t total = Get16(ip + 2);
+  if (frame.size() < 14 + total) return "frame is shorter than the IP total length";
+  if (PlainSum(ip, header, 0) != 0xffff) return "IP header checksum is wrong";
+  const uint8_t* transport = ip + header;
+  const size_t length = total - header;
+  if (ip[9] == 17 && Get16(transport + 6) == 0) return "UDP checksum is zero";
+  if (PlainSum(transport, length, PseudoHeader(ip, ip[9], length)) != 0xffff) return "transport checksum is wrong";
+  return "";
+}
+
+std::string Describe(const FrameBytes& frame) {
+  const uint8_t* ip = frame.data() + 14;
+  const uint8_t* transport = ip + (ip[0] & 15) * 4;
+  char text[160];
+  char protocol[16] = "udp";
+  if (ip[9] == 6) std::snprintf(protocol, sizeof protocol, "tcp %02x", transport[13]);
+  std::snprintf(text, sizeof text, "%d.%d.%d.%d:%d > %d.%d.%d.%d:%d %s ttl %d len %d", ip[12], ip[13], ip[14], ip[15], Get16(transport), ip[16],
+                ip[17], ip[18], ip[19], Get16(transport + 2), protocol, ip[8], Get16(ip + 2));
+  return text;
+}
+
+}  // namespace sluice

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/pipeline_rig.h"
+
+#include <cstring>
+#include <map>
+
+#include "dataplane/net/check.h"
+#include "tests/support/eal.h"
+
+namespace sluice {
+namespace {
+
+void Collect(PacketList& list, const std::string& where, std::map<rte_mbuf*, Outcome>& outcomes) {
+  for (int i = 0; i < list.count; ++i) {
+    rte_mbuf* packet = list.packets[i];
+    Outcome outcome{.where = where};
+    for (rte_mbuf* segment = packet; segment != nullptr; segment = segment->next) {
+      const uint8_t* bytes = rte_pktmbuf_mtod(segment, uint8_t*);
+      outcome.frame.insert(outcome.frame.end(), bytes, bytes + segment->data_len);
+    }
+    outcomes[packet] = outcome;
+    rte_pktmbuf_free(packet);
+  }
+  list.count = 0;
+}
+
+}  // namespace
+
+PipelineRig::PipelineRig(const Options& options) {
+  StartEalForTest();
+  worker = std::make_unique<Worker>(Worker::Setup{.index = options.index,
+                                                  .workers = options.workers,
+                                                  .connection_capacity = options.connection_capacity,
+                                                  .secret = {{1, 2, 3, 5}},
+                                                  .now = 0xfffff000,  // wraps in sixteen seconds
+                                                  .destinations = &destinations,
+                                                  .port_macs = {kMacOfSluice, kMacOfSluice}});
+  SetForwarding(DefaultForwarding());
+}
+
+ForwardingSpec PipelineRig::DefaultForwarding() {
+  ForwardingSpec spec;
+  spec.links[1] = {.mac = kMacOfSluice, .mtu = 1500, .up = true, .port = 0};
+  spec.links[2] = {.mac = kMacOfSluice, .mtu = 1500, .up = true, .port = 1};
+  const IpAddress gateway = *IpAddress::Parse("10.0.0.254");
+  spec.routes.push_back({.prefix = *IpAddress::Parse("10.0.0.0"), .prefix_length = 16, .legs = {{.interface = 1, .gateway = gateway}}});
+  spec.routes.push_back({.prefix = *IpAddress::Parse("10.1.0.0"), .prefix_length = 16, .legs = {{.interface = 2}}});
+  spec.neighbours[{1, gateway}] = kMacOfClient;
+  for (int i = 1; i <= 9; ++i) {
+    spec.neighbours[{2, *IpAddress::Parse("10.1.0." + std::to_string(i))}] = MacAddress{{0x02, 0, 0, 0, 0x51, static_cast<uint8_t>(i)}};
+  }
+  return spec;
+}
+
+DestinationSpec PipelineRig::Server(const std::string& address, uint16_t port, int weight) {
+  return {IpAddress::Parse(address).value(), Be16::FromHost(port), weight};
+}
+
+void PipelineRig::AddService(const std::string& address, uint16_t port, Protocol protocol, const std::string& scheduler,
+                             const std::vector<DestinationSpec>& servers) {
+  snapshots.Put({{IpAddress::Parse(address).value(), Be16::FromHost(port), protocol}, scheduler, {}, servers});
+  Publish();
+}
+
+void PipelineRig::DeleteService(const std::string& address, uint16_t port, Protocol protocol) {
+  snapshots.Delete({IpAddress::Parse(address).value(), Be16::FromHost(port), protocol});
+  Publish();
+}
+
+void PipelineRig::SetTimeouts(const TimeoutSpec& timeouts) {
+  snapshots.SetTimeouts(timeouts);
+  Publish();
+}
+
+void PipelineRig::SetForwarding(const ForwardingSpec& spec) {
+  const auto previous = forwarding;
+  forwarding = forwardings.Build(spec);
+  Publish();
+}
+
+void PipelineRig::Publish() {
+  const auto previous = snapshot;
+  snapshot = snapshots.Build();
+  worker->Use(*snapshot, *forwarding);
+  snapshots.Published();
+}
+
+std::vector<Outcome> PipelineRig::Send(const std::vector<FrameBytes>& frames, uint16_t port) {
+  SLUICE_CHECK(frames.size() <= kBurst);
+  Batch batch;
+  batch.count = static_cast<int>(frames.size());
+  for (size_t i = 0; i < frames.size(); ++i) {
+    rte_mbuf* packet = rte_pktmbuf_alloc(PacketPoolForTest());
+    SLUICE_CHECK(packet != nullptr);
+    packet->port = port;
+    char* room = rte_pktmbuf_append(packet, static_cast<uint16_t>(frames[i].size()));
+    SLUICE_CHECK(room != nullptr);
+    std::memcpy(room, frames[i].data(), frames[i].size());
+    batch.packet[i] = packet;
+  }
+  ProcessBurst(*worker, batch);
+  std::map<rte_mbuf*, Outcome> outcomes;
+  Output& output = worker->output;
+  for (size_t i = 0; i < output.wire.size(); ++i) Collect(output.wire[i], "wire " + std::to_string(i), outcomes);
+  Collect(output.kernel_input, "kernel input", outcomes);
+  Collect(output.kernel_output, "kernel output", outcomes);
+  for (size_t i = 0; i < output.peers.size(); ++i) Collect(output.peers[i], "peer " + std::to_string(i), outcomes);
+  std::vector<Outcome> result;
+  for (size_t i = 0; i < frames.size(); ++i) {
+    const auto found = outcomes.find(batch.packet[i]);
+    result.push_back(found == outcomes.end() ? Outcome{.where = "dropped"} : found->second);
+  }
+  return result;
+}
+
+void PipelineRig::Advance(double seconds) {
+  const Jiffies end = worker->now + static_cast<Jiffies>(seconds * kJiffiesPerSecond);
+  while (worker->now != end) {
+    worker->now += std::min<Jiffies>(end - worker->now, 25);
+    while (ExpireConnections(*worker) == kBurst) {
+    }
+  }
+}
+
+}  // namespace sluice

@@ -1,0 +1,59 @@
+// One worker with a configuration and routes, and no NIC: packets go in as bytes and come out as bytes.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/config/forwarding_builder.h"
+#include "dataplane/config/snapshot_builder.h"
+#include "dataplane/pipeline/pipeline.h"
+#include "dataplane/pipeline/worker.h"
+#include "tests/support/packet_builder.h"
+
+namespace sluice {
+
+struct Outcome {
+  std::string where;  // "wire 0", "kernel input", "kernel output", "peer 1", "dropped"
+  FrameBytes frame;   // empty if dropped
+};
+
+class PipelineRig {
+ public:
+  struct Options {
+    uint32_t connection_capacity = 1024;
+    int index = 0;
+    int workers = 1;
+  };
+  PipelineRig() : PipelineRig(Options{}) {}
+  explicit PipelineRig(const Options& options);
+
+  // Port 0 leads to clients (10.0.0.0/16, gateway 10.0.0.254), port 1 to servers (10.1.0.0/16, on link).
+  void AddService(const std::string& address, uint16_t port, Protocol protocol, const std::string& scheduler,
+                  const std::vector<DestinationSpec>& destinations);
+  void DeleteService(const std::string& address, uint16_t port, Protocol protocol);
+  void SetTimeouts(const TimeoutSpec& timeouts);
+  void SetForwarding(const ForwardingSpec& spec);
+  static ForwardingSpec DefaultForwarding();
+  static DestinationSpec Server(const std::string& address, uint16_t port, int weight = 1);
+
+  // One burst, all of it received on `port`; outcomes in the order of the packets.
+  std::vector<Outcome> Send(const std::vector<FrameBytes>& frames, uint16_t port = 0);
+  Outcome Send(const Packet& packet, uint16_t port = 0) { return Send({packet.Bytes()}, port).front(); }
+
+  void Advance(double seconds);  // and expire
+  uint64_t Count(Counter counter) const { return worker->counters.Get(counter); }
+
+  DestinationTable destinations;
+  SnapshotBuilder snapshots{destinations};
+  ForwardingBuilder forwardings;
+  std::shared_ptr<const Snapshot> snapshot;
+  std::shared_ptr<const Forwarding> forwarding;
+  std::unique_ptr<Worker> worker;
+
+ private:
+  void Publish();
+};
+
+}  // namespace sluice
