@@ -8,10 +8,14 @@ namespace sluice {
 Forwarding::Forwarding()
     : hops_{NextHop{.kind = NextHopKind::kNoRoute}, NextHop{.kind = NextHopKind::kKernel}}, routes_(1), ranges_(1) {}
 
-NextHopId Forwarding::Resolve(const IpAddress& destination, uint64_t flow_hash) const {
+const Forwarding::Route& Forwarding::RouteTo(const IpAddress& destination) const {
   const auto after = std::upper_bound(ranges_.begin(), ranges_.end(), destination,
                                       [](const IpAddress& address, const Range& range) { return address < range.first; });
-  const Route& route = routes_[std::prev(after)->route];
+  return routes_[std::prev(after)->route];
+}
+
+NextHopId Forwarding::Resolve(const IpAddress& destination, uint64_t flow_hash) const {
+  const Route& route = RouteTo(destination);
   if (route.legs.empty()) return route.fixed;
   const Leg* leg = &route.legs.front();
   if (route.legs.size() > 1) {
@@ -20,6 +24,12 @@ NextHopId Forwarding::Resolve(const IpAddress& destination, uint64_t flow_hash) 
   }
   const auto known = neighbours_.find({leg->interface, leg->has_gateway ? leg->gateway : destination});
   return known == neighbours_.end() ? kAskKernel : known->second;
+}
+
+std::vector<Forwarding::Neighbour> Forwarding::NeighboursTowards(const IpAddress& destination) const {
+  std::vector<Neighbour> neighbours;
+  for (const Leg& leg : RouteTo(destination).legs) neighbours.push_back({leg.interface, leg.has_gateway ? leg.gateway : destination});
+  return neighbours;
 }
 
 }  // namespace sluice

@@ -47,6 +47,14 @@ class Forwarding {
   // `flow_hash` chooses among equal routes.
   NextHopId Resolve(const IpAddress& destination, uint64_t flow_hash) const;
 
+  // The neighbours that packets to `destination` may be given to; none if the kernel keeps them.
+  struct Neighbour {
+    int interface;
+    IpAddress address;
+    friend auto operator<=>(const Neighbour&, const Neighbour&) = default;
+  };
+  std::vector<Neighbour> NeighboursTowards(const IpAddress& destination) const;
+
   const std::vector<IpAddress>& host_addresses() const { return host_addresses_; }
 
  private:
@@ -69,14 +77,11 @@ class Forwarding {
     IpAddress first;
     uint32_t route = 0;
   };
-  struct Neighbour {
-    int interface;
-    IpAddress address;
-    friend bool operator==(const Neighbour&, const Neighbour&) = default;
-  };
   struct NeighbourHash {
     size_t operator()(const Neighbour& n) const { return IpAddressHash()(n.address) + n.interface * 0x9e3779b97f4a7c15u; }
   };
+
+  const Route& RouteTo(const IpAddress& destination) const;
 
   uint32_t generation_ = 0;
   size_t route_count_ = 0;

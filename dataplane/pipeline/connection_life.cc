@@ -10,7 +10,7 @@ namespace {
 constexpr int32_t kTolerableDelay = kJiffiesPerSecond / 4;
 
 // What the first packet will make of it: the wheel need not look before that state's time is up.
-uint8_t FirstState(Protocol protocol) { return protocol == Protocol::kTcp ? kTcpSynRecv : kUdpNormal; }
+uint8_t FirstState(Protocol protocol) { return protocol == Protocol::kTcp ? uint8_t{kTcpSynRecv} : kUdpNormal; }
 
 }  // namespace
 

@@ -21,6 +21,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "dataplane/xdp/steering.h"
 
 namespace sluice {
 namespace {
@@ -89,6 +90,9 @@ absl::StatusOr<std::unique_ptr<Port>> Port::OpenInterface(const std::string& int
   const rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
   setrlimit(RLIMIT_MEMLOCK, &unlimited);
 
+  // What a killed sluiced left behind would keep the driver from setting up. Until Attach, all traffic is the
+  // kernel's.
+  if (const absl::Status removed = Steering::RemoveLeftover(interface); !removed.ok()) return removed;
   // The driver gives one device several queues only if the interface has combined ones.
   const absl::StatusOr<ethtool_channels> channels = Channels(interface);
   if (!channels.ok()) return channels.status();
@@ -100,6 +104,8 @@ absl::StatusOr<std::unique_ptr<Port>> Port::OpenInterface(const std::string& int
         absl::StrCat("iface=", interface, ",start_queue=", i, ",queue_count=", one_device ? *queues : 1, ",xdp_prog=", stub_program),
         one_device ? *queues : 1, pool);
     if (!added.ok()) return absl::Status(added.code(), absl::StrCat("interface ", interface, ": ", added.message()));
+    // The stub of one device would be in the way of the next.
+    if (const absl::Status removed = Steering::RemoveLeftover(interface); !removed.ok()) return removed;
   }
   return port;
 }

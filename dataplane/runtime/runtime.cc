@@ -128,8 +128,6 @@ absl::Status Dataplane::Runtime::OpenPorts(const DataplaneOptions& options) {
                                  SOCKET_ID_ANY);
   if (pool == nullptr) return absl::ResourceExhaustedError(absl::StrCat("no memory for packets: ", rte_strerror(rte_errno)));
   for (const std::string& interface : options.interfaces) {
-    // What a killed sluiced left behind would keep the driver from setting up; until Attach, all traffic is the
-    // kernel's.
     const std::string stub = steering->StubProgramPath();
     absl::StatusOr<std::unique_ptr<Port>> port = Port::OpenInterface(interface, stub, pool);
     if (!port.ok()) return port.status();
@@ -212,8 +210,6 @@ absl::Status Dataplane::Runtime::AttachSteering() {
     PortStatus status{.name = port->name(), .driver = port->driver(), .kernel_interface = port->name(), .mac = port->mac(),
                       .queues = static_cast<int>(port->queues().size())};
     if (port->is_shared()) {
-      // The driver's stub gives way to the program of our own.
-      if (const absl::Status removed = Steering::RemoveLeftover(port->name()); !removed.ok()) return removed;
       std::vector<int> sockets;
       for (const PortQueue& queue : port->queues()) sockets.push_back(queue.socket);
       const absl::StatusOr<std::string> mode = steering->Attach(port->name(), sockets);

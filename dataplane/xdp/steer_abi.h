@@ -1,5 +1,5 @@
 // What the XDP program and the loader share: the maps' keys and values, declared once, in C, for both.
-// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only OR BSD-2-Clause
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #ifndef SLUICE_STEER_ABI_H_
 #define SLUICE_STEER_ABI_H_
 
@@ -29,11 +29,19 @@ struct sluice_heartbeat {
   __u64 unused[7];
 };
 
+/* Read-only data of the program, set before it is loaded; one program an interface. */
+struct sluice_steer_settings {
+  __u64 heartbeat_limit_ns;
+  __u32 workers; /* queue q belongs to worker q % workers */
+  __u8 own_mac[6];
+  __u8 zero[2];
+};
+
 /* Indices of the per-CPU array `counts`, __u64 each. */
 enum sluice_count {
-  SLUICE_COUNT_STEERED,    /* to a worker */
-  SLUICE_COUNT_STALE,      /* to the kernel, because the worker's heartbeat is too old */
-  SLUICE_COUNT_NO_SOCKET,  /* to the kernel, because the queue has no worker */
+  SLUICE_COUNT_STEERED,   /* to a worker */
+  SLUICE_COUNT_STALE,     /* to the kernel, because the worker's heartbeat is too old */
+  SLUICE_COUNT_NO_SOCKET, /* to the kernel, because the queue has no worker */
   SLUICE_COUNT_MAX
 };
 

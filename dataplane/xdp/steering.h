@@ -59,9 +59,9 @@ class Steering {
   SteeringCounts Counts() const;
 
  private:
-  struct Maps;
-  explicit Steering(std::unique_ptr<Maps> maps);
-  std::unique_ptr<Maps> maps_;
+  struct State;
+  Steering();
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace sluice

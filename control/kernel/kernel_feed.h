@@ -1,0 +1,78 @@
+// Follows the kernel's links, addresses, routes and neighbours over netlink, and hands on what they amount to
+// within milliseconds of a change. It also has the kernel resolve and confirm the neighbours the data path
+// needs, for the kernel itself sees no packet to them.
+// Threads: has one of its own, which calls `receive`; the member functions may be called by any.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "control/kernel/kernel_state.h"
+#include "control/kernel/netlink_socket.h"
+
+namespace sluice {
+
+class KernelFeed {
+ public:
+  using Receiver = std::function<void(std::shared_ptr<const Forwarding>)>;
+
+  // `receive` has been called once when this returns.
+  static absl::StatusOr<std::unique_ptr<KernelFeed>> Start(const std::map<int, uint16_t>& port_of_interface, Receiver receive);
+  ~KernelFeed();
+
+  // The real servers: the neighbours on the way to them, and all gateways, stay resolved.
+  void KeepResolved(std::vector<IpAddress> addresses);
+
+  uint64_t route_count() const { return route_count_.load(std::memory_order_relaxed); }
+  uint64_t neighbour_count() const { return neighbour_count_.load(std::memory_order_relaxed); }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  KernelFeed() = default;
+  void Run();
+  void Wake();
+  absl::Status ReadAll();
+  absl::Status ReadTable(uint16_t type);
+  void Follow();
+  void HandOn();
+  void ConfirmNeighbours();
+  void Confirm(const KernelState::NeighbourName& name);
+
+  std::map<int, uint16_t> port_of_interface_;
+  Receiver receive_;
+  std::unique_ptr<NetlinkSocket> notifications_;
+  std::unique_ptr<NetlinkSocket> requests_;
+  int wake_fd_ = -1;
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+
+  // The thread's own.
+  KernelState state_;
+  ForwardingBuilder builder_;
+  std::shared_ptr<const Forwarding> forwarding_;
+  std::set<KernelState::NeighbourName> gateways_;
+  bool changed_ = false;
+  bool routes_in_doubt_ = false;
+  bool everything_in_doubt_ = false;
+  IpAddress confirm_after_;  // where the next round goes on
+
+  absl::Mutex mutex_;
+  std::set<IpAddress> keep_resolved_ ABSL_GUARDED_BY(mutex_);
+
+  std::atomic<uint64_t> route_count_{0};
+  std::atomic<uint64_t> neighbour_count_{0};
+};
+
+}  // namespace sluice

@@ -1,0 +1,229 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/kernel/kernel_state.h"
+
+#include <arpa/inet.h>
+#include <libmnl/libmnl.h>
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+
+#include <algorithm>
+#include <cstring>
+#include <optional>
+
+namespace sluice {
+namespace {
+
+// The attributes of a message by type; none is trusted to have the right length.
+template <int kMax>
+class Attributes {
+ public:
+  // REQUIRES: the message holds a header of this size.
+  Attributes(const nlmsghdr& message, size_t header) {
+    AddAll(mnl_nlmsg_get_payload_offset(&message, header), static_cast<int>(mnl_nlmsg_get_payload_len(&message)) - static_cast<int>(MNL_ALIGN(header)));
+  }
+  // REQUIRES: rtnh_len is within the message.
+  explicit Attributes(const rtnexthop& leg) { AddAll(RTNH_DATA(&leg), leg.rtnh_len - static_cast<int>(RTNH_LENGTH(0))); }
+
+  template <class T>
+  std::optional<T> Get(int type) const {
+    const nlattr* attribute = found_[type];
+    if (attribute == nullptr || mnl_attr_get_payload_len(attribute) < sizeof(T)) return std::nullopt;
+    T value;
+    std::memcpy(&value, mnl_attr_get_payload(attribute), sizeof(T));
+    return value;
+  }
+  std::optional<IpAddress> GetV4(int type) const {
+    const std::optional<uint32_t> raw = Get<uint32_t>(type);
+    return raw ? std::optional(IpAddress::FromV4(Be32{*raw})) : std::nullopt;
+  }
+  std::optional<MacAddress> GetMac(int type) const {
+    return found_[type] != nullptr && mnl_attr_get_payload_len(found_[type]) == 6 ? Get<MacAddress>(type) : std::nullopt;
+  }
+  const nlattr* Raw(int type) const { return found_[type]; }
+
+ private:
+  void AddAll(const void* first, int bytes) {
+    for (auto* attribute = static_cast<const nlattr*>(first); mnl_attr_ok(attribute, bytes); attribute = mnl_attr_next(attribute)) {
+      const int type = mnl_attr_get_type(attribute);
+      if (type <= kMax) found_[type] = attribute;
+      bytes -= static_cast<int>(MNL_ALIGN(attribute->nla_len));
+    }
+  }
+
+  const nlattr* found_[kMax + 1] = {};
+};
+
+// nullptr if the message is too short for its kind.
+template <class Header>
+const Header* HeaderOf(const nlmsghdr& message) {
+  return mnl_nlmsg_get_payload_len(&message) < sizeof(Header) ? nullptr : static_cast<const Header*>(mnl_nlmsg_get_payload(&message));
+}
+
+RouteLeg LegOf(const Attributes<RTA_MAX>& attributes, int interface, uint32_t weight) {
+  RouteLeg leg{.interface = interface, .gateway = attributes.GetV4(RTA_GATEWAY), .weight = weight};
+  // A gateway of the other family (RTA_VIA): an address that is nobody's neighbour here leaves it to the kernel.
+  if (attributes.Raw(RTA_VIA) != nullptr) leg.gateway = IpAddress{};
+  return leg;
+}
+
+std::vector<RouteLeg> LegsOf(const Attributes<RTA_MAX>& attributes) {
+  std::vector<RouteLeg> legs;
+  if (const std::optional<int> interface = attributes.Get<int>(RTA_OIF)) legs.push_back(LegOf(attributes, *interface, 1));
+  const nlattr* multipath = attributes.Raw(RTA_MULTIPATH);
+  if (multipath == nullptr) return legs;
+  const auto* leg = static_cast<const rtnexthop*>(mnl_attr_get_payload(multipath));
+  int rest = mnl_attr_get_payload_len(multipath);
+  while (rest >= static_cast<int>(sizeof(rtnexthop)) && leg->rtnh_len >= sizeof(rtnexthop) && leg->rtnh_len <= rest) {
+    if ((leg->rtnh_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)) == 0) {
+      legs.push_back(LegOf(Attributes<RTA_MAX>(*leg), leg->rtnh_ifindex, leg->rtnh_hops + 1u));
+    }
+    rest -= static_cast<int>(RTNH_ALIGN(leg->rtnh_len));
+    leg = RTNH_NEXT(leg);
+  }
+  return legs;
+}
+
+std::optional<RouteKind> KindOf(uint8_t type) {
+  switch (type) {
+    case RTN_UNICAST: return RouteKind::kUnicast;
+    case RTN_LOCAL:
+    case RTN_BROADCAST:
+    case RTN_ANYCAST: return RouteKind::kLocal;
+    case RTN_UNREACHABLE:
+    case RTN_BLACKHOLE:
+    case RTN_PROHIBIT: return RouteKind::kUnreachable;
+    default: return std::nullopt;
+  }
+}
+
+}  // namespace
+
+KernelChange KernelState::Apply(const nlmsghdr& message) {
+  switch (message.nlmsg_type) {
+    case RTM_NEWLINK:
+    case RTM_DELLINK: return ApplyLink(message);
+    case RTM_NEWADDR:
+    case RTM_DELADDR: return ApplyAddress(message);
+    case RTM_NEWROUTE:
+    case RTM_DELROUTE: return ApplyRoute(message);
+    case RTM_NEWNEIGH:
+    case RTM_DELNEIGH: return ApplyNeighbour(message);
+    default: return {};
+  }
+}
+
+void KernelState::ForgetAll() { *this = KernelState(); }
+
+KernelChange KernelState::ApplyLink(const nlmsghdr& message) {
+  const auto* header = HeaderOf<ifinfomsg>(message);
+  if (header == nullptr || header->ifi_family != AF_UNSPEC) return {};  // a bridge's ports speak of themselves, too
+  if (message.nlmsg_type == RTM_DELLINK) {
+    const bool known = links_.erase(header->ifi_index) > 0;
+    return {.any = known, .routes_in_doubt = known};
+  }
+  const Attributes<IFLA_MAX> attributes(message, sizeof(ifinfomsg));
+  const Link link{.mac = attributes.GetMac(IFLA_ADDRESS).value_or(MacAddress{}),
+                  .mtu = attributes.Get<uint32_t>(IFLA_MTU).value_or(1500),
+                  .up = (header->ifi_flags & IFF_UP) != 0,
+                  .carrier = (header->ifi_flags & IFF_LOWER_UP) != 0};
+  Link& known = links_[header->ifi_index];
+  const KernelChange change{.any = known != link, .routes_in_doubt = known.up != link.up};
+  known = link;
+  return change;
+}
+
+KernelChange KernelState::ApplyAddress(const nlmsghdr& message) {
+  const auto* header = HeaderOf<ifaddrmsg>(message);
+  if (header == nullptr || header->ifa_family != AF_INET) return {};
+  const Attributes<IFA_MAX> attributes(message, sizeof(ifaddrmsg));
+  std::optional<IpAddress> address = attributes.GetV4(IFA_LOCAL);
+  if (!address) address = attributes.GetV4(IFA_ADDRESS);
+  if (!address) return {};
+  const int interface = static_cast<int>(header->ifa_index);
+  if (message.nlmsg_type == RTM_NEWADDR) return {.any = addresses_[*address].insert(interface).second};
+  const auto known = addresses_.find(*address);
+  if (known == addresses_.end() || known->second.erase(interface) == 0) return {};
+  if (known->second.empty()) addresses_.erase(known);
+  return {.any = true, .routes_in_doubt = true};
+}
+
+KernelChange KernelState::ApplyRoute(const nlmsghdr& message) {
+  const auto* header = HeaderOf<rtmsg>(message);
+  if (header == nullptr || header->rtm_family != AF_INET || header->rtm_tos != 0 || header->rtm_dst_len > 32) return {};
+  if (header->rtm_flags & RTM_F_CLONED) return {};
+  const std::optional<RouteKind> kind = KindOf(header->rtm_type);
+  if (!kind) return {};
+  const Attributes<RTA_MAX> attributes(message, sizeof(rtmsg));
+  const uint32_t table = attributes.Get<uint32_t>(RTA_TABLE).value_or(header->rtm_table);
+  if (table != RT_TABLE_MAIN && table != RT_TABLE_LOCAL) return {};
+  const RouteName name{.prefix = attributes.GetV4(RTA_DST).value_or(IpAddress::FromV4(Be32{0})),
+                       .prefix_length = header->rtm_dst_len,
+                       .table = table,
+                       .priority = attributes.Get<uint32_t>(RTA_PRIORITY).value_or(0)};
+  if (message.nlmsg_type == RTM_DELROUTE) return {.any = routes_.erase(name) > 0};
+  RouteSpec route{.prefix = name.prefix, .prefix_length = name.prefix_length, .kind = *kind};
+  if (*kind == RouteKind::kUnicast) route.legs = LegsOf(attributes);
+  const auto known = routes_.find(name);
+  if (known == routes_.end()) {
+    routes_.emplace(name, std::move(route));
+    return {.any = true};
+  }
+  // `ip route append`: the kernel goes on using the first.
+  if ((message.nlmsg_flags & NLM_F_APPEND) != 0 || known->second == route) return {};
+  known->second = std::move(route);
+  return {.any = true};
+}
+
+KernelChange KernelState::ApplyNeighbour(const nlmsghdr& message) {
+  const auto* header = HeaderOf<ndmsg>(message);
+  if (header == nullptr || header->ndm_family != AF_INET || (header->ndm_flags & NTF_PROXY) != 0) return {};
+  const Attributes<NDA_MAX> attributes(message, sizeof(ndmsg));
+  const std::optional<IpAddress> address = attributes.GetV4(NDA_DST);
+  if (!address) return {};
+  const NeighbourName name{header->ndm_ifindex, *address};
+  const std::optional<MacAddress> mac = attributes.GetMac(NDA_LLADDR);
+  constexpr int kUsable = NUD_PERMANENT | NUD_NOARP | NUD_REACHABLE | NUD_STALE | NUD_DELAY | NUD_PROBE;
+  if (message.nlmsg_type == RTM_DELNEIGH) return {.any = neighbours_.erase(name) > 0};
+  const Neighbour neighbour{.mac = mac.value_or(MacAddress{}),
+                            .usable = (header->ndm_state & kUsable) != 0 && mac && !mac->IsZero(),
+                            .confirmed = (header->ndm_state & (kUsable & ~NUD_STALE)) != 0};
+  Neighbour& known = neighbours_[name];
+  const bool any = known.usable != neighbour.usable || (neighbour.usable && known.mac != neighbour.mac);
+  known = neighbour;
+  return {.any = any};
+}
+
+ForwardingSpec KernelState::Spec(const std::map<int, uint16_t>& port_of_interface) const {
+  ForwardingSpec spec;
+  for (const auto& [index, link] : links_) {
+    const auto port = port_of_interface.find(index);
+    spec.links[index] = {.mac = link.mac,
+                         .mtu = static_cast<uint16_t>(std::min<uint32_t>(link.mtu, 0xffff)),
+                         .up = link.up && link.carrier,
+                         .port = port == port_of_interface.end() ? kNoPort : port->second};
+  }
+  // Names are sorted by prefix, then table, then priority: of a prefix in both tables, local (255) is the later.
+  for (const auto& [name, route] : routes_) {
+    const bool again = !spec.routes.empty() && spec.routes.back().prefix == name.prefix && spec.routes.back().prefix_length == name.prefix_length;
+    if (!again) {
+      spec.routes.push_back(route);
+    } else if (name.table == RT_TABLE_LOCAL && spec.routes.back().kind != RouteKind::kLocal) {
+      spec.routes.back() = route;
+    }
+  }
+  for (const auto& [name, neighbour] : neighbours_) {
+    if (neighbour.usable) spec.neighbours.emplace(name, neighbour.mac);
+  }
+  for (const auto& [address, interfaces] : addresses_) spec.host_addresses.push_back(address);
+  return spec;
+}
+
+const KernelState::Neighbour* KernelState::FindNeighbour(const NeighbourName& name) const {
+  const auto found = neighbours_.find(name);
+  return found == neighbours_.end() ? nullptr : &found->second;
+}
+
+}  // namespace sluice

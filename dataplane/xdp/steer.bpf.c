@@ -1,0 +1,107 @@
+// Decides, for every packet an interface receives, whether it is Sluice's: then it goes to the worker's
+// AF_XDP socket. All else, and everything while a worker does not answer, is the kernel's.
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
+
+#include "dataplane/xdp/steer_abi.h"
+
+volatile const struct sluice_steer_settings settings;
+
+struct {
+  __uint(type, BPF_MAP_TYPE_XSKMAP);
+  __uint(max_entries, SLUICE_MAX_QUEUES);
+  __type(key, __u32);
+  __type(value, __u32);
+} xsks_map SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, SLUICE_MAX_ENDPOINTS);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, struct sluice_endpoint_key);
+  __type(value, __u32);
+} endpoints SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, SLUICE_MAX_HOST_ADDRESSES);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, __u32);
+  __type(value, __u8);
+} host_addresses SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, SLUICE_MAX_WORKERS);
+  __uint(map_flags, BPF_F_MMAPABLE);
+  __type(key, __u32);
+  __type(value, struct sluice_heartbeat);
+} heartbeats SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, SLUICE_COUNT_MAX);
+  __type(key, __u32);
+  __type(value, __u64);
+} counts SEC(".maps");
+
+static __always_inline void count(__u32 what) {
+  __u64* value = bpf_map_lookup_elem(&counts, &what);
+  if (value) ++*value;
+}
+
+static __always_inline int addressed_to_us(const struct ethhdr* ethernet) {
+  for (int i = 0; i < ETH_ALEN; ++i) {
+    if (ethernet->h_dest[i] != settings.own_mac[i]) return 0;
+  }
+  return 1;
+}
+
+static __always_inline int has_role(__u32 address, __u16 port, __u8 protocol, __u32 role) {
+  const struct sluice_endpoint_key key = {.address = address, .port = port, .protocol = protocol};
+  const __u32* roles = bpf_map_lookup_elem(&endpoints, &key);
+  return roles && (*roles & role);
+}
+
+static __always_inline int is_ours(const struct iphdr* ip, const __u16* ports) {
+  if (has_role(ip->daddr, ports[1], ip->protocol, SLUICE_ROLE_VIRTUAL)) return 1;
+  if (!has_role(ip->saddr, ports[0], ip->protocol, SLUICE_ROLE_REAL_SERVER)) return 0;
+  // What a real server answers to this host is the host's own affair: health checks, ssh.
+  const __u32 destination = ip->daddr;
+  return !bpf_map_lookup_elem(&host_addresses, &destination);
+}
+
+SEC("xdp") int sluice_steer(struct xdp_md* context) {
+  const void* end = (void*)(long)context->data_end;
+  const struct ethhdr* ethernet = (void*)(long)context->data;
+  const struct iphdr* ip = (const void*)(ethernet + 1);
+  if ((const void*)(ip + 1) > end) return XDP_PASS;
+  if (ethernet->h_proto != bpf_htons(ETH_P_IP) || !addressed_to_us(ethernet)) return XDP_PASS;
+  if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP) return XDP_PASS;
+  if (ip->version != 4 || ip->ihl < 5 || (ip->frag_off & bpf_htons(0x3fff))) return XDP_PASS;
+  const __u16* ports = (const void*)ip + ip->ihl * 4;
+  if ((const void*)(ports + 2) > end) return XDP_PASS;
+  if (!is_ours(ip, ports)) return XDP_PASS;
+
+  const __u32 queue = context->rx_queue_index;
+  const __u32 worker = queue % settings.workers;
+  const struct sluice_heartbeat* heartbeat = bpf_map_lookup_elem(&heartbeats, &worker);
+  if (!heartbeat) return XDP_PASS;
+  // The coarse clock may be some milliseconds behind the heartbeat: the difference is signed.
+  const __s64 age = (__s64)(bpf_ktime_get_coarse_ns() - heartbeat->time_ns);
+  if (age > (__s64)settings.heartbeat_limit_ns) {
+    count(SLUICE_COUNT_STALE);
+    return XDP_PASS;
+  }
+  const long action = bpf_redirect_map(&xsks_map, queue, XDP_PASS);
+  count(action == XDP_REDIRECT ? SLUICE_COUNT_STEERED : SLUICE_COUNT_NO_SOCKET);
+  return action;
+}
+
+char program_license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,282 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/xdp/steering.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <linux/if_link.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdarg>
+#include <cstdio>
+#include <cstring>
+#include <map>
+#include <unordered_map>
+
+#include "absl/strings/str_cat.h"
+#include "dataplane/net/check.h"
+#include "dataplane/net/mac_address.h"
+#include "dataplane/xdp/steer_abi.h"
+#include "steer_bpf.h"
+#include "stub_bpf.h"
+
+namespace sluice {
+namespace {
+
+constexpr std::string_view kSteerName = "sluice_steer";
+constexpr std::string_view kStubName = "sluice_stub";
+constexpr size_t kHeartbeatBytes = SLUICE_MAX_WORKERS * sizeof(sluice_heartbeat);
+// The maps that all interfaces share.
+constexpr const char* kSharedMaps[] = {"endpoints", "host_addresses", "heartbeats", "counts"};
+
+using Object = std::unique_ptr<bpf_object, decltype(&bpf_object__close)>;
+
+// libbpf says what went wrong through a callback only; the last of it goes into our error.
+thread_local std::string last_complaint;
+
+int KeepComplaint(libbpf_print_level level, const char* format, va_list arguments) {
+  if (level != LIBBPF_WARN) return 0;
+  char text[1024];
+  std::vsnprintf(text, sizeof text, format, arguments);
+  last_complaint = text;
+  while (!last_complaint.empty() && last_complaint.back() == '\n') last_complaint.pop_back();
+  return 0;
+}
+
+absl::Status LibbpfError(int error, const std::string& what) {
+  const std::string complaint = last_complaint.empty() ? "" : absl::StrCat(" (", last_complaint, ")");
+  return absl::ErrnoToStatus(std::abs(error), absl::StrCat(what, complaint));
+}
+
+absl::StatusOr<MacAddress> MacOf(const std::string& interface) {
+  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ifreq request{};
+  interface.copy(request.ifr_name, IFNAMSIZ - 1);
+  const int result = ioctl(fd, SIOCGIFHWADDR, &request);
+  const int error = errno;
+  close(fd);
+  if (result != 0) return absl::ErrnoToStatus(error, absl::StrCat("interface ", interface, ": MAC address"));
+  if (request.ifr_hwaddr.sa_family != ARPHRD_ETHER) {
+    return absl::InvalidArgumentError(absl::StrCat("interface ", interface, " is not an Ethernet interface"));
+  }
+  MacAddress mac;
+  std::memcpy(mac.bytes.data(), request.ifr_hwaddr.sa_data, mac.bytes.size());
+  return mac;
+}
+
+absl::StatusOr<Object> OpenSteerProgram(const sluice_steer_settings& settings) {
+  libbpf_set_print(KeepComplaint);
+  last_complaint.clear();
+  Object object(bpf_object__open_mem(steer_bpf, sizeof steer_bpf, nullptr), bpf_object__close);
+  if (object == nullptr) return LibbpfError(errno, "the XDP program cannot be opened");
+  bpf_map* rodata = bpf_object__find_map_by_name(object.get(), ".rodata");
+  SLUICE_CHECK(rodata != nullptr);
+  SLUICE_CHECK(bpf_map__set_initial_value(rodata, &settings, sizeof settings) == 0);
+  return object;
+}
+
+std::string ProgramName(uint32_t id) {
+  const int fd = bpf_prog_get_fd_by_id(id);
+  if (fd < 0) return "";
+  bpf_prog_info info{};
+  uint32_t length = sizeof info;
+  const bool known = bpf_obj_get_info_by_fd(fd, &info, &length) == 0;
+  close(fd);
+  return known ? info.name : "";
+}
+
+sluice_endpoint_key KeyOf(const Endpoint& endpoint) {
+  return {.address = endpoint.address.V4().raw, .port = endpoint.port.raw, .protocol = static_cast<uint8_t>(endpoint.protocol)};
+}
+
+uint32_t RoleBit(EndpointRole role) { return role == EndpointRole::kVirtual ? SLUICE_ROLE_VIRTUAL : SLUICE_ROLE_REAL_SERVER; }
+
+}  // namespace
+
+struct Steering::State {
+  struct Attached {
+    Object object;
+    int interface_index;
+    uint32_t flags;
+  };
+
+  int Map(const char* name) const { return bpf_object__find_map_fd_by_name(maps.get(), name); }
+
+  SteeringOptions options;
+  Object maps{nullptr, bpf_object__close};  // loaded, never attached: keeps the shared maps
+  sluice_heartbeat* heartbeats = nullptr;
+  int stub_file = -1;
+  std::map<std::string, Attached> interfaces;
+  std::unordered_map<Endpoint, uint32_t, EndpointHash> roles;
+  std::vector<IpAddress> host_addresses;  // sorted
+};
+
+Steering::Steering() : state_(std::make_unique<State>()) {}
+
+absl::StatusOr<std::unique_ptr<Steering>> Steering::Create(const SteeringOptions& options) {
+  std::unique_ptr<Steering> steering(new Steering());
+  State& state = *steering->state_;
+  state.options = options;
+  absl::StatusOr<Object> object = OpenSteerProgram({.workers = 1});
+  if (!object.ok()) return object.status();
+  if (const int error = bpf_object__load(object->get()); error != 0) {
+    return LibbpfError(error, "the kernel does not take the XDP program; it needs Linux 5.11 or newer and CAP_BPF");
+  }
+  state.maps = *std::move(object);
+  void* mapped = mmap(nullptr, kHeartbeatBytes, PROT_READ | PROT_WRITE, MAP_SHARED, state.Map("heartbeats"), 0);
+  if (mapped == MAP_FAILED) return absl::ErrnoToStatus(errno, "the heartbeat map cannot be mapped");
+  state.heartbeats = static_cast<sluice_heartbeat*>(mapped);
+  state.stub_file = memfd_create("sluice_stub.o", MFD_CLOEXEC);
+  if (state.stub_file < 0 || write(state.stub_file, stub_bpf, sizeof stub_bpf) != static_cast<ssize_t>(sizeof stub_bpf)) {
+    return absl::ErrnoToStatus(errno, "no memory for the stub program");
+  }
+  return steering;
+}
+
+Steering::~Steering() {
+  while (!state_->interfaces.empty()) Detach(state_->interfaces.begin()->first);
+  if (state_->heartbeats != nullptr) munmap(state_->heartbeats, kHeartbeatBytes);
+  if (state_->stub_file >= 0) close(state_->stub_file);
+}
+
+std::string Steering::StubProgramPath() const { return absl::StrCat("/proc/self/fd/", state_->stub_file); }
+
+absl::Status Steering::RemoveLeftover(const std::string& interface) {
+  const int index = static_cast<int>(if_nametoindex(interface.c_str()));
+  if (index == 0) return absl::NotFoundError(absl::StrCat("interface ", interface, " does not exist"));
+  LIBBPF_OPTS(bpf_xdp_query_opts, present);
+  if (const int error = bpf_xdp_query(index, 0, &present); error != 0) {
+    return LibbpfError(error, absl::StrCat("interface ", interface, ": XDP program"));
+  }
+  const std::pair<uint32_t, uint32_t> programs[] = {
+      {present.drv_prog_id, XDP_FLAGS_DRV_MODE}, {present.skb_prog_id, XDP_FLAGS_SKB_MODE}, {present.hw_prog_id, XDP_FLAGS_HW_MODE}};
+  for (const auto& [id, mode] : programs) {
+    if (id == 0) continue;
+    const std::string name = ProgramName(id);
+    if (name != kSteerName && name != kStubName) {
+      return absl::FailedPreconditionError(absl::StrCat("interface ", interface, " has the XDP program \"", name, "\" (id ", id,
+                                                        ") of somebody else: stop its owner, or run `ip link set dev ",
+                                                        interface, " xdp off`"));
+    }
+    if (const int error = bpf_xdp_detach(index, mode, nullptr); error != 0) {
+      return LibbpfError(error, absl::StrCat("interface ", interface, ": the earlier program ", name, " cannot be removed"));
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<std::string> Steering::Attach(const std::string& interface, std::span<const int> sockets) {
+  if (sockets.size() > SLUICE_MAX_QUEUES) {
+    return absl::InvalidArgumentError(absl::StrCat("interface ", interface, " has ", sockets.size(), " receive queues, ", SLUICE_MAX_QUEUES,
+                                                   " are the most: reduce them with `ethtool -L`"));
+  }
+  const absl::StatusOr<MacAddress> mac = MacOf(interface);
+  if (!mac.ok()) return mac.status();
+  sluice_steer_settings settings{.heartbeat_limit_ns = uint64_t{state_->options.heartbeat_limit_ms} * 1'000'000,
+                                 .workers = static_cast<uint32_t>(state_->options.workers)};
+  std::copy(mac->bytes.begin(), mac->bytes.end(), settings.own_mac);
+  absl::StatusOr<Object> opened = OpenSteerProgram(settings);
+  if (!opened.ok()) return opened.status();
+  Object object = *std::move(opened);
+  for (const char* name : kSharedMaps) {
+    bpf_map* map = bpf_object__find_map_by_name(object.get(), name);
+    if (const int error = bpf_map__reuse_fd(map, state_->Map(name)); error != 0) {
+      return LibbpfError(error, absl::StrCat("the map ", name, " cannot be shared"));
+    }
+  }
+  if (const int error = bpf_object__load(object.get()); error != 0) return LibbpfError(error, "the kernel does not take the XDP program");
+  const int sockets_map = bpf_object__find_map_fd_by_name(object.get(), "xsks_map");
+  for (uint32_t queue = 0; queue < sockets.size(); ++queue) {
+    if (bpf_map_update_elem(sockets_map, &queue, &sockets[queue], BPF_ANY) != 0) {
+      return LibbpfError(errno, absl::StrCat("interface ", interface, ": the socket of queue ", queue, " cannot be used"));
+    }
+  }
+  const int index = static_cast<int>(if_nametoindex(interface.c_str()));
+  const int program = bpf_program__fd(bpf_object__find_program_by_name(object.get(), kSteerName.data()));
+  uint32_t mode = XDP_FLAGS_DRV_MODE;
+  int error = bpf_xdp_attach(index, program, mode | XDP_FLAGS_UPDATE_IF_NOEXIST, nullptr);
+  if (error != 0) {
+    mode = XDP_FLAGS_SKB_MODE;
+    error = bpf_xdp_attach(index, program, mode | XDP_FLAGS_UPDATE_IF_NOEXIST, nullptr);
+  }
+  if (error != 0) return LibbpfError(error, absl::StrCat("interface ", interface, ": the XDP program cannot be attached"));
+  state_->interfaces.emplace(interface, State::Attached{std::move(object), index, mode});
+  return mode == XDP_FLAGS_DRV_MODE ? "native" : "generic";
+}
+
+// Only our own program, and whatever the interface is called by now.
+void Steering::Detach(const std::string& interface) {
+  const auto found = state_->interfaces.find(interface);
+  if (found == state_->interfaces.end()) return;
+  const State::Attached& attached = found->second;
+  const int program = bpf_program__fd(bpf_object__find_program_by_name(attached.object.get(), kSteerName.data()));
+  LIBBPF_OPTS(bpf_xdp_attach_opts, ours, .old_prog_fd = program);
+  bpf_xdp_detach(attached.interface_index, attached.flags, &ours);
+  state_->interfaces.erase(found);
+}
+
+absl::Status Steering::Apply(std::span<const EndpointChange> changes) {
+  const int map = state_->Map("endpoints");
+  absl::Status result;
+  for (const EndpointChange& change : changes) {
+    const sluice_endpoint_key key = KeyOf(change.endpoint);
+    uint32_t& roles = state_->roles[change.endpoint];
+    roles = change.added ? roles | RoleBit(change.role) : roles & ~RoleBit(change.role);
+    if (roles != 0) {
+      if (bpf_map_update_elem(map, &key, &roles, BPF_ANY) != 0) {
+        result = absl::ErrnoToStatus(errno, absl::StrCat("no room for ", change.endpoint.ToString(),
+                                                         " in the XDP program's map of endpoints: the kernel handles its packets"));
+      }
+      continue;
+    }
+    bpf_map_delete_elem(map, &key);
+    state_->roles.erase(change.endpoint);
+  }
+  return result;
+}
+
+absl::Status Steering::SetHostAddresses(std::span<const IpAddress> addresses) {
+  std::vector<IpAddress> wanted;
+  std::copy_if(addresses.begin(), addresses.end(), std::back_inserter(wanted), [](const IpAddress& address) { return address.IsV4(); });
+  std::sort(wanted.begin(), wanted.end());
+  const int map = state_->Map("host_addresses");
+  absl::Status result;
+  std::vector<IpAddress>& present = state_->host_addresses;
+  for (const IpAddress& address : wanted) {
+    if (std::binary_search(present.begin(), present.end(), address)) continue;
+    const uint32_t key = address.V4().raw;
+    const uint8_t yes = 1;
+    if (bpf_map_update_elem(map, &key, &yes, BPF_ANY) != 0) {
+      result = absl::ErrnoToStatus(errno, absl::StrCat("no room for ", address.ToString(), " in the XDP program's map of host addresses"));
+    }
+  }
+  for (const IpAddress& address : present) {
+    const uint32_t key = address.V4().raw;
+    if (!std::binary_search(wanted.begin(), wanted.end(), address)) bpf_map_delete_elem(map, &key);
+  }
+  present = std::move(wanted);
+  return result;
+}
+
+uint64_t* Steering::heartbeat(int worker) {
+  return reinterpret_cast<uint64_t*>(&state_->heartbeats[worker].time_ns);
+}
+
+SteeringCounts Steering::Counts() const {
+  std::vector<uint64_t> by_cpu(static_cast<size_t>(libbpf_num_possible_cpus()));
+  const auto total = [&](uint32_t what) {
+    uint64_t sum = 0;
+    if (bpf_map_lookup_elem(state_->Map("counts"), &what, by_cpu.data()) != 0) return sum;
+    for (const uint64_t value : by_cpu) sum += value;
+    return sum;
+  };
+  return {.steered = total(SLUICE_COUNT_STEERED), .stale = total(SLUICE_COUNT_STALE), .no_socket = total(SLUICE_COUNT_NO_SOCKET)};
+}
+
+}  // namespace sluice
