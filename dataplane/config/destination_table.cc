@@ -8,8 +8,8 @@ DestinationId DestinationTable::Allocate() {
   if (!free_.empty()) {
     id = free_.back();
     free_.pop_back();
-  } else if (next_unused_ < kMaxDestinations) {
-    id = next_unused_++;
+  } else if (End() < kMaxDestinations) {
+    id = next_unused_.fetch_add(1, std::memory_order_relaxed);
   }
   if (id != kNoDestination) ++lives_[id];
   return id;

@@ -24,7 +24,9 @@ class DestinationTable {
   // kNoDestination when all are in use.
   DestinationId Allocate();
   void Free(DestinationId id) { free_.push_back(id); }
-  size_t FreeCount() const { return kMaxDestinations - next_unused_ + free_.size(); }
+  size_t FreeCount() const { return kMaxDestinations - End() + free_.size(); }
+  // One past the highest id ever used.
+  DestinationId End() const { return next_unused_.load(std::memory_order_relaxed); }
 
   DestinationLoad& load(DestinationId id) { return loads_[id]; }
   const DestinationLoad& load(DestinationId id) const { return loads_[id]; }
@@ -41,7 +43,7 @@ class DestinationTable {
   HugeArray<DestinationLoad> loads_;
   HugeArray<uint32_t> lives_;
   HugeArray<std::atomic<uint64_t>> available_;  // a bit each: thousands fit into the first-level cache
-  uint32_t next_unused_ = kNoDestination + 1;
+  std::atomic<uint32_t> next_unused_{kNoDestination + 1};
   std::vector<DestinationId> free_;
 };
 

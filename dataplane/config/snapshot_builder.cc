@@ -93,8 +93,8 @@ void SnapshotBuilder::Published() {
   leaving_.clear();
 }
 
-int SnapshotBuilder::EmptyTrash(Clock::time_point now) {
-  int freed = 0;
+std::vector<SnapshotBuilder::Freed> SnapshotBuilder::EmptyTrash(Clock::time_point now) {
+  std::vector<Freed> freed;
   for (auto at = trash_.begin(); at != trash_.end();) {
     auto& [name, removed] = *at;
     const bool referenced = destinations_.load(removed.id).Total() > 0;
@@ -106,8 +106,8 @@ int SnapshotBuilder::EmptyTrash(Clock::time_point now) {
       Release(virtual_references_, EndpointRole::kVirtual, name.first);
       Release(real_references_, EndpointRole::kRealServer, name.second);
       destinations_.Free(removed.id);
+      freed.push_back({name.first, removed.id});
       at = trash_.erase(at);
-      ++freed;
       continue;
     }
     ++at;

@@ -38,8 +38,12 @@ class SnapshotBuilder {
   // To be called when all workers use what was built last: what was removed becomes unavailable.
   void Published();
 
-  // Forgets removed destinations some time after their last connection. Returns how many.
-  int EmptyTrash(Clock::time_point now);
+  // Forgets removed destinations some time after their last connection.
+  struct Freed {
+    ServiceKey service;
+    DestinationId id;
+  };
+  std::vector<Freed> EmptyTrash(Clock::time_point now);
   size_t trash_size() const { return trash_.size(); }
 
  private:

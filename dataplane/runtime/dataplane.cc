@@ -67,6 +67,12 @@ DestinationStatistics Dataplane::Statistics(DestinationId id) const {
   return sum;
 }
 
+DestinationStatistics Dataplane::TotalStatistics() const {
+  DestinationStatistics sum;
+  for (DestinationId id = kNoDestination + 1; id < runtime_->destinations.End(); ++id) sum += Statistics(id);
+  return sum;
+}
+
 std::vector<CounterStatus> Dataplane::Counters() const {
   std::vector<CounterStatus> counters;
   for (const CounterDescription& description : kCounterDescriptions) {

@@ -58,6 +58,14 @@ struct DestinationStatistics {
     out_bytes += other.out_bytes;
     return *this;
   }
+  DestinationStatistics& operator-=(const DestinationStatistics& other) {
+    connections -= other.connections;
+    in_packets -= other.in_packets;
+    out_packets -= other.out_packets;
+    in_bytes -= other.in_bytes;
+    out_bytes -= other.out_bytes;
+    return *this;
+  }
 };
 
 struct CounterStatus {
@@ -94,7 +102,9 @@ class Dataplane {
   const std::vector<PortStatus>& ports() const;  // as at start; LinkUp tells the present state
   bool LinkUp(size_t port) const;
   int workers() const;
+  // Counted since the start; an id goes from one destination to another.
   DestinationStatistics Statistics(DestinationId id) const;
+  DestinationStatistics TotalStatistics() const;
   std::vector<CounterStatus> Counters() const;
   uint64_t ConnectionCount() const;
   uint64_t ConnectionCapacity() const;

@@ -4,7 +4,7 @@
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
-#include <rte_bus_vdev.h>
+#include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
 #include <sys/ioctl.h>
@@ -123,7 +123,7 @@ absl::StatusOr<std::unique_ptr<Port>> Port::OpenDevice(const std::string& device
 absl::Status Port::AddDevice(const std::string& vdev_name, const std::string& arguments, int queues, rte_mempool* pool) {
   uint16_t id;
   if (rte_eth_dev_get_port_by_name(vdev_name.c_str(), &id) != 0) {
-    if (const int error = rte_vdev_init(vdev_name.c_str(), arguments.c_str()); error != 0) {
+    if (const int error = rte_eal_hotplug_add("vdev", vdev_name.c_str(), arguments.c_str()); error != 0) {
       return absl::FailedPreconditionError(absl::StrCat("DPDK cannot make device ", vdev_name, " (", arguments, "): ", rte_strerror(-error)));
     }
     if (rte_eth_dev_get_port_by_name(vdev_name.c_str(), &id) != 0) {

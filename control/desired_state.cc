@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/desired_state.h"
+
+#include <google/protobuf/util/message_differencer.h>
+
+#include <set>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "control/translate.h"
+#include "control/validate.h"
+
+namespace sluice {
+namespace {
+
+using google::protobuf::util::MessageDifferencer;
+
+constexpr char kDefaultScheduler[] = "wlc";
+
+std::string OwnerName(v1::Owner owner) { return absl::AsciiStrToLower(v1::Owner_Name(owner)); }
+
+// The start-up file is read once; afterwards its services are the operator's. Feeds that go on writing keep theirs.
+bool MayChange(v1::Owner who, v1::Owner owner) { return who == owner || (who == v1::CLI && owner == v1::FILE); }
+
+Endpoint EndpointOf(const ServiceKey& key, const v1::Destination& destination) {
+  return ToEndpoint(destination.address(), destination.port(), key.protocol);
+}
+
+v1::Destination Canonical(const v1::Destination& destination, const Endpoint& endpoint) {
+  v1::Destination result = destination;
+  result.set_address(endpoint.address.ToString());
+  result.set_weight(destination.has_weight() ? destination.weight() : 1);
+  return result;
+}
+
+v1::Destination* FindDestination(const ServiceKey& key, v1::Service& service, const Endpoint& endpoint) {
+  for (v1::Destination& destination : *service.mutable_destinations()) {
+    if (EndpointOf(key, destination) == endpoint) return &destination;
+  }
+  return nullptr;
+}
+
+std::string ServerText(const Endpoint& endpoint, const ServiceKey& key) { return absl::StrCat("server ", endpoint.ToString(), " of ", NameOf(key)); }
+
+}  // namespace
+
+void StateChange::Apply(const v1::Change& change, const std::string& field, Problems& problems) {
+  switch (change.change_case()) {
+    case v1::Change::kPutService: return PutService(change.put_service(), absl::StrCat(field, ".put_service"), problems);
+    case v1::Change::kDeleteService: return DeleteService(change.delete_service(), absl::StrCat(field, ".delete_service"), problems);
+    case v1::Change::kPutDestination: return PutDestination(change.put_destination(), absl::StrCat(field, ".put_destination"), problems);
+    case v1::Change::kDeleteDestination:
+      return DeleteDestination(change.delete_destination(), absl::StrCat(field, ".delete_destination"), problems);
+    case v1::Change::kSetTimeouts: return SetTimeouts(change.set_timeouts(), absl::StrCat(field, ".set_timeouts"), problems);
+    case v1::Change::kDeleteAll: return DeleteAll();
+    case v1::Change::CHANGE_NOT_SET: problems.Add(v1::INVALID_VALUE, field, "is empty: says nothing this Sluice understands"); return;
+  }
+}
+
+void StateChange::PutService(const v1::PutService& put, const std::string& field, Problems& problems) {
+  const int before = problems.Count();
+  const v1::Service& wanted = put.service();
+  const std::string path = absl::StrCat(field, ".service");
+  const std::optional<ServiceKey> key = ValidateKey(wanted.key(), absl::StrCat(path, ".key"), problems);
+  ValidateService(wanted, path, problems);
+  if (key) {
+    std::set<Endpoint> seen;
+    for (int i = 0; i < wanted.destinations_size(); ++i) {
+      const std::string at = absl::StrCat(path, ".destinations[", i, "]");
+      ValidateDestination(*key, wanted.destinations(i), at, problems);
+      if (!seen.insert(EndpointOf(*key, wanted.destinations(i))).second) {
+        problems.Add(v1::DESTINATION_EXISTS, at, absl::StrCat(EndpointOf(*key, wanted.destinations(i)).ToString(), ": is listed twice"));
+      }
+    }
+  }
+  if (!put.replace_destinations() && wanted.destinations_size() > 0) {
+    problems.Add(v1::INVALID_VALUE, absl::StrCat(path, ".destinations"), "must be empty unless replace_destinations is set");
+  }
+  if (problems.Count() > before) return;
+
+  const v1::Service* present = Find(*key);
+  if (present != nullptr && put.mode() == v1::CREATE) {
+    problems.Add(v1::SERVICE_EXISTS, path, absl::StrCat("service ", NameOf(*key), " exists already"));
+    return;
+  }
+  if (present == nullptr && put.mode() == v1::UPDATE) {
+    problems.Add(v1::SERVICE_NOT_FOUND, path, absl::StrCat("there is no service ", NameOf(*key)));
+    return;
+  }
+  if (present != nullptr && FindForChange(*key, v1::SERVICE_NOT_FOUND, path, problems) == nullptr) return;
+
+  v1::Service service = wanted;
+  *service.mutable_key() = ToMessage(*key);
+  service.set_owner(present == nullptr ? owner_ : present->owner());
+  if (service.scheduler().empty()) service.set_scheduler(kDefaultScheduler);
+  service.clear_destinations();
+  if (present != nullptr) *service.mutable_destinations() = present->destinations();
+  const bool is_new = present == nullptr;
+  v1::Service settings_before = is_new ? v1::Service() : *present;
+  if (is_new) {
+    changed_.push_back(absl::StrCat("added service ", NameOf(*key)));
+  } else if (!MessageDifferencer::Equals(settings_before, service)) {
+    changed_.push_back(absl::StrCat("edited service ", NameOf(*key)));
+  }
+  if (put.replace_destinations()) ReplaceDestinations(*key, wanted, service);
+  overlay_[*key] = std::move(service);
+}
+
+// Those that stay keep their place, as they do in the data path; the new come after them.
+void StateChange::ReplaceDestinations(const ServiceKey& key, const v1::Service& wanted, v1::Service& service) {
+  std::map<Endpoint, v1::Destination> rest;
+  for (const v1::Destination& destination : wanted.destinations()) {
+    const Endpoint endpoint = EndpointOf(key, destination);
+    rest.emplace(endpoint, Canonical(destination, endpoint));
+  }
+  google::protobuf::RepeatedPtrField<v1::Destination> result;
+  for (const v1::Destination& present : service.destinations()) {
+    const Endpoint endpoint = EndpointOf(key, present);
+    const auto found = rest.find(endpoint);
+    if (found == rest.end()) {
+      changed_.push_back(absl::StrCat("deleted ", ServerText(endpoint, key)));
+      continue;
+    }
+    if (!MessageDifferencer::Equals(present, found->second)) changed_.push_back(absl::StrCat("edited ", ServerText(endpoint, key)));
+    *result.Add() = found->second;
+    rest.erase(found);
+  }
+  for (const v1::Destination& destination : wanted.destinations()) {
+    const auto found = rest.find(EndpointOf(key, destination));
+    if (found == rest.end()) continue;
+    *result.Add() = found->second;
+    ++added_destinations_;
+    changed_.push_back(absl::StrCat("added ", ServerText(found->first, key)));
+  }
+  *service.mutable_destinations() = std::move(result);
+}
+
+void StateChange::DeleteService(const v1::DeleteService& request, const std::string& field, Problems& problems) {
+  const std::optional<ServiceKey> key = ValidateKey(request.key(), absl::StrCat(field, ".key"), problems);
+  if (!key || FindForChange(*key, v1::SERVICE_NOT_FOUND, field, problems) == nullptr) return;
+  overlay_[*key] = std::nullopt;
+  changed_.push_back(absl::StrCat("deleted service ", NameOf(*key)));
+}
+
+void StateChange::PutDestination(const v1::PutDestination& put, const std::string& field, Problems& problems) {
+  const int before = problems.Count();
+  const std::optional<ServiceKey> key = ValidateKey(put.service(), absl::StrCat(field, ".service"), problems);
+  if (key) ValidateDestination(*key, put.destination(), absl::StrCat(field, ".destination"), problems);
+  if (problems.Count() > before) return;
+  v1::Service* service = FindForChange(*key, v1::SERVICE_NOT_DEFINED, absl::StrCat(field, ".service"), problems);
+  if (service == nullptr) return;
+  const Endpoint endpoint = EndpointOf(*key, put.destination());
+  const v1::Destination wanted = Canonical(put.destination(), endpoint);
+  v1::Destination* present = FindDestination(*key, *service, endpoint);
+  if (present != nullptr && put.mode() == v1::CREATE) {
+    problems.Add(v1::DESTINATION_EXISTS, absl::StrCat(field, ".destination"), absl::StrCat(ServerText(endpoint, *key), " exists already"));
+  } else if (present == nullptr && put.mode() == v1::UPDATE) {
+    problems.Add(v1::DESTINATION_NOT_FOUND, absl::StrCat(field, ".destination"), absl::StrCat("there is no ", ServerText(endpoint, *key)));
+  } else if (present == nullptr) {
+    *service->add_destinations() = wanted;
+    ++added_destinations_;
+    changed_.push_back(absl::StrCat("added ", ServerText(endpoint, *key)));
+  } else if (!MessageDifferencer::Equals(*present, wanted)) {
+    *present = wanted;
+    changed_.push_back(absl::StrCat("edited ", ServerText(endpoint, *key)));
+  }
+}
+
+void StateChange::DeleteDestination(const v1::DeleteDestination& request, const std::string& field, Problems& problems) {
+  const std::optional<ServiceKey> key = ValidateKey(request.service(), absl::StrCat(field, ".service"), problems);
+  if (!key) return;
+  const std::optional<Endpoint> endpoint = ValidateDestinationEndpoint(*key, request.address(), request.port(), field, problems);
+  if (!endpoint) return;
+  v1::Service* service = FindForChange(*key, v1::SERVICE_NOT_DEFINED, absl::StrCat(field, ".service"), problems);
+  if (service == nullptr) return;
+  const v1::Destination* present = FindDestination(*key, *service, *endpoint);
+  if (present == nullptr) {
+    problems.Add(v1::DESTINATION_NOT_FOUND, field, absl::StrCat("there is no ", ServerText(*endpoint, *key)));
+    return;
+  }
+  for (int i = 0; i < service->destinations_size(); ++i) {
+    if (&service->destinations(i) != present) continue;
+    service->mutable_destinations()->DeleteSubrange(i, 1);
+    break;
+  }
+  changed_.push_back(absl::StrCat("deleted ", ServerText(*endpoint, *key)));
+}
+
+void StateChange::SetTimeouts(const v1::Timeouts& wanted, const std::string& field, Problems& problems) {
+  const int before = problems.Count();
+  ValidateTimeouts(wanted, field, problems);
+  if (problems.Count() > before) return;
+  const TimeoutSpec old = timeouts_;
+  if (wanted.tcp_seconds() != 0) timeouts_.tcp_seconds = wanted.tcp_seconds();
+  if (wanted.tcp_fin_seconds() != 0) timeouts_.tcp_fin_seconds = wanted.tcp_fin_seconds();
+  if (wanted.udp_seconds() != 0) timeouts_.udp_seconds = wanted.udp_seconds();
+  if (timeouts_ == old) return;
+  changed_.push_back(
+      absl::StrCat("set timeouts (tcp tcpfin udp): ", timeouts_.tcp_seconds, " ", timeouts_.tcp_fin_seconds, " ", timeouts_.udp_seconds));
+}
+
+void StateChange::DeleteAll() {
+  for (auto& [key, service] : overlay_) service = std::nullopt;
+  for (const auto& [key, service] : state_.services) overlay_[key] = std::nullopt;
+  changed_.push_back("deleted every service");
+}
+
+std::map<ServiceKey, std::optional<v1::Service>> StateChange::Touched() const {
+  std::map<ServiceKey, std::optional<v1::Service>> touched;
+  for (const auto& [key, service] : overlay_) {
+    const auto before = state_.services.find(key);
+    const bool same = before == state_.services.end() ? !service : service && MessageDifferencer::Equals(before->second, *service);
+    if (!same) touched.emplace(key, service);
+  }
+  return touched;
+}
+
+const v1::Service* StateChange::Find(const ServiceKey& key) const {
+  if (const auto found = overlay_.find(key); found != overlay_.end()) return found->second ? &*found->second : nullptr;
+  const auto found = state_.services.find(key);
+  return found == state_.services.end() ? nullptr : &found->second;
+}
+
+v1::Service* StateChange::FindForChange(const ServiceKey& key, v1::RefusalReason if_absent, const std::string& field, Problems& problems) {
+  const v1::Service* present = Find(key);
+  if (present == nullptr) {
+    problems.Add(if_absent, field, absl::StrCat("there is no service ", NameOf(key)));
+    return nullptr;
+  }
+  if (!MayChange(owner_, present->owner())) {
+    problems.Add(v1::OWNED_BY_ANOTHER, field,
+                 absl::StrCat("service ", NameOf(key), " belongs to ", OwnerName(present->owner()), ": ", OwnerName(owner_), " may not change it"));
+    return nullptr;
+  }
+  auto [place, is_new] = overlay_.try_emplace(key);
+  if (is_new) place->second = *present;
+  return &*place->second;
+}
+
+}  // namespace sluice

@@ -1,0 +1,62 @@
+// The configuration as it is wanted: services in canonical form, by key. And a change of it in the making,
+// which sees its own effects and can be dropped.
+// Threads: values; ConfigStore guards the one that counts.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/refusals.h"
+#include "dataplane/config/spec.h"
+#include "sluice/v1/sluice.pb.h"
+
+namespace sluice {
+
+struct DesiredState {
+  // Schedulers, owners and weights are spelt out; addresses are as IpAddress writes them.
+  std::map<ServiceKey, v1::Service> services;
+  TimeoutSpec timeouts;
+};
+
+// The changes of one request, applied in order to a copy of what they touch.
+class StateChange {
+ public:
+  StateChange(const DesiredState& state, v1::Owner owner) : state_(state), owner_(owner), timeouts_(state.timeouts) {}
+
+  // `field` is the path of `change` in the request. What is wrong is added to `problems`; then the whole
+  // StateChange must be dropped.
+  void Apply(const v1::Change& change, const std::string& field, Problems& problems);
+
+  // The services that differ from before, and what they become; nullopt: deleted.
+  std::map<ServiceKey, std::optional<v1::Service>> Touched() const;
+  const TimeoutSpec& timeouts() const { return timeouts_; }
+  // In words, one line for each effect.
+  const std::vector<std::string>& changed() const { return changed_; }
+  // Destinations that were not there before.
+  size_t added_destinations() const { return added_destinations_; }
+
+ private:
+  void PutService(const v1::PutService& put, const std::string& field, Problems& problems);
+  void DeleteService(const v1::DeleteService& request, const std::string& field, Problems& problems);
+  void PutDestination(const v1::PutDestination& put, const std::string& field, Problems& problems);
+  void DeleteDestination(const v1::DeleteDestination& request, const std::string& field, Problems& problems);
+  void SetTimeouts(const v1::Timeouts& wanted, const std::string& field, Problems& problems);
+  void DeleteAll();
+
+  void ReplaceDestinations(const ServiceKey& key, const v1::Service& wanted, v1::Service& service);
+  const v1::Service* Find(const ServiceKey& key) const;
+  // nullptr, with a problem, if this owner may not change it.
+  v1::Service* FindForChange(const ServiceKey& key, v1::RefusalReason if_absent, const std::string& field, Problems& problems);
+
+  const DesiredState& state_;
+  const v1::Owner owner_;
+  std::map<ServiceKey, std::optional<v1::Service>> overlay_;
+  TimeoutSpec timeouts_;
+  std::vector<std::string> changed_;
+  size_t added_destinations_ = 0;
+};
+
+}  // namespace sluice

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/options.h"
+
+#include <functional>
+#include <map>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+
+namespace sluice {
+
+const char kUsage[] = R"(sluiced: layer-4 load balancer, forwards packets in user space as Linux IPVS does in the kernel
+
+  sluiced --interface NAME [--interface NAME ...] [options]
+
+Where packets come from:
+  --interface NAME          share this interface with the kernel over AF_XDP; repeatable
+  --vdev STRING             a DPDK device of Sluice's own, as "net_tap0,iface=x"; repeatable
+  --eal=ARGUMENT            passed on to DPDK's EAL; repeatable
+  --no-huge                 do not use hugepages even if the system has some
+
+Work:
+  --workers N               threads that forward packets, each on a CPU of its own (1)
+  --cpus LIST               their CPUs, as 2,3 (the last that this process may use)
+  --poll=idle|always        idle: a worker without packets sleeps on its sockets; always: never (idle)
+  --connections N           room for connections, per worker (1048576)
+  --heartbeat-limit-ms N    packets go to the kernel when a worker was silent for so long (100)
+
+Control:
+  --listen unix:PATH        where gRPC listens (unix:/run/sluice/sluiced.sock)
+  --config FILE             services to start with: sluice.v1.Config as JSON or text format
+  --help, --version
+)";
+
+namespace {
+
+absl::StatusOr<int64_t> Number(const std::string& option, const std::string& value, int64_t least, int64_t most) {
+  int64_t number;
+  if (!absl::SimpleAtoi(value, &number) || number < least || number > most) {
+    return absl::InvalidArgumentError(absl::StrCat(option, " ", value, ": must be ", least, "..", most));
+  }
+  return number;
+}
+
+template <class T>
+absl::Status SetNumber(const std::string& option, const std::string& value, int64_t least, int64_t most, T& to) {
+  const absl::StatusOr<int64_t> number = Number(option, value, least, most);
+  if (number.ok()) to = static_cast<T>(*number);
+  return number.status();
+}
+
+absl::Status SetCpus(const std::string& value, std::vector<int>& cpus) {
+  cpus.clear();
+  for (const absl::string_view part : absl::StrSplit(value, ',')) {
+    const absl::StatusOr<int64_t> cpu = Number("--cpus", std::string(part), 0, 1023);
+    if (!cpu.ok()) return cpu.status();
+    cpus.push_back(static_cast<int>(*cpu));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SetPoll(const std::string& value, bool& always) {
+  if (value != "idle" && value != "always") return absl::InvalidArgumentError(absl::StrCat("--poll=", value, ": must be idle or always"));
+  always = value == "always";
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) {
+  Options options;
+  DataplaneOptions& dataplane = options.dataplane;
+  using Setter = std::function<absl::Status(const std::string&)>;
+  const auto append = [](std::vector<std::string>& to) { return Setter([&to](const std::string& value) { return to.push_back(value), absl::OkStatus(); }); };
+  const auto text = [](std::string& to) { return Setter([&to](const std::string& value) { return to = value, absl::OkStatus(); }); };
+  const std::map<std::string, Setter> with_value = {
+      {"--interface", append(dataplane.interfaces)},
+      {"--vdev", append(dataplane.vdevs)},
+      {"--eal", append(dataplane.eal_arguments)},
+      {"--workers", [&](const std::string& value) { return SetNumber("--workers", value, 1, 64, dataplane.workers); }},
+      {"--cpus", [&](const std::string& value) { return SetCpus(value, dataplane.cpus); }},
+      {"--poll", [&](const std::string& value) { return SetPoll(value, dataplane.poll_always); }},
+      {"--connections",
+       [&](const std::string& value) { return SetNumber("--connections", value, 1024, 1 << 28, dataplane.connections_per_worker); }},
+      {"--heartbeat-limit-ms",
+       [&](const std::string& value) { return SetNumber("--heartbeat-limit-ms", value, 40, 60000, dataplane.heartbeat_limit_ms); }},
+      {"--listen", text(options.listen)},
+      {"--config", text(options.config_file)},
+  };
+  const std::map<std::string, std::function<void()>> without_value = {
+      {"--no-huge", [&] { dataplane.use_hugepages = false; }},
+      {"--help", [&] { options.help = true; }},
+      {"-h", [&] { options.help = true; }},
+      {"--version", [&] { options.version = true; }},
+  };
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const size_t equals = arguments[i].find('=');
+    const std::string name = arguments[i].substr(0, equals);
+    if (const auto flag = without_value.find(name); flag != without_value.end() && equals == std::string::npos) {
+      flag->second();
+      continue;
+    }
+    const auto setter = with_value.find(name);
+    if (setter == with_value.end()) return absl::InvalidArgumentError(absl::StrCat(arguments[i], ": is not an option of sluiced; see sluiced --help"));
+    std::string value;
+    if (equals != std::string::npos) {
+      value = arguments[i].substr(equals + 1);
+    } else if (i + 1 < arguments.size()) {
+      value = arguments[++i];
+    } else {
+      return absl::InvalidArgumentError(absl::StrCat(name, ": needs a value; see sluiced --help"));
+    }
+    if (const absl::Status set = setter->second(value); !set.ok()) return set;
+  }
+  if (!options.help && !options.version && dataplane.interfaces.empty() && dataplane.vdevs.empty()) {
+    return absl::InvalidArgumentError("nothing to receive packets from: name an --interface or a --vdev; see sluiced --help");
+  }
+  return options;
+}
+
+}  // namespace sluice

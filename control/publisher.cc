@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/publisher.h"
+
+#include <cstdio>
+#include <set>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+
+namespace sluice {
+namespace {
+
+constexpr absl::Duration kEmptyTrashEvery = absl::Seconds(30);
+// Collecting the real servers costs as much as there are.
+constexpr absl::Duration kTellRealServersEvery = absl::Milliseconds(200);
+
+}  // namespace
+
+Publisher::Publisher(PublishTarget target)
+    : target_(std::move(target)), builder_(*target_.destinations), statistics_(*target_.destinations, target_.statistics) {
+  {
+    const absl::MutexLock lock(&mutex_);
+    view_.snapshot = builder_.Build();
+    free_destinations_ = target_.destinations->FreeCount();
+  }
+  thread_ = std::thread([this] { Run(); });
+}
+
+Publisher::~Publisher() {
+  {
+    const absl::MutexLock lock(&mutex_);
+    stop_ = true;
+  }
+  thread_.join();
+}
+
+bool Publisher::HasRoomFor(size_t destinations) {
+  const absl::MutexLock lock(&mutex_);
+  return unbuilt_destinations_ + destinations <= free_destinations_;
+}
+
+void Publisher::Submit(Change change) {
+  const absl::MutexLock lock(&mutex_);
+  unbuilt_destinations_ += change.added_destinations;
+  if (!has_pending_) {
+    pending_ = std::move(change);
+    has_pending_ = true;
+    return;
+  }
+  for (auto& [key, service] : change.services) pending_.services[key] = std::move(service);
+  pending_.timeouts = change.timeouts;
+  pending_.generation = change.generation;
+  pending_.added_destinations += change.added_destinations;
+}
+
+void Publisher::WaitFor(uint64_t generation) {
+  const absl::MutexLock lock(&mutex_);
+  const auto published = [this, generation]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return view_.generation >= generation || stop_; };
+  mutex_.Await(absl::Condition(&published));
+}
+
+Publisher::View Publisher::Current() {
+  const absl::MutexLock lock(&mutex_);
+  return view_;
+}
+
+DestinationStatistics Publisher::StatisticsOf(const ServiceKey& service) {
+  const absl::MutexLock lock(&mutex_);
+  return statistics_.OfService(service);
+}
+
+DestinationStatistics Publisher::StatisticsOf(DestinationId id) {
+  const absl::MutexLock lock(&mutex_);
+  return statistics_.OfDestination(id);
+}
+
+void Publisher::Run() {
+  absl::Time next_emptying = absl::Now() + kEmptyTrashEvery;
+  absl::Time tell_at = absl::InfiniteFuture();
+  absl::Time told_at = absl::InfinitePast();
+  const auto something_to_do = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stop_ || has_pending_; };
+  while (true) {
+    std::optional<Change> change;
+    {
+      const absl::MutexLock lock(&mutex_);
+      mutex_.AwaitWithDeadline(absl::Condition(&something_to_do), std::min(next_emptying, tell_at));
+      if (stop_) return;
+      if (has_pending_) {
+        change = std::move(pending_);
+        pending_ = {};
+        has_pending_ = false;
+      }
+    }
+    if (change) {
+      Build(*change);
+      Publish(change->generation);
+      tell_at = std::min(tell_at, std::max(absl::Now(), told_at + kTellRealServersEvery));
+    }
+    const absl::Time now = absl::Now();
+    if (now >= tell_at) {
+      TellRealServers();
+      told_at = now;
+      tell_at = absl::InfiniteFuture();
+    }
+    if (now >= next_emptying) {
+      EmptyTrash();
+      next_emptying = now + kEmptyTrashEvery;
+    }
+  }
+}
+
+void Publisher::Build(const Change& change) {
+  builder_.SetTimeouts(change.timeouts);
+  for (const auto& [key, spec] : change.services) {
+    if (spec) {
+      builder_.Put(*spec);
+    } else {
+      builder_.Delete(key);
+    }
+    const absl::MutexLock lock(&mutex_);
+    if (spec) {
+      statistics_.Follow(*builder_.Find(key));
+    } else {
+      statistics_.Forget(key);
+    }
+  }
+  const absl::MutexLock lock(&mutex_);
+  unbuilt_destinations_ -= change.added_destinations;
+  free_destinations_ = target_.destinations->FreeCount();
+}
+
+void Publisher::EmptyTrash() {
+  const std::vector<SnapshotBuilder::Freed> freed = builder_.EmptyTrash(SnapshotBuilder::Clock::now());
+  if (freed.empty()) return;
+  uint64_t generation;
+  {
+    const absl::MutexLock lock(&mutex_);
+    for (const SnapshotBuilder::Freed& each : freed) statistics_.Freed(each);
+    free_destinations_ = target_.destinations->FreeCount();
+    generation = view_.generation;
+  }
+  Publish(generation);  // steering forgets their endpoints
+}
+
+void Publisher::Publish(uint64_t generation) {
+  const std::shared_ptr<const Snapshot> snapshot = builder_.Build();
+  if (const absl::Status published = target_.publish(snapshot); !published.ok()) {
+    std::fprintf(stderr, "sluiced: %s\n", std::string(published.message()).c_str());
+  }
+  builder_.Published();
+  const absl::MutexLock lock(&mutex_);
+  view_ = {snapshot, generation};
+}
+
+void Publisher::TellRealServers() {
+  std::set<IpAddress> addresses;
+  for (const auto& service : Current().snapshot->services) {
+    for (const Candidate& candidate : service->candidates) addresses.insert(candidate.address);
+  }
+  target_.keep_resolved({addresses.begin(), addresses.end()});
+}
+
+}  // namespace sluice

@@ -1,0 +1,50 @@
+// Statistics of services and destinations. Workers count by destination id and never reset; ids are used again
+// after a destination has gone. This keeps where each life of an id began, and what a service's former
+// destinations have contributed.
+// Threads: the caller's lock.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "dataplane/config/service.h"
+#include "dataplane/config/snapshot_builder.h"
+#include "dataplane/runtime/dataplane.h"
+
+namespace sluice {
+
+class ServiceStatistics {
+ public:
+  // `read`: what the workers have counted for an id since the start.
+  ServiceStatistics(const DestinationTable& destinations, std::function<DestinationStatistics(DestinationId)> read)
+      : destinations_(destinations), read_(std::move(read)) {}
+
+  // A service came or changed; not yet published.
+  void Follow(const Service& service);
+  void Forget(const ServiceKey& key) { records_.erase(key); }
+  // An id is about to be free for another destination.
+  void Freed(const SnapshotBuilder::Freed& freed);
+
+  DestinationStatistics OfDestination(DestinationId id) const;
+  DestinationStatistics OfService(const ServiceKey& key) const;
+
+ private:
+  struct Life {
+    uint32_t number = 0;
+    DestinationStatistics at_start;
+  };
+  struct Record {
+    DestinationStatistics former;  // of destinations that have gone; less what those that came brought with them
+    std::set<DestinationId> members;  // those that were removed but may come back, too
+  };
+
+  const DestinationTable& destinations_;
+  std::function<DestinationStatistics(DestinationId)> read_;
+  std::unordered_map<DestinationId, Life> lives_;
+  std::map<ServiceKey, Record> records_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,55 @@
+// ipvsadm's command line: what was asked for, or what ipvsadm would have said about it.
+// Threads: pure functions, but for looking names up.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "sluice/v1/sluice.pb.h"
+
+namespace sluice {
+
+enum class Verb {
+  kList,
+  kAddService,
+  kEditService,
+  kDeleteService,
+  kClear,
+  kAddServer,
+  kEditServer,
+  kDeleteServer,
+  kSetTimeouts,
+  kHelp,
+};
+
+struct Command {
+  Verb verb = Verb::kList;
+  std::optional<v1::ServiceKey> key;
+  v1::Service service;          // of -A and -E, without its key
+  v1::Destination destination;  // of -a, -e and -d
+  v1::Timeouts timeouts;        // of --set
+  // Of -L.
+  bool numeric = false;
+  bool connections = false;
+  bool show_timeouts = false;
+  bool statistics = false;
+  bool exact = false;
+  bool unsorted = false;
+  // Where sluiced listens; not an option of ipvsadm's.
+  std::string server;
+};
+
+// One line for stderr, and the exit status.
+struct UsageError {
+  std::string message;
+  int status = 2;
+};
+
+std::variant<Command, UsageError> ParseCommandLine(const std::string& program, const std::vector<std::string>& arguments);
+
+std::string HelpText(const std::string& program);
+
+}  // namespace sluice

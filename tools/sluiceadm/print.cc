@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tools/sluiceadm/print.h"
+
+#include <arpa/inet.h>
+#include <netdb.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <tuple>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+
+namespace sluice {
+namespace {
+
+std::string HostName(const std::string& address, bool numeric) {
+  sockaddr_storage storage{};
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&storage);
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&storage);
+  const bool is_v4 = inet_pton(AF_INET, address.c_str(), &v4->sin_addr) == 1;
+  storage.ss_family = is_v4 ? AF_INET : AF_INET6;
+  if (!is_v4) inet_pton(AF_INET6, address.c_str(), &v6->sin6_addr);
+  char name[NI_MAXHOST];
+  const bool found = !numeric && getnameinfo(reinterpret_cast<sockaddr*>(&storage), is_v4 ? sizeof *v4 : sizeof *v6, name, sizeof name,
+                                             nullptr, 0, NI_NAMEREQD) == 0;
+  const std::string text = found ? name : address;
+  return is_v4 ? text : absl::StrCat("[", text, "]");
+}
+
+std::string PortName(uint32_t port, v1::Protocol protocol, bool numeric) {
+  if (!numeric && port != 0) {
+    const servent* known = getservbyport(htons(static_cast<uint16_t>(port)), protocol == v1::UDP ? "udp" : "tcp");
+    if (known != nullptr) return known->s_name;
+  }
+  return absl::StrCat(port);
+}
+
+std::string AddressAndPort(const std::string& address, uint32_t port, v1::Protocol protocol, bool numeric) {
+  return absl::StrCat(HostName(address, numeric), ":", PortName(port, protocol, numeric));
+}
+
+std::string ServiceName(const v1::ServiceKey& key, bool numeric) {
+  if (key.fwmark() != 0) return absl::StrCat("FWM  ", key.fwmark(), key.family() == v1::IPV6 ? " IPv6" : "");
+  const char* protocol = key.protocol() == v1::UDP ? "UDP" : key.protocol() == v1::SCTP ? "SCTP" : "TCP";
+  return absl::StrFormat("%-4s %s", protocol, AddressAndPort(key.address(), key.port(), key.protocol(), numeric));
+}
+
+const char* MethodName(v1::ForwardingMethod method) {
+  switch (method) {
+    case v1::NAT: return "Masq";
+    case v1::TUN: return "Tunnel";
+    case v1::FULLNAT: return "FullNat";
+    default: return "Route";
+  }
+}
+
+std::string FlagNames(const v1::Service& service) {
+  std::string names;
+  for (const int flag : service.scheduler_flags()) {
+    const std::string& scheduler = service.scheduler();
+    std::string name = absl::StrCat("flag-", flag);
+    if ((scheduler == "sh" || scheduler == "mh") && flag != v1::FLAG_3) name = absl::StrCat(scheduler, flag == v1::FLAG_1 ? "-fallback" : "-port");
+    absl::StrAppend(&names, names.empty() ? "" : ",", name);
+  }
+  return names;
+}
+
+// What follows a service's address in the plain table.
+std::string Settings(const v1::Service& service) {
+  std::string text = absl::StrCat(" ", service.scheduler());
+  if (service.scheduler_flags_size() > 0) absl::StrAppend(&text, " (", FlagNames(service), ")");
+  if (service.has_persistence()) {
+    absl::StrAppend(&text, " persistent ", service.persistence().timeout_seconds());
+    if (!service.persistence().netmask().empty()) absl::StrAppend(&text, " mask ", service.persistence().netmask());
+    if (!service.persistence().engine().empty()) absl::StrAppend(&text, " pe ", service.persistence().engine());
+  }
+  if (service.one_packet()) absl::StrAppend(&text, " ops");
+  return text;
+}
+
+std::string PrintStatistics(const v1::Statistics& statistics, bool exact) {
+  std::string text;
+  for (const uint64_t value :
+       {statistics.connections(), statistics.in_packets(), statistics.out_packets(), statistics.in_bytes(), statistics.out_bytes()}) {
+    absl::StrAppend(&text, " ", PrintLarge(value, exact));
+  }
+  return text;
+}
+
+// Addresses sort as numbers: IPv4 before IPv6, each by its bytes.
+std::string SortKey(const std::string& address, uint32_t port) {
+  char bytes[17] = {};
+  if (inet_pton(AF_INET, address.c_str(), bytes + 1) == 1) {
+    bytes[0] = 4;
+  } else {
+    bytes[0] = 6;
+    inet_pton(AF_INET6, address.c_str(), bytes + 1);
+  }
+  return absl::StrCat(absl::string_view(bytes, sizeof bytes), absl::StrFormat("%05d", port));
+}
+
+// IPv4 first, then by protocol, address and port; marks last.
+auto ServiceOrder(const v1::ServiceKey& key) {
+  const std::string address = SortKey(key.address(), key.port());
+  return std::make_tuple(key.fwmark(), address[0], static_cast<int>(key.protocol()), address);
+}
+
+std::string PrintService(const v1::ServiceStatus& status, const Command& command) {
+  const v1::Service& service = status.service();
+  std::string text = ServiceName(service.key(), command.numeric);
+  if (command.statistics) {
+    text = absl::StrFormat("%-33s%s\n", text, PrintStatistics(status.statistics(), command.exact));
+  } else {
+    absl::StrAppend(&text, Settings(service), "\n");
+  }
+  std::vector<const v1::DestinationStatus*> destinations;
+  for (const v1::DestinationStatus& destination : status.destinations()) destinations.push_back(&destination);
+  if (!command.unsorted) {
+    std::stable_sort(destinations.begin(), destinations.end(), [](const auto* a, const auto* b) {
+      return SortKey(a->destination().address(), a->destination().port()) < SortKey(b->destination().address(), b->destination().port());
+    });
+  }
+  for (const v1::DestinationStatus* each : destinations) {
+    const v1::Destination& destination = each->destination();
+    const std::string name = AddressAndPort(destination.address(), destination.port(), service.key().protocol(), command.numeric);
+    if (command.statistics) {
+      absl::StrAppendFormat(&text, "  -> %-28s%s\n", name, PrintStatistics(each->statistics(), command.exact));
+    } else {
+      absl::StrAppendFormat(&text, "  -> %-28s %-7s %-6d %-10u %-10u\n", name, MethodName(destination.method()), destination.weight(),
+                            each->active_connections(), each->inactive_connections());
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string PrintLarge(uint64_t number, bool exact) {
+  constexpr uint64_t kMillion = 1'000'000;
+  if (exact || number < 100 * kMillion) return absl::StrFormat("%8d", number);
+  if (number < 1000 * kMillion) return absl::StrFormat("%7dK", number / 1000);
+  if (number < 100'000 * kMillion) return absl::StrFormat("%7dM", number / kMillion);
+  if (number < 100 * kMillion * kMillion) return absl::StrFormat("%7dG", number / (1000 * kMillion));
+  return absl::StrFormat("%7dT", number / (kMillion * kMillion));
+}
+
+std::string PrintServices(const v1::ListServicesResponse& services, const Command& command) {
+  std::string text;
+  if (!command.key) text = absl::StrCat("IP Virtual Server version 1.2.1 (size=", services.connection_capacity(), ")\n");
+  if (command.statistics) {
+    absl::StrAppend(&text, "Prot LocalAddress:Port               Conns   InPkts  OutPkts  InBytes OutBytes\n", "  -> RemoteAddress:Port\n");
+  } else {
+    absl::StrAppend(&text, "Prot LocalAddress:Port Scheduler Flags\n",
+                    "  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn\n");
+  }
+  std::vector<const v1::ServiceStatus*> sorted;
+  for (const v1::ServiceStatus& service : services.services()) sorted.push_back(&service);
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [](const auto* a, const auto* b) { return ServiceOrder(a->service().key()) < ServiceOrder(b->service().key()); });
+  for (const v1::ServiceStatus* service : sorted) text += PrintService(*service, command);
+  return text;
+}
+
+std::string ConnectionsTitle() {
+  return "IPVS connection entries\n"
+         "pro expire state       source             virtual            destination\n";
+}
+
+std::string PrintConnection(const v1::Connection& connection, bool numeric) {
+  const uint32_t seconds = connection.expires_seconds();
+  const v1::Protocol protocol = connection.protocol();
+  return absl::StrFormat("%-3s %02d:%02d  %-11s %-18s %-18s %s\n", protocol == v1::UDP ? "UDP" : "TCP", seconds / 60, seconds % 60,
+                         connection.state(), AddressAndPort(connection.client_address(), connection.client_port(), protocol, numeric),
+                         AddressAndPort(connection.virtual_address(), connection.virtual_port(), protocol, numeric),
+                         AddressAndPort(connection.destination_address(), connection.destination_port(), protocol, numeric));
+}
+
+std::string PrintTimeouts(const v1::Timeouts& timeouts) {
+  return absl::StrFormat("Timeout (tcp tcpfin udp): %d %d %d\n", timeouts.tcp_seconds(), timeouts.tcp_fin_seconds(), timeouts.udp_seconds());
+}
+
+}  // namespace sluice

@@ -1,0 +1,21 @@
+// ipvsadm's tables, byte for byte.
+// Threads: pure functions, but for looking names up.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+
+#include "sluice/v1/sluice.pb.h"
+#include "tools/sluiceadm/command_line.h"
+
+namespace sluice {
+
+std::string PrintServices(const v1::ListServicesResponse& services, const Command& command);
+std::string ConnectionsTitle();
+std::string PrintConnection(const v1::Connection& connection, bool numeric);
+std::string PrintTimeouts(const v1::Timeouts& timeouts);
+
+// "123456K": eight columns at most, unless exact.
+std::string PrintLarge(uint64_t number, bool exact);
+
+}  // namespace sluice
