@@ -79,14 +79,17 @@ absl::Status StartEal(const EalOptions& options) {
   return absl::OkStatus();
 }
 
-bool HugepagesAvailable() {
+int FreeHugepageMegabytes() {
+  long kilobytes = 0;
   std::error_code ignored;
   for (const auto& entry : std::filesystem::directory_iterator("/sys/kernel/mm/hugepages", ignored)) {
     long pages = 0;
+    long page_kilobytes = 0;
     std::ifstream(entry.path() / "free_hugepages") >> pages;
-    if (pages > 0) return true;
+    std::sscanf(entry.path().filename().c_str(), "hugepages-%ldkB", &page_kilobytes);
+    kilobytes += pages * page_kilobytes;
   }
-  return false;
+  return static_cast<int>(kilobytes / 1024);
 }
 
 std::vector<int> AllowedCpus() {

@@ -18,8 +18,8 @@ struct EalOptions {
 
 absl::Status StartEal(const EalOptions& options);
 
-// Whether the system has free hugepages.
-bool HugepagesAvailable();
+// In hugepages of any size that nobody uses.
+int FreeHugepageMegabytes();
 // CPUs this process may run on.
 std::vector<int> AllowedCpus();
 

@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "dataplane/runtime/eal.h"
+#include "dataplane/runtime/packet_pool.h"
 
 namespace sluice {
 namespace {
@@ -22,7 +23,6 @@ namespace {
 constexpr int kPacketsPerQueue = 3 * 2048;
 constexpr int kPacketsBesides = 8192;
 constexpr int kMegabytesBesides = 64;
-constexpr int kPacketCache = 256;
 
 int PacketsFor(int queues) { return queues * kPacketsPerQueue + kPacketsBesides; }
 
@@ -118,15 +118,16 @@ absl::Status Dataplane::Runtime::OpenPorts(const DataplaneOptions& options) {
     if (!created.ok()) return created.status();
     steering = *std::move(created);
   }
+  const int megabytes = MegabytesFor(queue_count_);
   const absl::Status started = StartEal({.worker_cpus = *cpus,
-                                         .hugepages = options.use_hugepages && HugepagesAvailable(),
-                                         .megabytes = MegabytesFor(queue_count_),
+                                         .hugepages = options.use_hugepages && FreeHugepageMegabytes() >= megabytes,
+                                         .megabytes = megabytes,
                                          .extra = options.eal_arguments});
   if (!started.ok()) return started;
   clock = std::make_unique<Clock>();
-  pool = rte_pktmbuf_pool_create("packets", static_cast<unsigned>(PacketsFor(queue_count_)), kPacketCache, 0, RTE_MBUF_DEFAULT_BUF_SIZE,
-                                 SOCKET_ID_ANY);
-  if (pool == nullptr) return absl::ResourceExhaustedError(absl::StrCat("no memory for packets: ", rte_strerror(rte_errno)));
+  const absl::StatusOr<rte_mempool*> created_pool = CreatePacketPool("packets", static_cast<unsigned>(PacketsFor(queue_count_)));
+  if (!created_pool.ok()) return created_pool.status();
+  pool = *created_pool;
   for (const std::string& interface : options.interfaces) {
     const std::string stub = steering->StubProgramPath();
     absl::StatusOr<std::unique_ptr<Port>> port = Port::OpenInterface(interface, stub, pool);

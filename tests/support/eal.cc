@@ -2,12 +2,12 @@
 #include "tests/support/eal.h"
 
 #include <rte_eal.h>
-#include <rte_errno.h>
 
 #include <string>
 #include <vector>
 
 #include "dataplane/net/check.h"
+#include "dataplane/runtime/packet_pool.h"
 
 namespace sluice {
 
@@ -24,9 +24,9 @@ void StartEalForTest(int megabytes) {
 
 rte_mempool* PacketPoolForTest(unsigned packets) {
   StartEalForTest();
-  static rte_mempool* pool = rte_pktmbuf_pool_create("test", packets, 256, 0, RTE_MBUF_DEFAULT_BUF_SIZE, SOCKET_ID_ANY);
-  SLUICE_CHECK(pool != nullptr);
-  return pool;
+  static const absl::StatusOr<rte_mempool*> pool = CreatePacketPool("test", packets);
+  SLUICE_CHECK(pool.ok());
+  return *pool;
 }
 
 }  // namespace sluice

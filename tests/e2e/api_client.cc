@@ -1,0 +1,127 @@
+// The API for tests, from a command line:
+//   api_client SERVER info                      GetInfo as JSON
+//   api_client SERVER apply JSON                one ApplyRequest; the answer as JSON
+//   api_client SERVER churn RATE SECONDS VIP SERVER...
+//                                               configuration changes at a rate that must hurt nobody; prints how many
+// SPDX-License-Identifier: Apache-2.0
+#include <google/protobuf/util/json_util.h>
+#include <grpcpp/grpcpp.h>
+
+#include <chrono>
+#include <cstdio>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "sluice/v1/sluice.grpc.pb.h"
+
+namespace sluice {
+namespace {
+
+using Stub = v1::Sluice::Stub;
+
+int Print(const grpc::Status& status, const google::protobuf::Message& message) {
+  if (!status.ok()) {
+    std::fprintf(stderr, "%d: %s\n", status.error_code(), status.error_message().c_str());
+    return 1;
+  }
+  google::protobuf::util::JsonPrintOptions options;
+  options.always_print_primitive_fields = true;
+  std::string text;
+  (void)google::protobuf::util::MessageToJsonString(message, &text, options);
+  std::printf("%s\n", text.c_str());
+  return 0;
+}
+
+grpc::Status Apply(Stub& stub, const v1::ApplyRequest& request, v1::ApplyResponse& response) {
+  grpc::ClientContext context;
+  return stub.Apply(&context, request, &response);
+}
+
+v1::ServiceKey Key(const std::string& address, uint32_t port) {
+  v1::ServiceKey key;
+  key.set_protocol(v1::TCP);
+  key.set_address(address);
+  key.set_port(port);
+  return key;
+}
+
+v1::Change PutServer(const v1::ServiceKey& service, const std::string& address, uint32_t port, uint32_t weight) {
+  v1::Change change;
+  *change.mutable_put_destination()->mutable_service() = service;
+  v1::Destination& destination = *change.mutable_put_destination()->mutable_destination();
+  destination.set_address(address);
+  destination.set_port(port);
+  destination.set_method(v1::NAT);
+  destination.set_weight(weight);
+  return change;
+}
+
+// Services come and go, weights change, servers that get no traffic are added and removed.
+v1::ApplyRequest ChurnRequest(int i, const std::string& vip, const std::vector<std::string>& servers) {
+  v1::ApplyRequest request;
+  const v1::ServiceKey served = Key(vip, 80);
+  const v1::ServiceKey other = Key(vip, 8000 + static_cast<uint32_t>(i / 5 % 50));
+  switch (i % 5) {
+    case 0: *request.add_changes() = PutServer(served, servers[static_cast<size_t>(i / 5) % servers.size()], 80, 1 + static_cast<uint32_t>(i) % 7); break;
+    case 1: *request.add_changes() = PutServer(served, "10.65.0.99", 80, 0); break;
+    case 2: *request.add_changes()->mutable_put_service()->mutable_service()->mutable_key() = other; break;
+    case 3: {
+      v1::DeleteDestination& gone = *request.add_changes()->mutable_delete_destination();
+      *gone.mutable_service() = served;
+      gone.set_address("10.65.0.99");
+      gone.set_port(80);
+      break;
+    }
+    case 4: *request.add_changes()->mutable_delete_service()->mutable_key() = other; break;
+  }
+  return request;
+}
+
+int Churn(Stub& stub, int rate, int seconds, const std::string& vip, const std::vector<std::string>& servers) {
+  using Clock = std::chrono::steady_clock;
+  const auto pause = std::chrono::microseconds(1'000'000 / rate);
+  Clock::time_point next = Clock::now();
+  uint64_t first_generation = 0;
+  v1::ApplyResponse response;
+  for (int i = 0; i < rate * seconds; ++i) {
+    const grpc::Status status = Apply(stub, ChurnRequest(i, vip, servers), response);
+    if (!status.ok()) return Print(status, response);
+    if (i == 0) first_generation = response.generation();
+    std::this_thread::sleep_until(next += pause);
+  }
+  std::printf("%d changes, %d generations\n", rate * seconds, static_cast<int>(response.generation() - first_generation + 1));
+  return 0;
+}
+
+int Main(const std::vector<std::string>& arguments) {
+  if (arguments.size() < 2) return std::fputs("api_client SERVER info|apply|churn ...\n", stderr), 2;
+  const auto stub = v1::Sluice::NewStub(grpc::CreateChannel(arguments[0], grpc::InsecureChannelCredentials()));
+  if (arguments[1] == "info") {
+    grpc::ClientContext context;
+    v1::GetInfoResponse response;
+    const grpc::Status status = stub->GetInfo(&context, {}, &response);
+    return Print(status, response);
+  }
+  if (arguments[1] == "apply" && arguments.size() == 3) {
+    v1::ApplyRequest request;
+    const auto parsed = google::protobuf::util::JsonStringToMessage(arguments[2], &request);
+    if (!parsed.ok()) return std::fprintf(stderr, "%s\n", std::string(parsed.message()).c_str()), 2;
+    v1::ApplyResponse response;
+    const grpc::Status status = Apply(*stub, request, response);
+    return Print(status, response);
+  }
+  int rate = 0;
+  int seconds = 0;
+  if (arguments[1] == "churn" && arguments.size() > 5 && absl::SimpleAtoi(arguments[2], &rate) && absl::SimpleAtoi(arguments[3], &seconds)) {
+    return Churn(*stub, rate, seconds, arguments[4], {arguments.begin() + 5, arguments.end()});
+  }
+  return std::fputs("api_client: wrong arguments\n", stderr), 2;
+}
+
+}  // namespace
+}  // namespace sluice
+
+int main(int argc, char** argv) { return sluice::Main(std::vector<std::string>(argv + 1, argv + argc)); }

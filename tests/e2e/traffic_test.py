@@ -1,0 +1,136 @@
+"""Real clients, real servers, real kernels at both ends: traffic through sluiced on veth."""
+
+import json
+import os
+import sys
+import unittest
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent.parent / "tools"))
+from lab import VIP, Lab, run, wait_until  # noqa: E402
+
+REQUESTS = 10_000
+CONCURRENT = 64
+
+
+def load(lab, port=80, requests=REQUESTS, concurrent=CONCURRENT, seconds=0):
+    printed = lab.inside("client", "python3", HERE / "http_load.py", VIP, port, requests, concurrent, seconds, timeout=180).stdout
+    return json.loads(printed)
+
+
+def free_hugepages():
+    return int(Path("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages").read_text())
+
+
+class TrafficTest(unittest.TestCase):
+    def check_http(self, lab):
+        result = load(lab)
+        self.assertEqual(result["failures"], {})
+        counts = sorted(result["answers"].values())
+        self.assertEqual(len(counts), 3, result)
+        self.assertEqual(sum(counts), REQUESTS)
+        self.assertLessEqual(counts[-1] - counts[0], 1, "rr must spread exactly")
+        statistics = lab.adm("-Ln --stats --exact").stdout.splitlines()
+        connections = [int(line.split()[2]) for line in statistics if line.startswith("  -> 10.")]
+        self.assertEqual(sorted(connections), counts)
+        service = next(line for line in statistics if line.startswith("TCP"))
+        self.assertEqual(int(service.split()[2]), REQUESTS)
+
+    def check_udp(self, lab):
+        for i in range(lab.servers):
+            lab.start(f"server{i}", "python3", HERE / "udp_echo.py", "server", lab.server_address(i), 5353, f"server {i}")
+            lab.wait_for_listener(f"server{i}", 5353, udp=True)
+        lab.add_service(port=53, protocol="-u", server_port=5353)
+        result = json.loads(lab.inside("client", "python3", HERE / "udp_echo.py", "client", VIP, 53, 999, timeout=120).stdout)
+        self.assertEqual(result, {f"server {i}": 333 for i in range(3)})
+
+    def check_iperf(self, lab, seconds):
+        lab.start("server0", "iperf3", "-s", "-p", "5201", stdout=open(os.devnull, "w"), stderr=open(os.devnull, "w"))
+        lab.wait_for_listener("server0", 5201)
+        lab.add_service(port=5201, servers=[0])
+        printed = lab.inside("client", "iperf3", "-J", "-c", VIP, "-p", "5201", "-t", seconds, timeout=seconds + 60).stdout
+        end = json.loads(printed)["end"]
+        self.assertGreater(end["sum_received"]["bytes"], 0)
+        self.assertGreaterEqual(end["sum_received"]["seconds"], seconds - 1)
+        print(f"iperf3: {end['sum_received']['bits_per_second'] / 1e9:.2f} Gbit/s, {end['sum_sent']['retransmits']} retransmits")
+
+    def test_two_arms(self):
+        with Lab() as lab:
+            lab.start_http_servers()
+            lab.start_sluiced()
+            lab.add_service()
+            self.check_http(lab)
+            self.check_udp(lab)
+            self.check_iperf(lab, 30)
+
+    def test_one_arm_without_hugepages(self):
+        with Lab(one_arm=True) as lab:
+            lab.start_http_servers()
+            lab.start_sluiced("--no-huge")
+            lab.add_service()
+            self.check_http(lab)
+            self.check_udp(lab)
+            self.check_iperf(lab, 3)
+
+    def test_two_workers_and_two_queues(self):
+        if len(os.sched_getaffinity(0)) < 2:
+            self.skipTest("needs two CPUs")
+        with Lab(queues=2) as lab:
+            lab.start_http_servers()
+            lab.start_sluiced("--workers", "2", "--no-huge")
+            lab.add_service()
+            self.check_http(lab)
+            self.check_udp(lab)
+            self.check_iperf(lab, 3)
+
+    def test_hugepages_are_used_if_there_are_enough(self):
+        pages = Path("/proc/sys/vm/nr_hugepages")
+        before = pages.read_text()
+        try:
+            pages.write_text(str(int(before) + 256))
+            if free_hugepages() < 200:
+                self.skipTest("the system has no memory to make hugepages of")
+            with Lab() as lab:
+                lab.start_http_servers()
+                free = free_hugepages()
+                lab.start_sluiced()
+                self.assertLess(free_hugepages(), free)
+                lab.add_service()
+                self.check_http(lab)
+        finally:
+            pages.write_text(before)
+
+    def test_what_is_not_ours_reaches_the_kernel(self):
+        with Lab() as lab:
+            lab.start_http_servers()
+            lab.start_sluiced()
+            lab.add_service()
+            self.assertIn(" 0% packet loss", lab.inside("client", "ping", "-c", "3", "-i", "0.2", "10.64.0.1").stdout)
+            lab.start_http("lb", "10.64.0.1", 8080, "the host")
+            self.assertEqual(lab.inside("client", "curl", "-s", "--max-time", "3", "http://10.64.0.1:8080/").stdout.strip(), "the host")
+            # A host that checks its real servers by the port they serve on.
+            self.assertEqual(lab.inside("lb", "curl", "-s", "--max-time", "3", f"http://{lab.server_address(1)}/").stdout.strip(), "server 1")
+            # A segment without a connection: the kernel answers, with RST, at once.
+            refused = lab.inside("client", "python3", HERE / "stray_segment.py", "10.64.0.2", VIP, 80, check=False)
+            self.assertEqual(refused.stdout.strip(), "RST", refused.stderr)
+
+    def test_an_idle_worker_sleeps(self):
+        def cpu_seconds(pid):
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+        used = {}
+        for mode in ("idle", "always"):
+            with Lab() as lab:
+                lab.start_sluiced(f"--poll={mode}")
+                pid = lab.sluiced.pid
+                begin = cpu_seconds(pid)
+                run("sleep", 4)
+                used[mode] = cpu_seconds(pid) - begin
+        print(f"CPU seconds of 4: idle {used['idle']:.2f}, always {used['always']:.2f}")
+        self.assertLess(used["idle"] * 4, used["always"])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

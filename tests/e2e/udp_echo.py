@@ -1,0 +1,41 @@
+"""UDP requests from ports of their own, and servers that say their name.
+
+    udp_echo.py server ADDRESS PORT NAME
+    udp_echo.py client ADDRESS PORT REQUESTS     prints who answered how often, as JSON
+"""
+
+import collections
+import json
+import socket
+import sys
+
+
+def serve(address, port, name):
+    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    listener.bind((address, port))
+    while True:
+        data, peer = listener.recvfrom(2048)
+        listener.sendto(f"{name}|".encode() + data, peer)
+
+
+def ask(address, port, requests):
+    answers = collections.Counter()
+    for i in range(requests):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(3)
+            client.bind(("", 20000 + i))
+            client.connect((address, port))  # answers from anybody else are not heard
+            question = f"question {i} {'x' * (i % 1000)}"
+            client.send(question.encode())
+            try:
+                name, _, echo = client.recv(2048).decode().partition("|")
+                answers[name if echo == question else "garbled"] += 1
+            except TimeoutError:
+                answers["nobody"] += 1
+    print(json.dumps(answers))
+
+
+if sys.argv[1] == "server":
+    serve(sys.argv[2], int(sys.argv[3]), sys.argv[4])
+else:
+    ask(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))
