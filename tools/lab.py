@@ -184,18 +184,18 @@ class Lab:
 
     # Sluice.
 
-    def sluiced_command(self, *extra):
+    def sluiced_command(self, *extra, interfaces=None):
         command = [self.build / "bin/sluiced", "--listen", self.socket]
-        for interface in self.interfaces():
+        for interface in self.interfaces() if interfaces is None else interfaces:
             command += ["--interface", interface]
         return command + list(extra)
 
-    def start_sluiced(self, *extra):
+    def start_sluiced(self, *extra, interfaces=None):
         """Starts sluiced and waits until it is ready."""
         self.log = self.folder / "sluiced.log"
         with open(self.log, "a", encoding="utf8") as log:
             begin = log.tell()
-            self.sluiced = self.start("lb", *self.sluiced_command(*extra), stdout=log, stderr=log)
+            self.sluiced = self.start("lb", *self.sluiced_command(*extra, interfaces=interfaces), stdout=log, stderr=log)
         ready = wait_until(lambda: self.sluiced.poll() is not None or " ready: " in self.log_text(begin), 30)
         if not ready or self.sluiced.poll() is not None:
             raise RuntimeError(f"sluiced did not start:\n{self.log_text(begin)}")

@@ -3,7 +3,6 @@
 
 #include <rte_eal.h>
 #include <rte_errno.h>
-#include <rte_log.h>
 #include <sched.h>
 
 #include <cstdio>
@@ -13,31 +12,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
-#include "absl/strings/str_split.h"
+#include "dataplane/runtime/captured_log.h"
 
 namespace sluice {
 namespace {
-
-// What DPDK prints while it starts: shown only if it fails, and then its last line.
-class CapturedLog {
- public:
-  CapturedLog() : stream_(open_memstream(&text_, &size_)) { rte_openlog_stream(stream_); }
-  ~CapturedLog() {
-    rte_openlog_stream(stderr);
-    fclose(stream_);
-    std::free(text_);
-  }
-  std::string LastLine() {
-    fflush(stream_);
-    const std::vector<std::string> lines = absl::StrSplit(std::string(text_, size_), '\n', absl::SkipWhitespace());
-    return lines.empty() ? "no reason given" : lines.back();
-  }
-
- private:
-  char* text_ = nullptr;
-  size_t size_ = 0;
-  FILE* stream_;
-};
 
 // The main lcore floats over all CPUs: it is the control thread, and threads made by it inherit that.
 std::string Lcores(const std::vector<int>& worker_cpus) {

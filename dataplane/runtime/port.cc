@@ -4,6 +4,7 @@
 #include <linux/ethtool.h>
 #include <linux/sockios.h>
 #include <net/if.h>
+#include <net/if_arp.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
@@ -21,6 +22,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "dataplane/runtime/captured_log.h"
 #include "dataplane/xdp/steering.h"
 
 namespace sluice {
@@ -41,17 +43,22 @@ std::set<int> XdpSockets() {
   return sockets;
 }
 
-absl::StatusOr<ethtool_channels> Channels(const std::string& interface) {
+// A question to the kernel about an interface; 0, or the error's number.
+int AskInterface(const std::string& interface, unsigned long question, ifreq& request) {
   const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  interface.copy(request.ifr_name, IFNAMSIZ - 1);
+  const int error = ioctl(fd, question, &request) == 0 ? 0 : errno;
+  close(fd);
+  return error;
+}
+
+absl::StatusOr<ethtool_channels> Channels(const std::string& interface) {
   ethtool_channels channels{};
   channels.cmd = ETHTOOL_GCHANNELS;
   ifreq request{};
-  interface.copy(request.ifr_name, IFNAMSIZ - 1);
   request.ifr_data = reinterpret_cast<char*>(&channels);
-  const int result = ioctl(fd, SIOCETHTOOL, &request);
-  const int error = errno;
-  close(fd);
-  if (result != 0 && error != EOPNOTSUPP) return absl::ErrnoToStatus(error, absl::StrCat("interface ", interface, ": queues cannot be read"));
+  const int error = AskInterface(interface, SIOCETHTOOL, request);
+  if (error != 0 && error != EOPNOTSUPP) return absl::ErrnoToStatus(error, absl::StrCat("interface ", interface, ": queues cannot be read"));
   return channels;
 }
 
@@ -72,6 +79,10 @@ absl::StatusOr<int> LockInterface(const std::string& interface) {
 absl::StatusOr<int> InterfaceQueues(const std::string& interface) {
   if (if_nametoindex(interface.c_str()) == 0) {
     return absl::NotFoundError(absl::StrCat("interface ", interface, " does not exist: see `ip link`"));
+  }
+  ifreq request{};
+  if (AskInterface(interface, SIOCGIFHWADDR, request) != 0 || request.ifr_hwaddr.sa_family != ARPHRD_ETHER) {
+    return absl::InvalidArgumentError(absl::StrCat("interface ", interface, " is not an Ethernet interface"));
   }
   const absl::StatusOr<ethtool_channels> channels = Channels(interface);
   if (!channels.ok()) return channels.status();
@@ -121,10 +132,11 @@ absl::StatusOr<std::unique_ptr<Port>> Port::OpenDevice(const std::string& device
 }
 
 absl::Status Port::AddDevice(const std::string& vdev_name, const std::string& arguments, int queues, rte_mempool* pool) {
+  CapturedLog log;
   uint16_t id;
   if (rte_eth_dev_get_port_by_name(vdev_name.c_str(), &id) != 0) {
     if (const int error = rte_eal_hotplug_add("vdev", vdev_name.c_str(), arguments.c_str()); error != 0) {
-      return absl::FailedPreconditionError(absl::StrCat("DPDK cannot make device ", vdev_name, " (", arguments, "): ", rte_strerror(-error)));
+      return absl::FailedPreconditionError(absl::StrCat("DPDK cannot make it: ", log.LastLine(), " (", rte_strerror(-error), ")"));
     }
     if (rte_eth_dev_get_port_by_name(vdev_name.c_str(), &id) != 0) {
       return absl::FailedPreconditionError(absl::StrCat(vdev_name, " is not a network device"));
@@ -133,7 +145,7 @@ absl::Status Port::AddDevice(const std::string& vdev_name, const std::string& ar
   dpdk_ports_.push_back(id);
   rte_eth_dev_info info;
   const auto failed = [&](const char* what, int error) {
-    return absl::FailedPreconditionError(absl::StrCat(vdev_name, ": ", what, ": ", rte_strerror(-error)));
+    return absl::FailedPreconditionError(absl::StrCat(vdev_name, ": ", what, ": ", log.LastLine(), " (", rte_strerror(-error), ")"));
   };
   if (const int error = rte_eth_dev_info_get(id, &info); error != 0) return failed("no information", error);
   driver_ = info.driver_name;
@@ -179,6 +191,10 @@ Port::~Port() {
 }
 
 bool Port::LinkUp() const {
+  if (shared_) {  // the AF_XDP driver does not know
+    ifreq request{};
+    return AskInterface(name_, SIOCGIFFLAGS, request) == 0 && (request.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
+  }
   rte_eth_link link{};
   return rte_eth_link_get_nowait(dpdk_ports_.front(), &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }

@@ -52,7 +52,7 @@ class Port {
   int lock_ = -1;  // one sluiced an interface
 };
 
-// How many receive queues an interface has now; an error if it does not exist.
+// How many receive queues an Ethernet interface has now; an error if there is no such interface.
 absl::StatusOr<int> InterfaceQueues(const std::string& interface);
 
 }  // namespace sluice

@@ -213,7 +213,7 @@ absl::Status Dataplane::Runtime::AttachSteering() {
     if (port->is_shared()) {
       std::vector<int> sockets;
       for (const PortQueue& queue : port->queues()) sockets.push_back(queue.socket);
-      const absl::StatusOr<std::string> mode = steering->Attach(port->name(), sockets);
+      const absl::StatusOr<std::string> mode = steering->Attach(port->name(), port->mac(), sockets);
       if (!mode.ok()) return mode.status();
       status.xdp_mode = *mode;
     }

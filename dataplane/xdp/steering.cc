@@ -5,10 +5,7 @@
 #include <bpf/libbpf.h>
 #include <linux/if_link.h>
 #include <net/if.h>
-#include <net/if_arp.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -21,7 +18,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "dataplane/net/check.h"
-#include "dataplane/net/mac_address.h"
 #include "dataplane/xdp/steer_abi.h"
 #include "steer_bpf.h"
 #include "stub_bpf.h"
@@ -52,22 +48,6 @@ int KeepComplaint(libbpf_print_level level, const char* format, va_list argument
 absl::Status LibbpfError(int error, const std::string& what) {
   const std::string complaint = last_complaint.empty() ? "" : absl::StrCat(" (", last_complaint, ")");
   return absl::ErrnoToStatus(std::abs(error), absl::StrCat(what, complaint));
-}
-
-absl::StatusOr<MacAddress> MacOf(const std::string& interface) {
-  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  ifreq request{};
-  interface.copy(request.ifr_name, IFNAMSIZ - 1);
-  const int result = ioctl(fd, SIOCGIFHWADDR, &request);
-  const int error = errno;
-  close(fd);
-  if (result != 0) return absl::ErrnoToStatus(error, absl::StrCat("interface ", interface, ": MAC address"));
-  if (request.ifr_hwaddr.sa_family != ARPHRD_ETHER) {
-    return absl::InvalidArgumentError(absl::StrCat("interface ", interface, " is not an Ethernet interface"));
-  }
-  MacAddress mac;
-  std::memcpy(mac.bytes.data(), request.ifr_hwaddr.sa_data, mac.bytes.size());
-  return mac;
 }
 
 absl::StatusOr<Object> OpenSteerProgram(const sluice_steer_settings& settings) {
@@ -171,16 +151,14 @@ absl::Status Steering::RemoveLeftover(const std::string& interface) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> Steering::Attach(const std::string& interface, std::span<const int> sockets) {
+absl::StatusOr<std::string> Steering::Attach(const std::string& interface, const MacAddress& mac, std::span<const int> sockets) {
   if (sockets.size() > SLUICE_MAX_QUEUES) {
     return absl::InvalidArgumentError(absl::StrCat("interface ", interface, " has ", sockets.size(), " receive queues, ", SLUICE_MAX_QUEUES,
                                                    " are the most: reduce them with `ethtool -L`"));
   }
-  const absl::StatusOr<MacAddress> mac = MacOf(interface);
-  if (!mac.ok()) return mac.status();
   sluice_steer_settings settings{.heartbeat_limit_ns = uint64_t{state_->options.heartbeat_limit_ms} * 1'000'000,
                                  .workers = static_cast<uint32_t>(state_->options.workers)};
-  std::copy(mac->bytes.begin(), mac->bytes.end(), settings.own_mac);
+  std::copy(mac.bytes.begin(), mac.bytes.end(), settings.own_mac);
   absl::StatusOr<Object> opened = OpenSteerProgram(settings);
   if (!opened.ok()) return opened.status();
   Object object = *std::move(opened);

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "dataplane/config/snapshot.h"
 #include "dataplane/net/ip_address.h"
+#include "dataplane/net/mac_address.h"
 
 namespace sluice {
 
@@ -43,9 +44,9 @@ class Steering {
   // interface has somebody else's program.
   static absl::Status RemoveLeftover(const std::string& interface);
 
-  // Attaches the program; queue q is served by worker q % workers over AF_XDP socket `sockets[q]`.
+  // Attaches the program to the interface with this MAC address; queue q is served by worker q % workers over AF_XDP socket `sockets[q]`.
   // Returns "native" or "generic".
-  absl::StatusOr<std::string> Attach(const std::string& interface, std::span<const int> sockets);
+  absl::StatusOr<std::string> Attach(const std::string& interface, const MacAddress& mac, std::span<const int> sockets);
   void Detach(const std::string& interface);
 
   // Applies changes in order. An error names the endpoint for which there was no room.

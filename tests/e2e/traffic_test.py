@@ -2,21 +2,14 @@
 
 import json
 import os
-import sys
+import subprocess
 import unittest
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parent.parent / "tools"))
-from lab import VIP, Lab, run, wait_until  # noqa: E402
+from common import HERE, VIP, Lab, http_load, run
 
 REQUESTS = 10_000
 CONCURRENT = 64
-
-
-def load(lab, port=80, requests=REQUESTS, concurrent=CONCURRENT, seconds=0):
-    printed = lab.inside("client", "python3", HERE / "http_load.py", VIP, port, requests, concurrent, seconds, timeout=180).stdout
-    return json.loads(printed)
 
 
 def free_hugepages():
@@ -25,7 +18,7 @@ def free_hugepages():
 
 class TrafficTest(unittest.TestCase):
     def check_http(self, lab):
-        result = load(lab)
+        result = http_load(lab, REQUESTS, CONCURRENT)
         self.assertEqual(result["failures"], {})
         counts = sorted(result["answers"].values())
         self.assertEqual(len(counts), 3, result)
@@ -46,7 +39,7 @@ class TrafficTest(unittest.TestCase):
         self.assertEqual(result, {f"server {i}": 333 for i in range(3)})
 
     def check_iperf(self, lab, seconds):
-        lab.start("server0", "iperf3", "-s", "-p", "5201", stdout=open(os.devnull, "w"), stderr=open(os.devnull, "w"))
+        lab.start("server0", "iperf3", "-s", "-p", "5201", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         lab.wait_for_listener("server0", 5201)
         lab.add_service(port=5201, servers=[0])
         printed = lab.inside("client", "iperf3", "-J", "-c", VIP, "-p", "5201", "-t", seconds, timeout=seconds + 60).stdout

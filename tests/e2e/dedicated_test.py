@@ -1,0 +1,54 @@
+"""Dedicated ports: DPDK devices of Sluice's own, with twins in the kernel."""
+
+import os
+import unittest
+
+from common import BACK, CLIENT, FRONT, VIP, Lab
+
+
+class DedicatedTest(unittest.TestCase):
+    def test_forwarding_between_two_devices(self):
+        # Two taps of DPDK's; what is usually a cable is the far end of each, moved to the client and to a server.
+        with Lab(servers=1) as lab:
+            tag = os.getpid() % 10000
+            devices = [f"net_tap{i},iface=far{tag}{i}" for i in (0, 1)]
+            lab.log = lab.folder / "sluiced.log"
+            # Nothing of the usual network: only the namespaces are of use here.
+            for name, interface in (("client", "eth0"), ("lb", "back"), ("server0", "eth0")):
+                lab.ip(name, "link", "del", interface)
+            lab.start_sluiced(*[word for device in devices for word in ("--vdev", device)], interfaces=[])
+            for i, (name, address, twin_address) in enumerate((("client", CLIENT, FRONT), ("server0", lab.server_address(0), BACK))):
+                lab.ip("lb", "link", "set", f"far{tag}{i}", "netns", lab.ns(name))
+                lab.ip(name, "addr", "add", f"{address}/24", "dev", f"far{tag}{i}")
+                lab.ip(name, "link", "set", f"far{tag}{i}", "up")
+                for feature in ("tx", "tso", "gso", "gro"):
+                    lab.inside(name, "ethtool", "-K", f"far{tag}{i}", feature, "off", check=False)
+                lab.ip("lb", "addr", "add", f"{twin_address}/24", "dev", f"sluice{i}")
+            lab.ip("client", "route", "add", "10.99.0.0/24", "via", FRONT)
+            lab.ip("server0", "route", "add", "default", "via", BACK)
+            lab.start_http("server0", lab.server_address(0), 80, "server 0")
+            lab.start_http("lb", FRONT, 8080, "the host")
+            lab.add_service()
+
+            # ARP, ping and TCP to the host go through the twin, both ways.
+            self.assertIn(" 0% packet loss", lab.inside("client", "ping", "-c", "3", "-i", "0.2", "-W", "2", FRONT).stdout)
+            self.assertEqual(lab.inside("client", "curl", "-s", "--max-time", "3", f"http://{FRONT}:8080/").stdout.strip(), "the host")
+            for _ in range(20):
+                self.assertEqual(lab.fetch(), "server 0")
+            counters = lab.info()["counters"]
+            self.assertGreater(counters["from_kernel"], 0)
+            self.assertEqual(counters["connections_created"], 20)
+            self.assertEqual([port["kernelInterface"] for port in lab.info()["ports"]], ["sluice0", "sluice1"])
+
+            lab.sluiced.terminate()
+            self.assertEqual(lab.sluiced.wait(timeout=10), 0)
+            self.assertNotIn("sluice", lab.ip("lb", "-o", "link").stdout)
+
+    def test_a_device_that_is_not_there(self):
+        with Lab(servers=1) as lab:
+            with self.assertRaisesRegex(RuntimeError, "net_af_packet0"):
+                lab.start_sluiced("--vdev", "net_af_packet0,iface=nope", interfaces=[])
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)

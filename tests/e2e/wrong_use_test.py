@@ -1,0 +1,140 @@
+"""Wrong use gets one clear line and a failure, and changes nothing."""
+
+import json
+import subprocess
+import unittest
+
+from common import VIP, Lab, run
+
+CONFIG = {
+    "services": [
+        {"key": {"protocol": "TCP", "address": VIP, "port": 80}, "scheduler": "rr",
+         "destinations": [{"address": "10.65.0.11", "port": 80, "method": "NAT"}]},
+    ]
+}
+
+
+class WrongUseTest(unittest.TestCase):
+    def refused(self, lab, *command, says, prefix=()):
+        """Runs sluiced, which must end by itself with one line on stderr."""
+        result = run("ip", "netns", "exec", lab.ns("lb"), *prefix, *command, check=False, timeout=30)
+        self.assertNotEqual(result.returncode, 0)
+        self.assertEqual(result.stdout, "")
+        self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+        self.assertTrue(result.stderr.startswith("sluiced: "), result.stderr)
+        for word in says:
+            self.assertIn(word, result.stderr)
+
+    def test_sluiced(self):
+        with Lab() as lab:
+            program = lab.build / "bin/sluiced"
+            links = lab.ip("lb", "-o", "link").stdout
+            self.refused(lab, program, "--interface", "nope", says=["nope", "does not exist"])
+            self.refused(lab, program, "--interface", "lo", says=["lo", "Ethernet"])
+            self.refused(lab, program, says=["--interface"])
+            self.refused(lab, program, "--interface", "front", "--workers", "0", says=["--workers 0", "1..64"])
+            self.refused(lab, program, "--interface", "front", "--frobnicate", says=["--frobnicate"])
+            self.refused(lab, program, "--interface", "front", "--poll=sometimes", says=["sometimes", "idle or always"])
+            self.refused(lab, program, "--interface", "front", "--listen", "0.0.0.0:50051", says=["0.0.0.0:50051", "TLS"])
+            self.refused(lab, program, "--interface", "front", "--listen", "unix:relative", says=["relative", "absolute"])
+            self.refused(lab, program, "--vdev", "net_nonsense0", "--listen", lab.socket, says=["net_nonsense0"])
+            self.refused(lab, program, "--interface", "front", "--config", "/nowhere.json", says=["/nowhere.json", "No such file"])
+            self.refused(lab, program, "--interface", "front", says=["not permitted", "root"],
+                         prefix=["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"])
+            self.assertEqual(lab.ip("lb", "-o", "link").stdout, links)
+
+    def test_sluiced_beside_another(self):
+        with Lab() as lab:
+            program = lab.build / "bin/sluiced"
+            lab.start_http_servers()
+            lab.start_sluiced()
+            lab.add_service()
+            other = f"unix:{lab.folder}/other.sock"
+            self.refused(lab, program, "--interface", "front", "--listen", other, says=["front", "another sluiced"])
+            self.refused(lab, program, "--vdev", "net_null0", "--listen", lab.socket, says=[lab.socket, "another sluiced"])
+            self.assertRegex(lab.fetch(), "server [012]", "the first one goes on")
+
+    def test_somebody_elses_xdp_program(self):
+        with Lab() as lab:
+            source = lab.folder / "other.c"
+            source.write_text('int other(void* c) { return 2; }\nchar _license[] __attribute__((section("license"))) = "GPL";\n'
+                              .replace("int other", '__attribute__((section("xdp"))) int other'))
+            run("clang", "-O2", "-g", "-target", "bpf", "-c", source, "-o", lab.folder / "other.o")
+            lab.ip("lb", "link", "set", "dev", "front", "xdp", "obj", lab.folder / "other.o", "sec", "xdp")
+            self.refused(lab, *lab.sluiced_command(), says=["front", "other", "xdp off"])
+            self.assertIn("xdp", lab.ip("lb", "link", "show", "front").stdout)
+
+    def test_config_file(self):
+        def broken(change):
+            config = json.loads(json.dumps(CONFIG))
+            change(config["services"][0])
+            return json.dumps(config, indent=1)
+
+        def set_weight(service):
+            service["destinations"][0]["weight"] = -1
+
+        def set_scheduler(service):
+            service["scheduler"] = "fastest"
+
+        def set_port(service):
+            service["key"]["port"] = 70000
+
+        text = ('services {\n  key { protocol: TCP address: "10.99.0.1" port: 80 }\n  scheduler: "rr"\n'
+                '  destinations { address: "10.65.0.11" port: 80 method: NAT }\n  destinations {\n    address: "10.65.0.300"\n'
+                '    port: 80 method: NAT\n  }\n}\n')
+        cases = [
+            (broken(set_scheduler), ["config:9", "services[0].scheduler", '"fastest"', "rr"]),
+            (broken(set_port), ["config:7", "services[0].key.port", "70000"]),
+            (broken(set_weight), ["config:", "weight"]),
+            (broken(set_port).replace('"rr",', '"rr"'), ["config:10", "expected ','"]),
+            ('{"servces": []}', ["config:1", "servces"]),
+            (text, ["config:6", "services[0].destinations[1].address", "10.65.0.300"]),
+            (text.replace("scheduler:", "schedular:"), ["config:3", "schedular"]),
+        ]
+        with Lab() as lab:
+            links = lab.ip("lb", "-o", "link").stdout
+            for content, says in cases:
+                path = lab.folder / "config"
+                path.write_text(content)
+                self.refused(lab, *lab.sluiced_command("--config", path), says=says)
+            self.assertEqual(lab.ip("lb", "-o", "link").stdout, links)
+            path.write_text(json.dumps(CONFIG))
+            lab.start_http_servers()
+            lab.start_sluiced("--config", path)
+            self.assertEqual(lab.fetch(), "server 0")
+
+    def test_sluiceadm(self):
+        cases = [
+            (f"-A -t {VIP}:80 -s rr", 255, "Service already exists"),
+            (f"-A -t {VIP}:81 -s fastest", 255, "Scheduler or persistence engine not found"),
+            (f"-A -t {VIP}:81 -s mh", 255, '"mh" is not supported yet: must be one of rr, wlc'),
+            (f"-A -t {VIP}:70000", 2, "illegal virtual server address[:port] specified"),
+            (f"-A -t {VIP}:81 -p", 255, "persistence is not supported yet: leave it out"),
+            (f"-D -t {VIP}:81", 255, "No such service"),
+            (f"-E -t {VIP}:81", 255, "No such service"),
+            (f"-a -t {VIP}:81 -r 10.65.0.11:80 -m", 255, "Service not defined"),
+            (f"-a -t {VIP}:80 -r 10.65.0.11:80 -m", 255, "Destination already exists"),
+            (f"-a -t {VIP}:80 -r 10.65.0.12:80", 255, "DR is not supported yet: must be NAT (sluiceadm: -m)"),
+            (f"-a -t {VIP}:80 -r 10.65.0.12:80 -m -w 2147483648", 2, "illegal weight specified"),
+            (f"-a -t {VIP}:80 -r 10.65.0.12:80 -m -w -1", 2, "illegal weight specified"),
+            (f"-d -t {VIP}:80 -r 10.65.0.12:80", 255, "No such destination"),
+            (f"-L -n -t {VIP}:81", 1, "No such service"),
+            ("-A", 2, "You need to supply the 'service-address' option for the 'add-service' command"),
+            (f"-a -t {VIP}:80", 2, "You need to supply the 'real-server' option for the 'add-server' command"),
+        ]
+        with Lab() as lab:
+            lab.start_sluiced()
+            lab.add_service(servers=[0])
+            table = lab.adm("-Ln").stdout
+            for words, status, message in cases:
+                result = lab.adm(words, check=False)
+                self.assertEqual((result.returncode, result.stderr), (status, message + "\n"), words)
+                self.assertEqual(result.stdout, "")
+                self.assertEqual(lab.adm("-Ln").stdout, table, words)
+            result = subprocess.run([lab.build / "bin/sluiceadm", "--server", "unix:/nowhere.sock", "-L"], capture_output=True, text=True, check=False)
+            self.assertEqual(result.returncode, 255)
+            self.assertIn("No sluiced answers at unix:/nowhere.sock", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
