@@ -10,6 +10,7 @@ namespace sluice {
 
 // nullptr if the table is full.
 Connection* CreateConnection(Worker& worker, const Ipv4Tuple& tuple, const Candidate& candidate);
+// REQUIRES: the timer wheel has it no longer.
 void RemoveConnection(Worker& worker, Connection& connection);
 
 // Moves a connection to another protocol state: active and inactive counts, and the timer if the new

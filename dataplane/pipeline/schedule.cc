@@ -43,6 +43,7 @@ void ReplaceConnection(Worker& worker, Batch& batch, int lane) {
     if (other == lane || batch.verdict[other] != Verdict::kNone || batch.connection[other] != closed) continue;
     Drop(worker, batch, other, Counter::kDropConnectionReused);
   }
+  worker.wheel.Unfile(worker.connections.IndexOf(*closed));
   RemoveConnection(worker, *closed);
   worker.counters.Add(Counter::kConnectionsReused);
 }

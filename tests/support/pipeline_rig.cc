@@ -31,7 +31,7 @@ PipelineRig::PipelineRig(const Options& options) {
   worker = std::make_unique<Worker>(Worker::Setup{.index = options.index,
                                                   .workers = options.workers,
                                                   .connection_capacity = options.connection_capacity,
-                                                  .secret = {{1, 2, 3, 5}},
+                                                  .secret = {{0x243f6a8885a308d3, 0x13198a2e03707344, 0xa4093822299f31d0, 0x082efa98ec4e6c89}},
                                                   .now = 0xfffff000,  // wraps in sixteen seconds
                                                   .destinations = &destinations,
                                                   .port_macs = {kMacOfSluice, kMacOfSluice}});

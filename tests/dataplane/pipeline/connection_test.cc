@@ -1,0 +1,213 @@
+// Connections from the first packet to the last: scheduling, states, reuse, removal, expiry, counts.
+#include <gtest/gtest.h>
+
+#include "tests/support/pipeline_rig.h"
+
+namespace sluice {
+namespace {
+
+class ConnectionTest : public testing::Test {
+ protected:
+  void Serve(const std::vector<DestinationSpec>& servers, const std::string& scheduler = "rr") {
+    rig_.AddService("10.99.0.1", 80, Protocol::kTcp, scheduler, servers);
+  }
+  static Packet FromClient(uint16_t port, uint8_t flags) { return Packet().From("10.0.0.1", port).To("10.99.0.1", 80).Tcp(flags); }
+  static Packet FromServer(const std::string& server, uint16_t port, uint8_t flags) {
+    return Packet().From(server, 80).To("10.0.0.1", port).Tcp(flags);
+  }
+  // Who got it: the last number of the real server's address.
+  std::string Open(uint16_t port) {
+    const Outcome outcome = rig_.Send(FromClient(port, kTcpSyn));
+    return outcome.frame.empty() ? outcome.where : std::to_string(outcome.frame[33]);
+  }
+  void Establish(uint16_t port, const std::string& server) {
+    rig_.Send(FromClient(port, kTcpSyn));
+    rig_.Send(FromServer(server, port, kTcpSyn | kTcpAck), 1);
+    rig_.Send(FromClient(port, kTcpAck));
+  }
+  const DestinationLoad& Load(size_t candidate) { return *rig_.snapshot->services.front()->candidates[candidate].load; }
+
+  PipelineRig rig_;
+  const DestinationSpec one_ = PipelineRig::Server("10.1.0.1", 80);
+  const DestinationSpec two_ = PipelineRig::Server("10.1.0.2", 80);
+};
+
+TEST_F(ConnectionTest, EveryPacketOfAFlowGoesToTheSameServer) {
+  Serve({one_, two_});
+  EXPECT_EQ(Open(1000), "2");
+  EXPECT_EQ(Open(1001), "1");
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(rig_.Send(FromClient(1000, kTcpAck)).frame[33], 2);
+    EXPECT_EQ(rig_.Send(FromClient(1001, kTcpAck)).frame[33], 1);
+  }
+}
+
+TEST_F(ConnectionTest, CountsFollowTheState) {
+  Serve({one_});
+  rig_.Send(FromClient(1000, kTcpSyn));
+  EXPECT_EQ(Load(0).Active(), 1);  // SYN_RECV counts as active
+  EXPECT_EQ(Load(0).Total(), 1);
+  rig_.Send(FromServer("10.1.0.1", 1000, kTcpSyn | kTcpAck), 1);
+  rig_.Send(FromClient(1000, kTcpAck));
+  EXPECT_EQ(Load(0).Active(), 1);
+  rig_.Send(FromClient(1000, kTcpFin | kTcpAck));
+  EXPECT_EQ(Load(0).Active(), 0);
+  EXPECT_EQ(Load(0).Total(), 1);
+  rig_.Send(FromServer("10.1.0.1", 1000, kTcpFin | kTcpAck), 1);
+  rig_.Advance(121);  // TIME_WAIT
+  EXPECT_EQ(Load(0).Total(), 0);
+  EXPECT_EQ(rig_.worker->connections.size(), 0u);
+}
+
+TEST_F(ConnectionTest, StatisticsCountPacketsAndBytes) {
+  Serve({one_});
+  Establish(1000, "10.1.0.1");
+  const StatisticsLine& line = rig_.worker->statistics[rig_.snapshot->services.front()->candidates[0].id];
+  EXPECT_EQ(line.connections, 1u);
+  EXPECT_EQ(line.in_packets, 2u);
+  EXPECT_EQ(line.in_bytes, 80u);
+  EXPECT_EQ(line.out_packets, 1u);
+  EXPECT_EQ(line.out_bytes, 40u);
+}
+
+TEST_F(ConnectionTest, AnEstablishedConnectionLivesFifteenMinutesAfterItsLastPacket) {
+  Serve({one_});
+  Establish(1000, "10.1.0.1");
+  rig_.Advance(899);
+  EXPECT_EQ(rig_.Send(FromClient(1000, kTcpAck)).where, "wire 1");
+  rig_.Advance(899);
+  EXPECT_EQ(rig_.worker->connections.size(), 1u);
+  rig_.Advance(2);
+  EXPECT_EQ(rig_.worker->connections.size(), 0u);
+  EXPECT_EQ(rig_.Send(FromClient(1000, kTcpAck)).where, "kernel input");
+}
+
+TEST_F(ConnectionTest, AShorterStateExpiresOnTime) {
+  Serve({one_});
+  Establish(1000, "10.1.0.1");
+  rig_.Send(FromServer("10.1.0.1", 1000, kTcpRst), 1);
+  rig_.Advance(9);
+  EXPECT_EQ(rig_.worker->connections.size(), 1u);
+  rig_.Advance(2);  // CLOSE: 10 s
+  EXPECT_EQ(rig_.worker->connections.size(), 0u);
+}
+
+TEST_F(ConnectionTest, ChangedTimeoutsHoldFromTheNextPacketOn) {
+  Serve({one_});
+  Establish(1000, "10.1.0.1");
+  rig_.SetTimeouts({.tcp_seconds = 5});
+  rig_.Send(FromClient(1000, kTcpAck));
+  rig_.Advance(4);
+  EXPECT_EQ(rig_.Send(FromClient(1000, kTcpAck)).where, "wire 1");
+}
+
+TEST_F(ConnectionTest, ASynReplacesAClosedConnection) {
+  Serve({one_, two_});
+  EXPECT_EQ(Open(1000), "2");
+  rig_.Send(FromServer("10.1.0.2", 1000, kTcpRst), 1);
+  EXPECT_EQ(Open(1000), "1") << "scheduled anew";
+  EXPECT_EQ(rig_.Count(Counter::kConnectionsReused), 1u);
+  EXPECT_EQ(rig_.worker->connections.size(), 1u);
+  EXPECT_EQ(Load(0).Total() + Load(1).Total(), 1);
+}
+
+TEST_F(ConnectionTest, AReplacedConnectionHasOneTimer) {
+  Serve({one_});
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(Open(1000), "1");
+    rig_.Send(FromServer("10.1.0.1", 1000, kTcpRst), 1);
+    EXPECT_EQ(Open(2000), "1");
+  }
+  EXPECT_EQ(rig_.Count(Counter::kConnectionsReused), 2u);
+  rig_.Advance(61);
+  EXPECT_EQ(rig_.worker->connections.size(), 0u);
+  EXPECT_EQ(rig_.Count(Counter::kConnectionsExpired), 2u);
+  EXPECT_EQ(Load(0).Total(), 0);
+}
+
+TEST_F(ConnectionTest, ASynOnALivingConnectionDoesNot) {
+  Serve({one_, two_});
+  Establish(1000, "10.1.0.2");
+  EXPECT_EQ(Open(1000), "2");
+  EXPECT_EQ(rig_.Count(Counter::kConnectionsReused), 0u);
+}
+
+TEST_F(ConnectionTest, LatePacketsInTheBurstOfAReplacementAreNamed) {
+  Serve({one_});
+  Open(1000);
+  rig_.Send(FromServer("10.1.0.1", 1000, kTcpRst), 1);
+  const std::vector<Outcome> outcomes = rig_.Send({FromClient(1000, kTcpAck).Bytes(), FromClient(1000, kTcpSyn).Bytes()});
+  EXPECT_EQ(outcomes[0].where, "dropped");
+  EXPECT_EQ(outcomes[1].where, "wire 1");
+  EXPECT_EQ(rig_.Count(Counter::kDropConnectionReused), 1u);
+}
+
+TEST_F(ConnectionTest, ARemovedServersConnectionsFallSilentAndComeBackWithIt) {
+  Serve({one_, two_});
+  Establish(1000, "10.1.0.2");
+  Establish(1001, "10.1.0.1");
+  Serve({one_});
+  EXPECT_EQ(rig_.Send(FromClient(1000, kTcpAck)).where, "dropped");
+  EXPECT_EQ(rig_.Count(Counter::kDropDestinationRemoved), 1u);
+  EXPECT_EQ(rig_.Send(FromServer("10.1.0.2", 1000, kTcpAck), 1).where, "wire 0") << "as in IPVS, replies still pass";
+  EXPECT_EQ(rig_.Send(FromClient(1001, kTcpAck)).where, "wire 1");
+  Serve({one_, two_});
+  EXPECT_EQ(rig_.Send(FromClient(1000, kTcpAck)).where, "wire 1");
+}
+
+TEST_F(ConnectionTest, ADeletedServiceLeavesNothingToSchedule) {
+  Serve({one_});
+  Establish(1000, "10.1.0.1");
+  rig_.DeleteService("10.99.0.1", 80, Protocol::kTcp);
+  EXPECT_EQ(rig_.Send(FromClient(1000, kTcpAck)).where, "dropped");
+  EXPECT_EQ(rig_.Send(FromClient(2000, kTcpSyn)).where, "kernel input");
+}
+
+TEST_F(ConnectionTest, WeightZeroDrains) {
+  Serve({one_});
+  Establish(1000, "10.1.0.1");
+  Serve({PipelineRig::Server("10.1.0.1", 80, 0)});
+  EXPECT_EQ(rig_.Send(FromClient(1000, kTcpAck)).where, "wire 1");
+  EXPECT_EQ(Open(1001), "dropped");
+  EXPECT_EQ(rig_.Count(Counter::kRefusedNoDestination), 1u);
+}
+
+TEST_F(ConnectionTest, AServiceWithoutServersRefuses) {
+  Serve({});
+  EXPECT_EQ(Open(1000), "dropped");
+  EXPECT_EQ(rig_.Count(Counter::kRefusedNoDestination), 1u);
+}
+
+TEST_F(ConnectionTest, AFullTableRefusesAndRecovers) {
+  Serve({one_});
+  for (uint16_t port = 1; port <= 1024; ++port) ASSERT_EQ(Open(port), "1");
+  EXPECT_EQ(Open(2000), "dropped");
+  EXPECT_EQ(rig_.Count(Counter::kRefusedTableFull), 1u);
+  EXPECT_EQ(rig_.Send(FromClient(7, kTcpAck)).where, "wire 1") << "the others go on";
+  rig_.Advance(61);  // SYN_RECV: 60 s
+  EXPECT_EQ(Open(2000), "1");
+}
+
+TEST_F(ConnectionTest, UdpConnectionsExpireToo) {
+  rig_.AddService("10.99.0.1", 53, Protocol::kUdp, "rr", {one_});
+  const Packet question = Packet().From("10.0.0.1", 1000).To("10.99.0.1", 53).Udp();
+  rig_.Send(question);
+  rig_.Advance(299);
+  EXPECT_EQ(rig_.worker->connections.size(), 1u);
+  rig_.Advance(2);
+  EXPECT_EQ(rig_.worker->connections.size(), 0u);
+}
+
+TEST_F(ConnectionTest, WlcSeesTheConnectionsThatAreThere) {
+  Serve({one_, two_}, "wlc");
+  EXPECT_EQ(Open(1000), "2");
+  EXPECT_EQ(Open(1001), "1");
+  EXPECT_EQ(Open(1002), "2");
+  rig_.Send(FromServer("10.1.0.2", 1000, kTcpRst), 1);
+  rig_.Send(FromServer("10.1.0.2", 1002, kTcpRst), 1);
+  rig_.Advance(11);
+  EXPECT_EQ(Open(1003), "2");
+}
+
+}  // namespace
+}  // namespace sluice
