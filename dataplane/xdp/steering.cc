@@ -156,6 +156,7 @@ absl::StatusOr<std::string> Steering::Attach(const std::string& interface, const
     return absl::InvalidArgumentError(absl::StrCat("interface ", interface, " has ", sockets.size(), " receive queues, ", SLUICE_MAX_QUEUES,
                                                    " are the most: reduce them with `ethtool -L`"));
   }
+  Detach(interface);
   sluice_steer_settings settings{.heartbeat_limit_ns = uint64_t{state_->options.heartbeat_limit_ms} * 1'000'000,
                                  .workers = static_cast<uint32_t>(state_->options.workers)};
   std::copy(mac.bytes.begin(), mac.bytes.end(), settings.own_mac);

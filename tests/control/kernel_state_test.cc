@@ -1,0 +1,205 @@
+// What netlink messages amount to. They are made here byte by byte, as the kernel makes them, and worse.
+#include "control/kernel/kernel_state.h"
+
+#include <gtest/gtest.h>
+#include <libmnl/libmnl.h>
+#include <linux/if.h>
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+
+#include <cstring>
+#include <random>
+
+namespace sluice {
+namespace {
+
+IpAddress Ip(const std::string& text) { return IpAddress::Parse(text).value(); }
+
+// One netlink message.
+class Message {
+ public:
+  template <class Header>
+  Message(uint16_t type, const Header& header, uint16_t flags = 0) {
+    nlmsghdr* message = mnl_nlmsg_put_header(buffer_);
+    message->nlmsg_type = type;
+    message->nlmsg_flags = flags;
+    std::memcpy(mnl_nlmsg_put_extra_header(message, sizeof header), &header, sizeof header);
+  }
+  Message& V4(uint16_t type, const std::string& address) {
+    mnl_attr_put_u32(get(), type, Ip(address).V4().raw);
+    return *this;
+  }
+  Message& U32(uint16_t type, uint32_t value) {
+    mnl_attr_put_u32(get(), type, value);
+    return *this;
+  }
+  Message& Bytes(uint16_t type, const std::vector<uint8_t>& bytes) {
+    mnl_attr_put(get(), type, bytes.size(), bytes.data());
+    return *this;
+  }
+  nlmsghdr* get() { return reinterpret_cast<nlmsghdr*>(buffer_); }
+
+ private:
+  alignas(8) char buffer_[2048] = {};
+};
+
+class KernelStateTest : public testing::Test {
+ protected:
+  KernelChange Link(int index, unsigned flags, uint16_t type = RTM_NEWLINK) {
+    ifinfomsg header{};
+    header.ifi_index = index;
+    header.ifi_flags = flags;
+    return state_.Apply(*Message(type, header).Bytes(IFLA_ADDRESS, {2, 0, 0, 0, 0, static_cast<uint8_t>(index)}).U32(IFLA_MTU, 1500).get());
+  }
+  static rtmsg RouteHeader(uint8_t length, uint8_t type = RTN_UNICAST, uint8_t table = RT_TABLE_MAIN) {
+    rtmsg header{};
+    header.rtm_family = AF_INET;
+    header.rtm_dst_len = length;
+    header.rtm_type = type;
+    header.rtm_table = table;
+    return header;
+  }
+  KernelChange Neighbour(const std::string& address, uint16_t nud, uint8_t mac, uint16_t type = RTM_NEWNEIGH) {
+    ndmsg header{};
+    header.ndm_family = AF_INET;
+    header.ndm_ifindex = 1;
+    header.ndm_state = nud;
+    return state_.Apply(*Message(type, header).V4(NDA_DST, address).Bytes(NDA_LLADDR, {2, 0, 0, 0, 0, mac}).get());
+  }
+  ForwardingSpec Spec() const { return state_.Spec({{1, 0}, {2, 1}}); }
+
+  static constexpr unsigned kUp = IFF_UP | IFF_LOWER_UP;
+  KernelState state_;
+};
+
+TEST_F(KernelStateTest, Links) {
+  EXPECT_TRUE(Link(1, kUp).any);
+  EXPECT_FALSE(Link(1, kUp).any) << "said twice";
+  EXPECT_TRUE(Spec().links.at(1).up);
+  EXPECT_EQ(Spec().links.at(1).port, 0);
+  EXPECT_EQ(Spec().links.at(1).mtu, 1500);
+  Link(7, kUp);
+  EXPECT_EQ(Spec().links.at(7).port, kNoPort);
+  const KernelChange carrier = Link(1, IFF_UP);
+  EXPECT_TRUE(carrier.any);
+  EXPECT_FALSE(carrier.routes_in_doubt);
+  EXPECT_FALSE(Spec().links.at(1).up);
+  EXPECT_TRUE(Link(1, 0).routes_in_doubt) << "the kernel drops routes of a link that goes down, and does not say so";
+  EXPECT_TRUE(Link(1, 0, RTM_DELLINK).any);
+  EXPECT_FALSE(Spec().links.contains(1));
+}
+
+TEST_F(KernelStateTest, Routes) {
+  EXPECT_TRUE(state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(24)).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get()).any);
+  EXPECT_TRUE(state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(0)).V4(RTA_GATEWAY, "10.0.0.254").U32(RTA_OIF, 2).get()).any);
+  EXPECT_TRUE(state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(32, RTN_LOCAL, RT_TABLE_LOCAL)).V4(RTA_DST, "10.0.0.1").U32(RTA_OIF, 1).get()).any);
+  EXPECT_TRUE(state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(24, RTN_BLACKHOLE)).V4(RTA_DST, "10.6.6.0").get()).any);
+  const ForwardingSpec spec = Spec();
+  ASSERT_EQ(spec.routes.size(), 4u);
+  EXPECT_EQ(spec.routes[0], (RouteSpec{Ip("0.0.0.0"), 0, RouteKind::kUnicast, {{.interface = 2, .gateway = Ip("10.0.0.254")}}}));
+  EXPECT_EQ(spec.routes[1], (RouteSpec{Ip("10.0.0.1"), 32, RouteKind::kLocal, {}}));
+  EXPECT_EQ(spec.routes[2], (RouteSpec{Ip("10.1.0.0"), 24, RouteKind::kUnicast, {{.interface = 1}}}));
+  EXPECT_EQ(spec.routes[3].kind, RouteKind::kUnreachable);
+  EXPECT_TRUE(state_.Apply(*Message(RTM_DELROUTE, RouteHeader(24)).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get()).any);
+  EXPECT_EQ(Spec().routes.size(), 3u);
+}
+
+TEST_F(KernelStateTest, TheLowestMetricAndTheLocalTableWin) {
+  const auto route = [&](const char* gateway, uint32_t metric) {
+    state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(24)).V4(RTA_DST, "10.1.0.0").V4(RTA_GATEWAY, gateway).U32(RTA_OIF, 1).U32(RTA_PRIORITY, metric).get());
+  };
+  route("10.0.0.2", 200);
+  route("10.0.0.1", 100);
+  ASSERT_EQ(Spec().routes.size(), 1u);
+  EXPECT_EQ(Spec().routes[0].legs[0].gateway, Ip("10.0.0.1"));
+  state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(24, RTN_LOCAL, RT_TABLE_LOCAL)).V4(RTA_DST, "10.1.0.0").get());
+  ASSERT_EQ(Spec().routes.size(), 1u);
+  EXPECT_EQ(Spec().routes[0].kind, RouteKind::kLocal);
+}
+
+TEST_F(KernelStateTest, WhatIsNotForForwardingIsLeftOut) {
+  rtmsg cloned = RouteHeader(32);
+  cloned.rtm_flags = RTM_F_CLONED;
+  rtmsg tos = RouteHeader(24);
+  tos.rtm_tos = 8;
+  rtmsg v6 = RouteHeader(64);
+  v6.rtm_family = AF_INET6;
+  for (const rtmsg& header : {cloned, tos, v6, RouteHeader(24, RTN_MULTICAST), RouteHeader(24, RTN_UNICAST, 100), RouteHeader(33)}) {
+    EXPECT_FALSE(state_.Apply(*Message(RTM_NEWROUTE, header).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get()).any);
+  }
+  EXPECT_TRUE(Spec().routes.empty());
+}
+
+TEST_F(KernelStateTest, Multipath) {
+  Message message(RTM_NEWROUTE, RouteHeader(24));
+  message.V4(RTA_DST, "10.9.0.0");
+  std::vector<uint8_t> legs;
+  for (int i = 0; i < 3; ++i) {
+    rtnexthop leg{};
+    leg.rtnh_len = sizeof leg + 8;
+    leg.rtnh_ifindex = i + 1;
+    leg.rtnh_hops = static_cast<uint8_t>(i);
+    leg.rtnh_flags = i == 1 ? RTNH_F_DEAD : 0;
+    const uint32_t gateway = Ip("10.0.0." + std::to_string(i + 1)).V4().raw;
+    const nlattr attribute{8, RTA_GATEWAY};
+    const auto* bytes = reinterpret_cast<const uint8_t*>(&leg);
+    legs.insert(legs.end(), bytes, bytes + sizeof leg);
+    bytes = reinterpret_cast<const uint8_t*>(&attribute);
+    legs.insert(legs.end(), bytes, bytes + sizeof attribute);
+    bytes = reinterpret_cast<const uint8_t*>(&gateway);
+    legs.insert(legs.end(), bytes, bytes + 4);
+  }
+  state_.Apply(*message.Bytes(RTA_MULTIPATH, legs).get());
+  ASSERT_EQ(Spec().routes.size(), 1u);
+  EXPECT_EQ(Spec().routes[0].legs, (std::vector<RouteLeg>{{1, Ip("10.0.0.1"), 1}, {3, Ip("10.0.0.3"), 3}}));
+}
+
+TEST_F(KernelStateTest, Neighbours) {
+  EXPECT_FALSE(Neighbour("10.0.0.1", NUD_INCOMPLETE, 0).any);
+  EXPECT_TRUE(Spec().neighbours.empty());
+  EXPECT_TRUE(Neighbour("10.0.0.1", NUD_REACHABLE, 7).any);
+  EXPECT_EQ(Spec().neighbours.at({1, Ip("10.0.0.1")}).bytes[5], 7);
+  EXPECT_TRUE(state_.FindNeighbour({1, Ip("10.0.0.1")})->confirmed);
+  EXPECT_FALSE(Neighbour("10.0.0.1", NUD_STALE, 7).any) << "still good for sending";
+  EXPECT_FALSE(state_.FindNeighbour({1, Ip("10.0.0.1")})->confirmed);
+  EXPECT_TRUE(Neighbour("10.0.0.1", NUD_REACHABLE, 8).any) << "another MAC address";
+  EXPECT_TRUE(Neighbour("10.0.0.1", NUD_FAILED, 0).any);
+  EXPECT_TRUE(Spec().neighbours.empty());
+  Neighbour("10.0.0.2", NUD_PERMANENT, 9);
+  EXPECT_TRUE(Neighbour("10.0.0.2", NUD_PERMANENT, 9, RTM_DELNEIGH).any);
+  EXPECT_TRUE(Spec().neighbours.empty());
+}
+
+TEST_F(KernelStateTest, Addresses) {
+  ifaddrmsg header{};
+  header.ifa_family = AF_INET;
+  header.ifa_index = 1;
+  EXPECT_TRUE(state_.Apply(*Message(RTM_NEWADDR, header).V4(IFA_LOCAL, "10.0.0.1").get()).any);
+  EXPECT_EQ(Spec().host_addresses, std::vector<IpAddress>{Ip("10.0.0.1")});
+  EXPECT_TRUE(state_.Apply(*Message(RTM_DELADDR, header).V4(IFA_LOCAL, "10.0.0.1").get()).routes_in_doubt);
+  EXPECT_TRUE(Spec().host_addresses.empty());
+}
+
+// Netlink comes from outside: any bytes may follow a header that says any length.
+TEST_F(KernelStateTest, DamagedMessagesNeverCrash) {
+  const uint32_t seed = std::random_device()();
+  SCOPED_TRACE("seed " + std::to_string(seed));
+  std::mt19937 random(seed);
+  for (int i = 0; i < 200'000; ++i) {
+    Message message(RTM_NEWROUTE, RouteHeader(24));
+    message.V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).Bytes(RTA_MULTIPATH, std::vector<uint8_t>(24, 8));
+    constexpr uint16_t kTypes[] = {RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE, RTM_DELROUTE, RTM_NEWNEIGH, RTM_DELNEIGH};
+    nlmsghdr* header = message.get();
+    const uint32_t length = header->nlmsg_len;
+    auto* bytes = reinterpret_cast<uint8_t*>(header);
+    for (uint32_t hits = random() % 5; hits > 0; --hits) bytes[sizeof(nlmsghdr) + random() % (length - sizeof(nlmsghdr))] = static_cast<uint8_t>(random());
+    header->nlmsg_type = kTypes[random() % std::size(kTypes)];
+    header->nlmsg_len = static_cast<uint32_t>(sizeof(nlmsghdr) + random() % (length - sizeof(nlmsghdr) + 1));
+    state_.Apply(*header);
+  }
+}
+
+}  // namespace
+}  // namespace sluice

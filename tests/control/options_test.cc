@@ -1,0 +1,41 @@
+#include "control/options.h"
+
+#include <gtest/gtest.h>
+
+namespace sluice {
+namespace {
+
+std::string Error(const std::vector<std::string>& arguments) { return std::string(ParseOptions(arguments).status().message()); }
+
+TEST(OptionsTest, Everything) {
+  const auto options = ParseOptions({"--interface", "a", "--interface=b", "--vdev", "net_null0,size=64", "--eal=-d", "--eal", "x.so", "--workers", "4", "--cpus=1,2,3,4",
+                                     "--poll=always", "--no-huge", "--connections", "65536", "--heartbeat-limit-ms=250", "--listen", "unix:/s", "--config", "f"});
+  ASSERT_TRUE(options.ok()) << options.status();
+  EXPECT_EQ(options->dataplane.interfaces, (std::vector<std::string>{"a", "b"}));
+  EXPECT_EQ(options->dataplane.vdevs, (std::vector<std::string>{"net_null0,size=64"}));
+  EXPECT_EQ(options->dataplane.eal_arguments, (std::vector<std::string>{"-d", "x.so"}));
+  EXPECT_EQ(options->dataplane.workers, 4);
+  EXPECT_EQ(options->dataplane.cpus, (std::vector<int>{1, 2, 3, 4}));
+  EXPECT_TRUE(options->dataplane.poll_always);
+  EXPECT_FALSE(options->dataplane.use_hugepages);
+  EXPECT_EQ(options->dataplane.connections_per_worker, 65536u);
+  EXPECT_EQ(options->dataplane.heartbeat_limit_ms, 250u);
+  EXPECT_EQ(options->listen, "unix:/s");
+  EXPECT_EQ(options->config_file, "f");
+}
+
+TEST(OptionsTest, ErrorsNameTheOptionAndTheRule) {
+  EXPECT_EQ(Error({"--interface", "a", "--workers", "65"}), "--workers 65: must be 1..64");
+  EXPECT_EQ(Error({"--interface", "a", "--workers", "two"}), "--workers two: must be 1..64");
+  EXPECT_EQ(Error({"--interface", "a", "--workers"}), "--workers: needs a value; see sluiced --help");
+  EXPECT_EQ(Error({"--interface", "a", "--poll=maybe"}), "--poll=maybe: must be idle or always");
+  EXPECT_EQ(Error({"--interface", "a", "--cpus", "1,,2"}), "--cpus : must be 0..1023");
+  EXPECT_EQ(Error({"--no-huge=1"}), "--no-huge=1: is not an option of sluiced; see sluiced --help");
+  EXPECT_EQ(Error({"eth0"}), "eth0: is not an option of sluiced; see sluiced --help");
+  EXPECT_NE(Error({}), "");
+  EXPECT_EQ(Error({"--help"}), "");
+  EXPECT_EQ(Error({"--version"}), "");
+}
+
+}  // namespace
+}  // namespace sluice

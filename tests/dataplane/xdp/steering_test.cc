@@ -1,0 +1,240 @@
+// The XDP program's decisions, asked of the kernel packet by packet (BPF_PROG_TEST_RUN), on interfaces of a
+// network namespace of this test's own.
+#include "dataplane/xdp/steering.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/bpf.h>
+#include <linux/if_link.h>
+#include <linux/if_xdp.h>
+#include <net/if.h>
+#include <sched.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstdlib>
+
+#include "tests/support/packet_builder.h"
+
+namespace sluice {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr char kInterface[] = "port0";
+
+uint64_t NowNs() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<uint64_t>(now.tv_nsec);
+}
+
+// An AF_XDP socket with the least it needs, bound to queue 0 of the interface.
+class XdpSocket {
+ public:
+  XdpSocket() : fd_(socket(AF_XDP, SOCK_RAW, 0)) {
+    constexpr size_t kMemory = 16 * 4096;
+    void* memory = mmap(nullptr, kMemory, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    xdp_umem_reg umem{};
+    umem.addr = reinterpret_cast<uint64_t>(memory);
+    umem.len = kMemory;
+    umem.chunk_size = 4096;
+    const int entries = 16;
+    EXPECT_EQ(setsockopt(fd_, SOL_XDP, XDP_UMEM_REG, &umem, sizeof umem), 0);
+    for (const int ring : {XDP_UMEM_FILL_RING, XDP_UMEM_COMPLETION_RING, XDP_RX_RING}) {
+      EXPECT_EQ(setsockopt(fd_, SOL_XDP, ring, &entries, sizeof entries), 0);
+    }
+    sockaddr_xdp address{};
+    address.sxdp_family = AF_XDP;
+    address.sxdp_ifindex = if_nametoindex(kInterface);
+    address.sxdp_flags = XDP_COPY;
+    // The queue is free only some time after an earlier socket was closed.
+    int bound = -1;
+    for (int tries = 0; tries < 500 && bound != 0; ++tries) {
+      bound = bind(fd_, reinterpret_cast<sockaddr*>(&address), sizeof address);
+      if (bound != 0) usleep(10'000);
+    }
+    EXPECT_EQ(bound, 0) << strerror(errno);
+  }
+  ~XdpSocket() { close(fd_); }
+  int fd() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+class SteeringTest : public testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    ASSERT_EQ(unshare(CLONE_NEWNET), 0) << "needs root";
+    ASSERT_EQ(std::system("ip link set lo up && ip link add port0 address 02:00:00:00:00:01 numrxqueues 1 type veth peer name far0 && "
+                          "ip link set port0 up && ip link set far0 up"),
+              0);
+  }
+
+  void SetUp() override {
+    Make(1);
+    socket_ = std::make_unique<XdpSocket>();
+    AttachWith({socket_->fd()});
+    Beat();
+    Apply({{Ours("10.99.0.1", 80), EndpointRole::kVirtual, true}, {Ours("10.1.0.1", 8080), EndpointRole::kRealServer, true}});
+  }
+  void TearDown() override {
+    if (program_ >= 0) close(program_);
+  }
+
+  void Make(int workers) {
+    auto created = Steering::Create({.workers = workers, .heartbeat_limit_ms = 100});
+    ASSERT_TRUE(created.ok()) << created.status();
+    steering_ = *std::move(created);
+  }
+  void AttachWith(std::vector<int> sockets) {
+    const auto mode = steering_->Attach(kInterface, kMacOfSluice, sockets);
+    ASSERT_TRUE(mode.ok()) << mode.status();
+    LIBBPF_OPTS(bpf_xdp_query_opts, query);
+    ASSERT_EQ(bpf_xdp_query(static_cast<int>(if_nametoindex(kInterface)), 0, &query), 0);
+    program_ = bpf_prog_get_fd_by_id(query.prog_id != 0 ? query.prog_id : query.drv_prog_id);
+    ASSERT_GE(program_, 0);
+  }
+  static Endpoint Ours(const std::string& address, uint16_t port, Protocol protocol = Protocol::kTcp) {
+    return {*IpAddress::Parse(address), Be16::FromHost(port), protocol};
+  }
+  void Apply(const std::vector<EndpointChange>& changes) { EXPECT_TRUE(steering_->Apply(changes).ok()); }
+  void Beat(int64_t ago_ms = 0) { *steering_->heartbeat(0) = NowNs() - static_cast<uint64_t>(ago_ms * 1'000'000); }
+
+  // "sluice" or "kernel".
+  std::string Ask(FrameBytes frame) {
+    frame.resize(std::max<size_t>(frame.size(), 14));
+    LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame.data(), .data_size_in = static_cast<uint32_t>(frame.size()), .repeat = 1);
+    EXPECT_EQ(bpf_prog_test_run_opts(program_, &run), 0) << strerror(errno);
+    return run.retval == XDP_REDIRECT ? "sluice" : run.retval == XDP_PASS ? "kernel" : "other";
+  }
+  static Packet Request() { return Packet().From("10.0.0.1", 1000).To("10.99.0.1", 80).Tcp(kTcpSyn); }
+  static Packet Reply() { return Packet().From("10.1.0.1", 8080).To("10.0.0.1", 1000).Tcp(kTcpAck); }
+
+  std::unique_ptr<Steering> steering_;
+  std::unique_ptr<XdpSocket> socket_;
+  int program_ = -1;
+};
+
+TEST_F(SteeringTest, OursAndNotOurs) {
+  EXPECT_EQ(Ask(Request().Bytes()), "sluice");
+  EXPECT_EQ(Ask(Reply().Bytes()), "sluice");
+  EXPECT_EQ(Ask(Request().To("10.99.0.1", 81).Bytes()), "kernel") << "another port";
+  EXPECT_EQ(Ask(Request().To("10.99.0.2", 80).Bytes()), "kernel") << "another address";
+  EXPECT_EQ(Ask(Request().Udp().Bytes()), "kernel") << "another protocol";
+  EXPECT_EQ(Ask(Reply().From("10.1.0.1", 22).Bytes()), "kernel") << "ssh of a real server";
+  EXPECT_EQ(Ask(Packet().From("10.0.0.1", 1000).To("10.1.0.1", 8080).Tcp(kTcpSyn).Bytes()), "kernel") << "to a real server itself";
+  EXPECT_EQ(Ask(Packet().From("10.99.0.1", 80).To("10.0.0.1", 1000).Tcp(kTcpSyn).Bytes()), "kernel") << "from the virtual address";
+}
+
+TEST_F(SteeringTest, WhatOnlyTheKernelHandles) {
+  EXPECT_EQ(Ask(Request().EtherType(kEtherTypeArp).Bytes()), "kernel");
+  EXPECT_EQ(Ask(Request().EtherType(kEtherTypeIpv6).Bytes()), "kernel");
+  EXPECT_EQ(Ask(Request().Vlan(5).Bytes()), "kernel");
+  EXPECT_EQ(Ask(Request().Fragment(0, true).Bytes()), "kernel");
+  EXPECT_EQ(Ask(Request().Fragment(8, false).Bytes()), "kernel");
+  EXPECT_EQ(Ask(Request().DontFragment().Bytes()), "sluice") << "only says that it must not be";
+  EXPECT_EQ(Ask(Request().IpProtocol(1).Payload("12345678").Bytes()), "kernel");
+  EXPECT_EQ(Ask(Request().Macs(kMacOfClient, kMacOfServer).Bytes()), "kernel") << "for another host";
+  EXPECT_EQ(Ask(Request().Macs(kMacOfClient, MacAddress{{255, 255, 255, 255, 255, 255}}).Bytes()), "kernel");
+}
+
+TEST_F(SteeringTest, LengthsAreChecked) {
+  const FrameBytes plain = Request().Bytes();
+  const FrameBytes options = Request().IpOptions(FrameBytes(40, 1)).Bytes();
+  for (size_t length = 14; length <= plain.size(); ++length) {
+    EXPECT_EQ(Ask(FrameBytes(plain.begin(), plain.begin() + static_cast<ptrdiff_t>(length))), length >= 38 ? "sluice" : "kernel") << length;
+  }
+  for (size_t length = 14; length <= options.size(); ++length) {
+    EXPECT_EQ(Ask(FrameBytes(options.begin(), options.begin() + static_cast<ptrdiff_t>(length))), length >= 78 ? "sluice" : "kernel") << length;
+  }
+  for (int header = 0; header < 5; ++header) {
+    FrameBytes frame = plain;
+    frame[14] = static_cast<uint8_t>(0x40 | header);
+    EXPECT_EQ(Ask(frame), "kernel");
+  }
+}
+
+TEST_F(SteeringTest, ASilentWorkerLosesItsPacketsToTheKernel) {
+  Beat(50);
+  EXPECT_EQ(Ask(Request().Bytes()), "sluice");
+  Beat(150);
+  EXPECT_EQ(Ask(Request().Bytes()), "kernel");
+  EXPECT_EQ(Ask(Reply().Bytes()), "kernel");
+  EXPECT_EQ(steering_->Counts().stale, 2u);
+  Beat(-50);
+  EXPECT_EQ(Ask(Request().Bytes()), "sluice") << "the kernel's coarse clock may be behind";
+  EXPECT_EQ(steering_->Counts().steered, 2u);
+}
+
+TEST_F(SteeringTest, WithoutASocketTheKernelHasIt) {
+  socket_.reset();
+  EXPECT_EQ(Ask(Request().Bytes()), "kernel");
+  EXPECT_EQ(steering_->Counts().no_socket, 1u);
+}
+
+TEST_F(SteeringTest, RolesComeAndGo) {
+  const Endpoint both = Ours("10.99.0.1", 80);
+  Apply({{both, EndpointRole::kRealServer, true}});
+  EXPECT_EQ(Ask(Packet().From("10.99.0.1", 80).To("10.0.0.1", 1000).Tcp(kTcpAck).Bytes()), "sluice");
+  Apply({{both, EndpointRole::kVirtual, false}});
+  EXPECT_EQ(Ask(Request().Bytes()), "kernel");
+  EXPECT_EQ(Ask(Packet().From("10.99.0.1", 80).To("10.0.0.1", 1000).Tcp(kTcpAck).Bytes()), "sluice");
+  Apply({{both, EndpointRole::kRealServer, false}, {both, EndpointRole::kVirtual, true}});
+  EXPECT_EQ(Ask(Request().Bytes()), "sluice");
+}
+
+TEST_F(SteeringTest, AnswersToTheHostItselfAreTheHosts) {
+  const std::vector<IpAddress> host = {*IpAddress::Parse("10.0.0.1"), *IpAddress::Parse("2001:db8::1")};
+  EXPECT_TRUE(steering_->SetHostAddresses(host).ok());
+  EXPECT_EQ(Ask(Reply().Bytes()), "kernel");
+  EXPECT_EQ(Ask(Request().Bytes()), "sluice");
+  EXPECT_TRUE(steering_->SetHostAddresses({}).ok());
+  EXPECT_EQ(Ask(Reply().Bytes()), "sluice");
+}
+
+TEST_F(SteeringTest, DetachingLeavesNothingAndTakingOverWorks) {
+  const int index = static_cast<int>(if_nametoindex(kInterface));
+  const auto attached = [&] {
+    uint32_t id = 0;
+    EXPECT_EQ(bpf_xdp_query_id(index, 0, &id), 0);
+    return id != 0;
+  };
+  EXPECT_TRUE(attached());
+  EXPECT_TRUE(Steering::RemoveLeftover(kInterface).ok()) << "as if its sluiced had been killed";
+  EXPECT_FALSE(attached());
+  AttachWith({socket_->fd()});
+  steering_.reset();
+  EXPECT_FALSE(attached());
+  EXPECT_TRUE(Steering::RemoveLeftover(kInterface).ok()) << "there is none";
+  EXPECT_THAT(std::string(Steering::RemoveLeftover("nope").message()), HasSubstr("nope"));
+}
+
+TEST_F(SteeringTest, TheStubIsAFileForTheDriver) {
+  bpf_object* object = bpf_object__open_file(steering_->StubProgramPath().c_str(), nullptr);
+  ASSERT_NE(object, nullptr);
+  EXPECT_NE(bpf_object__find_map_by_name(object, "xsks_map"), nullptr);
+  EXPECT_EQ(bpf_object__load(object), 0);
+  bpf_object__close(object);
+}
+
+TEST_F(SteeringTest, AFullMapIsReportedAndTheKernelHandlesTheRest) {
+  std::vector<EndpointChange> changes;
+  for (uint32_t i = 0; i < (1u << 20) + 1; ++i) {
+    changes.push_back({{IpAddress::FromV4(Be32::FromHost(0x0b000000 + i)), Be16::FromHost(80), Protocol::kTcp}, EndpointRole::kVirtual, true});
+  }
+  const absl::Status applied = steering_->Apply(changes);
+  EXPECT_FALSE(applied.ok());
+  EXPECT_THAT(std::string(applied.message()), HasSubstr("no room for 11.16.0.0:80"));
+  Beat();
+  EXPECT_EQ(Ask(Request().Bytes()), "sluice");
+}
+
+}  // namespace
+}  // namespace sluice

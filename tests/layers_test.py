@@ -1,0 +1,102 @@
+"""Which folder may include what. Run over the sources; says in words which rule was broken.
+
+    layers_test.py [ROOT]
+"""
+
+import re
+import sys
+from pathlib import Path
+
+# From the bottom up: a folder may include itself and what is named here. See dataplane/README.md.
+NET = {"dataplane/net"}
+SCHEDULERS = NET | {"schedulers"}
+CONFIG = SCHEDULERS | {"dataplane/config"}
+CONN = CONFIG | {"dataplane/conn"}
+ALLOWED = {
+    "dataplane/net": set(),
+    "schedulers": NET,
+    "dataplane/config": SCHEDULERS,
+    "dataplane/conn": CONFIG,
+    "dataplane/xdp": CONFIG,
+    "dataplane/pipeline": CONN,
+    "dataplane/runtime": CONN | {"dataplane/pipeline", "dataplane/xdp"},
+    "control/kernel": CONFIG,
+    "control": CONFIG | {"control/kernel", "dataplane/runtime/dataplane.h"},
+    "tools/sluiceadm": set(),
+}
+# Libraries that only some folders may know, by how their headers begin, and why.
+LIBRARIES = [
+    ("rte_", {"dataplane/pipeline", "dataplane/runtime"}, "DPDK stays in pipeline and runtime"),
+    ("bpf/", {"dataplane/xdp"}, "libbpf stays in xdp"),
+    ("libmnl/", {"control/kernel"}, "netlink stays in control/kernel"),
+    ("grpc", {"control", "tools/sluiceadm"}, "gRPC stays in control and the tools"),
+    ("google/protobuf", {"control", "tools/sluiceadm"}, "protobuf stays in control and the tools"),
+    ("sluice/v1/", {"control", "tools/sluiceadm"}, "generated messages stay in control and the tools"),
+    ("absl/", {"dataplane/xdp", "dataplane/runtime", "control", "control/kernel", "tools/sluiceadm"},
+     "net, config, conn, schedulers and pipeline are plain C++"),
+]
+INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^">]+)[">]', re.M)
+
+
+def folder_of(path):
+    """The longest known folder that holds this path."""
+    return max((folder for folder in ALLOWED if path.startswith(folder + "/")), key=len, default=None)
+
+
+def complaints_about(path, text):
+    folder = folder_of(path)
+    for _, header in INCLUDE.findall(text):
+        for prefix, folders, reason in LIBRARIES:
+            if header.startswith(prefix) and folder not in folders:
+                yield f"{path} includes {header}: {reason}"
+        target = folder_of(header)
+        if header.startswith(("bench/", "tests/")) or header.startswith("tools/") and target != folder:
+            yield f"{path} includes {header}: nothing builds on {header.split('/')[0]}/"
+        elif target and target != folder and target not in ALLOWED[folder] and header not in ALLOWED[folder]:
+            allowed = ", ".join(sorted(ALLOWED[folder])) or "nothing else of ours"
+            yield f"{path} includes {header}: {folder} stands on {allowed}, not on {target}"
+
+
+def check(root):
+    complaints = []
+    seen = set()
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root).as_posix()
+        if path.suffix not in {".h", ".cc", ".c"} or name.startswith(("build/", "tests/", "bench/")):
+            continue
+        if folder_of(name) is None:
+            complaints.append(f"{name}: its folder is not in ALLOWED of tests/layers_test.py: say there what it may include")
+            continue
+        seen.add(folder_of(name))
+        complaints += complaints_about(name, path.read_text(encoding="utf8"))
+    complaints += [f"{folder}: is in ALLOWED of tests/layers_test.py and has no sources" for folder in set(ALLOWED) - seen]
+    return complaints
+
+
+def check_the_check():
+    """A test that cannot fail is a defect: breaches that must be found."""
+    breaches = [
+        ("dataplane/conn/x.h", '#include <rte_mbuf.h>', "DPDK"),
+        ("dataplane/config/x.h", '#include "dataplane/pipeline/batch.h"', "stands on"),
+        ("schedulers/x.cc", '#include "dataplane/config/spec.h"', "stands on"),
+        ("control/x.cc", '#include "dataplane/runtime/port.h"', "stands on"),
+        ("dataplane/pipeline/x.cc", '#include "sluice/v1/config.pb.h"', "generated"),
+        ("dataplane/net/x.h", '#include "absl/status/status.h"', "plain C++"),
+        ("control/x.cc", '#include "tests/support/eal.h"', "nothing builds on"),
+        ("tools/sluiceadm/x.cc", '#include "control/options.h"', "stands on"),
+    ]
+    for path, text, word in breaches:
+        found = list(complaints_about(path, text))
+        assert len(found) == 1 and word in found[0], (path, text, found)
+    assert not list(complaints_about("control/x.cc", '#include "dataplane/runtime/dataplane.h"\n#include "dataplane/config/spec.h"'))
+
+
+def main():
+    root = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent
+    check_the_check()
+    complaints = check(root)
+    print("\n".join(complaints) or "every include keeps the layers")
+    return 1 if complaints else 0
+
+
+sys.exit(main())
