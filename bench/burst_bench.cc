@@ -27,10 +27,15 @@ struct Balancer {
                                                     .port_macs = {kMacOfSluice, kMacOfSluice}});
     for (uint32_t i = 0; i < services; ++i) {
       for (const Protocol protocol : {Protocol::kUdp, Protocol::kTcp}) {
-        ServiceSpec spec{{IpAddress::FromV4(MemoryTraffic::ServiceOf(i)), MemoryTraffic::kServicePort, protocol}, "rr", {}, {}};
+        ServiceSpec spec{
+            {IpAddress::FromV4(MemoryTraffic::ServiceOf(i)), MemoryTraffic::kServicePort, protocol},
+            "rr",
+            {},
+            {}};
         for (int server = 1; server <= 3; ++server) {
           const uint32_t port = 1024 + i % 60000;
-          spec.destinations.push_back({*IpAddress::Parse("10.1.0." + std::to_string(server)), Be16::FromHost(static_cast<uint16_t>(port)), 1});
+          spec.destinations.push_back({*IpAddress::Parse("10.1.0." + std::to_string(server)),
+                                       Be16::FromHost(static_cast<uint16_t>(port)), 1});
         }
         snapshots.Put(spec);
       }
@@ -39,10 +44,14 @@ struct Balancer {
     spec.links[1] = {.mac = kMacOfSluice, .mtu = 1500, .up = true, .port = 0};
     spec.links[2] = {.mac = kMacOfSluice, .mtu = 1500, .up = true, .port = 1};
     const IpAddress gateway = *IpAddress::Parse("10.0.0.254");
-    spec.routes.push_back({.prefix = *IpAddress::Parse("0.0.0.0"), .prefix_length = 0, .legs = {{.interface = 1, .gateway = gateway}}});
-    spec.routes.push_back({.prefix = *IpAddress::Parse("10.1.0.0"), .prefix_length = 16, .legs = {{.interface = 2}}});
+    spec.routes.push_back({.prefix = *IpAddress::Parse("0.0.0.0"),
+                           .prefix_length = 0,
+                           .legs = {{.interface = 1, .gateway = gateway}}});
+    spec.routes.push_back(
+        {.prefix = *IpAddress::Parse("10.1.0.0"), .prefix_length = 16, .legs = {{.interface = 2}}});
     spec.neighbours[{1, gateway}] = kMacOfClient;
-    for (int i = 1; i <= 3; ++i) spec.neighbours[{2, *IpAddress::Parse("10.1.0." + std::to_string(i))}] = kMacOfServer;
+    for (int i = 1; i <= 3; ++i)
+      spec.neighbours[{2, *IpAddress::Parse("10.1.0." + std::to_string(i))}] = kMacOfServer;
     forwarding = forwardings.Build(spec);
     snapshot = snapshots.Build();
     worker->Use(*snapshot, *forwarding);
@@ -58,7 +67,8 @@ struct Balancer {
 
 void ReportPackets(benchmark::State& state, int64_t packets) {
   state.SetItemsProcessed(packets);
-  state.counters["per_packet"] = benchmark::Counter(static_cast<double>(packets), benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
+  state.counters["per_packet"] = benchmark::Counter(
+      static_cast<double>(packets), benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 
 void BM_SourceAndSink(benchmark::State& state) {
@@ -96,7 +106,12 @@ void Established(benchmark::State& state, Protocol protocol) {
 }
 void BM_EstablishedUdp(benchmark::State& state) { Established(state, Protocol::kUdp); }
 void BM_EstablishedTcp(benchmark::State& state) { Established(state, Protocol::kTcp); }
-BENCHMARK(BM_EstablishedUdp)->Args({1 << 10, 1})->Args({1 << 16, 1})->Args({1 << 20, 1})->Args({1 << 23, 1})->Args({1 << 20, 10000});
+BENCHMARK(BM_EstablishedUdp)
+    ->Args({1 << 10, 1})
+    ->Args({1 << 16, 1})
+    ->Args({1 << 20, 1})
+    ->Args({1 << 23, 1})
+    ->Args({1 << 20, 10000});
 BENCHMARK(BM_EstablishedTcp)->Args({1 << 20, 1});
 
 // Every packet opens a connection, and as many expire: the clock runs so that a connection lives for
@@ -126,7 +141,8 @@ void BM_NewConnections(benchmark::State& state) {
     MemoryTraffic::Sink(worker.output);
     ExpireConnections(worker);
   }
-  if (worker.counters.Get(Counter::kConnectionsCreated) != static_cast<uint64_t>(state.iterations()) * kBurst) {
+  if (worker.counters.Get(Counter::kConnectionsCreated) !=
+      static_cast<uint64_t>(state.iterations()) * kBurst) {
     state.SkipWithError("connections were refused");
   }
   ReportPackets(state, state.iterations() * kBurst);

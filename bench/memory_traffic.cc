@@ -7,7 +7,10 @@
 namespace sluice {
 
 MemoryTraffic::MemoryTraffic(rte_mempool* pool, const Options& options)
-    : pool_(pool), mask_(options.flows - 1), services_(options.services), is_tcp_(options.protocol == Protocol::kTcp) {
+    : pool_(pool),
+      mask_(options.flows - 1),
+      services_(options.services),
+      is_tcp_(options.protocol == Protocol::kTcp) {
   SLUICE_CHECK((options.flows & mask_) == 0);
   Packet packet;
   packet.From("0.0.0.0", 0).To("0.0.0.0", kServicePort.ToHost());

@@ -19,14 +19,16 @@ class MemoryTraffic {
  public:
   struct Options {
     Protocol protocol = Protocol::kUdp;
-    uint32_t flows = 1;  // a power of two
+    uint32_t flows = 1;     // a power of two
     uint32_t services = 1;  // flow i belongs to service i % services
   };
   MemoryTraffic(rte_mempool* pool, const Options& options);
 
   // Flow i comes from 11.x.y.z (its upper bits) and port 1024 + its lower bits, to service i % services.
   static Be32 ClientOf(uint32_t flow) { return Be32::FromHost(0x0b000000 + (flow >> 12)); }
-  static Be16 ClientPortOf(uint32_t flow) { return Be16::FromHost(static_cast<uint16_t>(1024 + (flow & 0xfff))); }
+  static Be16 ClientPortOf(uint32_t flow) {
+    return Be16::FromHost(static_cast<uint16_t>(1024 + (flow & 0xfff)));
+  }
   static Be32 ServiceOf(uint32_t service) { return Be32::FromHost(0x0a630000 + service); }
   static constexpr Be16 kServicePort = Be16::FromHost(80);
 
@@ -64,7 +66,8 @@ class MemoryTraffic {
     ip.source = ClientOf(flow);
     const uint32_t service = services_ == 1 ? 0 : flow % services_;
     ip.destination = ServiceOf(service);
-    ip.checksum = static_cast<uint16_t>(~FoldSum(uint64_t{template_sum_} + ip.source.raw + ip.destination.raw));
+    ip.checksum =
+        static_cast<uint16_t>(~FoldSum(uint64_t{template_sum_} + ip.source.raw + ip.destination.raw));
     uint8_t* transport = frame + sizeof(EthernetHeader) + sizeof(Ipv4Header);
     const Be16 port = ClientPortOf(flow);
     std::memcpy(transport, &port, 2);

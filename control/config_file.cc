@@ -36,15 +36,16 @@ class FirstError : public google::protobuf::io::ErrorCollector {
 };
 
 // The lines of all fields of a parsed text, by path.
-void CollectLines(const google::protobuf::Message& message, const TextFormat::ParseInfoTree& tree, const std::string& path,
-                  std::map<std::string, int>& lines) {
+void CollectLines(const google::protobuf::Message& message, const TextFormat::ParseInfoTree& tree,
+                  const std::string& path, std::map<std::string, int>& lines) {
   std::vector<const google::protobuf::FieldDescriptor*> fields;
   message.GetReflection()->ListFields(message, &fields);
   for (const auto* field : fields) {
     const int count = field->is_repeated() ? message.GetReflection()->FieldSize(message, field) : 1;
     for (int i = 0; i < count; ++i) {
       const int index = field->is_repeated() ? i : -1;
-      const std::string child = absl::StrCat(path, path.empty() ? "" : ".", field->name(), field->is_repeated() ? absl::StrCat("[", i, "]") : "");
+      const std::string child = absl::StrCat(path, path.empty() ? "" : ".", field->name(),
+                                             field->is_repeated() ? absl::StrCat("[", i, "]") : "");
       lines[child] = tree.GetLocation(field, index).line + 1;
       const TextFormat::ParseInfoTree* subtree = tree.GetTreeForNested(field, index);
       if (field->message_type() == nullptr || subtree == nullptr) continue;
@@ -72,7 +73,8 @@ absl::Status Complain(const std::string& path, int line, const std::string& what
 // protobuf says "(services[0].destinations[1].weight): invalid value ...".
 std::pair<std::string, std::string> SplitJsonError(absl::string_view message) {
   const size_t close = message.find("): ");
-  if (!absl::ConsumePrefix(&message, "(") || close == absl::string_view::npos) return {"", std::string(message)};
+  if (!absl::ConsumePrefix(&message, "(") || close == absl::string_view::npos)
+    return {"", std::string(message)};
   return {std::string(message.substr(0, close - 1)), std::string(message.substr(close + 2))};
 }
 
@@ -126,12 +128,14 @@ absl::Status ConfigFile::Explain(const absl::Status& refusal) const {
   std::string text;
   const v1::Refusals refusals = RefusalsOf(refusal);
   for (const v1::Refusal& each : refusals.refusals()) {
-    std::string field = absl::StrReplaceAll(each.field(), {{".put_service.service", ""}, {"changes[", "services["}});
+    std::string field =
+        absl::StrReplaceAll(each.field(), {{".put_service.service", ""}, {"changes[", "services["}});
     if (const size_t timeouts = field.find(".set_timeouts"); timeouts != std::string::npos) {
       field = absl::StrCat("timeouts", field.substr(timeouts + std::string(".set_timeouts").size()));
     }
     const int line = line_of_(field);
-    absl::StrAppend(&text, text.empty() ? "" : "\n", path_, line > 0 ? absl::StrCat(":", line) : "", ": ", field, ": ", each.message());
+    absl::StrAppend(&text, text.empty() ? "" : "\n", path_, line > 0 ? absl::StrCat(":", line) : "", ": ",
+                    field, ": ", each.message());
   }
   return text.empty() ? refusal : absl::InvalidArgumentError(text);
 }

@@ -22,16 +22,18 @@ absl::StatusOr<v1::ApplyResponse> ConfigStore::Apply(const v1::ApplyRequest& req
 absl::StatusOr<v1::ApplyResponse> ConfigStore::Commit(const v1::ApplyRequest& request) {
   Problems problems;
   if (request.expected_generation() != 0 && request.expected_generation() != generation_) {
-    problems.Add(v1::GENERATION_MISMATCH, "expected_generation",
-                 absl::StrCat(request.expected_generation(), ": the configuration is at generation ", generation_));
+    problems.Add(
+        v1::GENERATION_MISMATCH, "expected_generation",
+        absl::StrCat(request.expected_generation(), ": the configuration is at generation ", generation_));
     return problems.ToStatus();
   }
   StateChange change(state_, request.owner() == v1::OWNER_UNSPECIFIED ? v1::CLI : request.owner());
-  for (int i = 0; i < request.changes_size(); ++i) change.Apply(request.changes(i), absl::StrCat("changes[", i, "]"), problems);
+  for (int i = 0; i < request.changes_size(); ++i)
+    change.Apply(request.changes(i), absl::StrCat("changes[", i, "]"), problems);
   if (!problems.Any() && !publisher_.HasRoomFor(change.added_destinations())) {
     problems.Add(v1::TABLE_FULL, "changes",
-                 absl::StrCat(change.added_destinations(), " more real servers: Sluice has room for ", kMaxDestinations,
-                              ", those removed in the last minutes included"));
+                 absl::StrCat(change.added_destinations(), " more real servers: Sluice has room for ",
+                              kMaxDestinations, ", those removed in the last minutes included"));
   }
   if (problems.Any()) return problems.ToStatus();
 
@@ -41,7 +43,9 @@ absl::StatusOr<v1::ApplyResponse> ConfigStore::Commit(const v1::ApplyRequest& re
   const std::map<ServiceKey, std::optional<v1::Service>> touched = change.Touched();
   if (request.dry_run() || (touched.empty() && change.timeouts() == state_.timeouts)) return response;
 
-  Publisher::Change publication{.generation = ++generation_, .timeouts = change.timeouts(), .added_destinations = change.added_destinations()};
+  Publisher::Change publication{.generation = ++generation_,
+                                .timeouts = change.timeouts(),
+                                .added_destinations = change.added_destinations()};
   for (const auto& [key, service] : touched) {
     if (service) {
       publication.services.emplace(key, ToSpec(*service));
@@ -71,7 +75,8 @@ uint64_t ConfigStore::generation() const {
   return generation_;
 }
 
-absl::StatusOr<v1::ListServicesResponse> ConfigStore::ListServices(const v1::ListServicesRequest& request) const {
+absl::StatusOr<v1::ListServicesResponse> ConfigStore::ListServices(
+    const v1::ListServicesRequest& request) const {
   Problems problems;
   std::optional<ServiceKey> wanted;
   if (request.has_key()) wanted = ValidateKey(request.key(), "key", problems);
@@ -81,7 +86,8 @@ absl::StatusOr<v1::ListServicesResponse> ConfigStore::ListServices(const v1::Lis
   response.set_generation(view.generation);
   const absl::MutexLock lock(&mutex_);
   if (!wanted) {
-    for (const auto& [key, service] : state_.services) *response.add_services() = StatusOf(service, key, *view.snapshot);
+    for (const auto& [key, service] : state_.services)
+      *response.add_services() = StatusOf(service, key, *view.snapshot);
   } else if (const auto found = state_.services.find(*wanted); found != state_.services.end()) {
     *response.add_services() = StatusOf(found->second, *wanted, *view.snapshot);
   } else {
@@ -91,24 +97,28 @@ absl::StatusOr<v1::ListServicesResponse> ConfigStore::ListServices(const v1::Lis
   return response;
 }
 
-v1::ServiceStatus ConfigStore::StatusOf(const v1::Service& service, const ServiceKey& key, const Snapshot& snapshot) const {
+v1::ServiceStatus ConfigStore::StatusOf(const v1::Service& service, const ServiceKey& key,
+                                        const Snapshot& snapshot) const {
   v1::ServiceStatus status;
   *status.mutable_service() = service;
   status.mutable_service()->clear_destinations();
   *status.mutable_statistics() = ToMessage(publisher_.StatisticsOf(key));
-  const auto published = std::lower_bound(snapshot.services.begin(), snapshot.services.end(), key,
-                                          [](const std::shared_ptr<const Service>& each, const ServiceKey& k) { return each->spec.key < k; });
+  const auto published = std::lower_bound(
+      snapshot.services.begin(), snapshot.services.end(), key,
+      [](const std::shared_ptr<const Service>& each, const ServiceKey& k) { return each->spec.key < k; });
   const bool is_published = published != snapshot.services.end() && (*published)->spec.key == key;
   for (int i = service.destinations_size() - 1; i >= 0; --i) {
     v1::DestinationStatus& destination = *status.add_destinations();
     *destination.mutable_destination() = service.destinations(i);
     if (!is_published) continue;
-    const Endpoint endpoint = ToEndpoint(service.destinations(i).address(), service.destinations(i).port(), key.protocol);
+    const Endpoint endpoint =
+        ToEndpoint(service.destinations(i).address(), service.destinations(i).port(), key.protocol);
     for (const Candidate& candidate : (*published)->candidates) {
       if (candidate.address != endpoint.address || candidate.port != endpoint.port) continue;
       const int32_t active = candidate.load->Active();
       destination.set_active_connections(static_cast<uint32_t>(std::max(active, 0)));
-      destination.set_inactive_connections(static_cast<uint32_t>(std::max(candidate.load->Total() - active, 0)));
+      destination.set_inactive_connections(
+          static_cast<uint32_t>(std::max(candidate.load->Total() - active, 0)));
       *destination.mutable_statistics() = ToMessage(publisher_.StatisticsOf(candidate.id));
       break;
     }

@@ -26,8 +26,10 @@ class ConfigStore {
   absl::StatusOr<v1::ListServicesResponse> ListServices(const v1::ListServicesRequest& request) const;
 
  private:
-  absl::StatusOr<v1::ApplyResponse> Commit(const v1::ApplyRequest& request) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  v1::ServiceStatus StatusOf(const v1::Service& service, const ServiceKey& key, const Snapshot& snapshot) const;
+  absl::StatusOr<v1::ApplyResponse> Commit(const v1::ApplyRequest& request)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  v1::ServiceStatus StatusOf(const v1::Service& service, const ServiceKey& key,
+                             const Snapshot& snapshot) const;
 
   Publisher& publisher_;
   mutable absl::Mutex mutex_;

@@ -19,8 +19,11 @@ constexpr char kDefaultScheduler[] = "wlc";
 
 std::string OwnerName(v1::Owner owner) { return absl::AsciiStrToLower(v1::Owner_Name(owner)); }
 
-// The start-up file is read once; afterwards its services are the operator's. Feeds that go on writing keep theirs.
-bool MayChange(v1::Owner who, v1::Owner owner) { return who == owner || (who == v1::CLI && owner == v1::FILE); }
+// The start-up file is read once; afterwards its services are the operator's. Feeds that go on writing keep
+// theirs.
+bool MayChange(v1::Owner who, v1::Owner owner) {
+  return who == owner || (who == v1::CLI && owner == v1::FILE);
+}
 
 Endpoint EndpointOf(const ServiceKey& key, const v1::Destination& destination) {
   return ToEndpoint(destination.address(), destination.port(), key.protocol);
@@ -40,20 +43,29 @@ v1::Destination* FindDestination(const ServiceKey& key, v1::Service& service, co
   return nullptr;
 }
 
-std::string ServerText(const Endpoint& endpoint, const ServiceKey& key) { return absl::StrCat("server ", endpoint.ToString(), " of ", NameOf(key)); }
+std::string ServerText(const Endpoint& endpoint, const ServiceKey& key) {
+  return absl::StrCat("server ", endpoint.ToString(), " of ", NameOf(key));
+}
 
 }  // namespace
 
 void StateChange::Apply(const v1::Change& change, const std::string& field, Problems& problems) {
   switch (change.change_case()) {
-    case v1::Change::kPutService: return PutService(change.put_service(), absl::StrCat(field, ".put_service"), problems);
-    case v1::Change::kDeleteService: return DeleteService(change.delete_service(), absl::StrCat(field, ".delete_service"), problems);
-    case v1::Change::kPutDestination: return PutDestination(change.put_destination(), absl::StrCat(field, ".put_destination"), problems);
+    case v1::Change::kPutService:
+      return PutService(change.put_service(), absl::StrCat(field, ".put_service"), problems);
+    case v1::Change::kDeleteService:
+      return DeleteService(change.delete_service(), absl::StrCat(field, ".delete_service"), problems);
+    case v1::Change::kPutDestination:
+      return PutDestination(change.put_destination(), absl::StrCat(field, ".put_destination"), problems);
     case v1::Change::kDeleteDestination:
-      return DeleteDestination(change.delete_destination(), absl::StrCat(field, ".delete_destination"), problems);
-    case v1::Change::kSetTimeouts: return SetTimeouts(change.set_timeouts(), absl::StrCat(field, ".set_timeouts"), problems);
+      return DeleteDestination(change.delete_destination(), absl::StrCat(field, ".delete_destination"),
+                               problems);
+    case v1::Change::kSetTimeouts:
+      return SetTimeouts(change.set_timeouts(), absl::StrCat(field, ".set_timeouts"), problems);
     case v1::Change::kDeleteAll: return DeleteAll();
-    case v1::Change::CHANGE_NOT_SET: problems.Add(v1::INVALID_VALUE, field, "is empty: says nothing this Sluice understands"); return;
+    case v1::Change::CHANGE_NOT_SET:
+      problems.Add(v1::INVALID_VALUE, field, "is empty: says nothing this Sluice understands");
+      return;
   }
 }
 
@@ -69,12 +81,14 @@ void StateChange::PutService(const v1::PutService& put, const std::string& field
       const std::string at = absl::StrCat(path, ".destinations[", i, "]");
       ValidateDestination(*key, wanted.destinations(i), at, problems);
       if (!seen.insert(EndpointOf(*key, wanted.destinations(i))).second) {
-        problems.Add(v1::DESTINATION_EXISTS, at, absl::StrCat(EndpointOf(*key, wanted.destinations(i)).ToString(), ": is listed twice"));
+        problems.Add(v1::DESTINATION_EXISTS, at,
+                     absl::StrCat(EndpointOf(*key, wanted.destinations(i)).ToString(), ": is listed twice"));
       }
     }
   }
   if (!put.replace_destinations() && wanted.destinations_size() > 0) {
-    problems.Add(v1::INVALID_VALUE, absl::StrCat(path, ".destinations"), "must be empty unless replace_destinations is set");
+    problems.Add(v1::INVALID_VALUE, absl::StrCat(path, ".destinations"),
+                 "must be empty unless replace_destinations is set");
   }
   if (problems.Count() > before) return;
 
@@ -107,7 +121,8 @@ void StateChange::PutService(const v1::PutService& put, const std::string& field
 }
 
 // Those that stay keep their place, as they do in the data path; the new come after them.
-void StateChange::ReplaceDestinations(const ServiceKey& key, const v1::Service& wanted, v1::Service& service) {
+void StateChange::ReplaceDestinations(const ServiceKey& key, const v1::Service& wanted,
+                                      v1::Service& service) {
   std::map<Endpoint, v1::Destination> rest;
   for (const v1::Destination& destination : wanted.destinations()) {
     const Endpoint endpoint = EndpointOf(key, destination);
@@ -121,7 +136,8 @@ void StateChange::ReplaceDestinations(const ServiceKey& key, const v1::Service& 
       changed_.push_back(absl::StrCat("deleted ", ServerText(endpoint, key)));
       continue;
     }
-    if (!MessageDifferencer::Equals(present, found->second)) changed_.push_back(absl::StrCat("edited ", ServerText(endpoint, key)));
+    if (!MessageDifferencer::Equals(present, found->second))
+      changed_.push_back(absl::StrCat("edited ", ServerText(endpoint, key)));
     *result.Add() = found->second;
     rest.erase(found);
   }
@@ -135,27 +151,32 @@ void StateChange::ReplaceDestinations(const ServiceKey& key, const v1::Service& 
   *service.mutable_destinations() = std::move(result);
 }
 
-void StateChange::DeleteService(const v1::DeleteService& request, const std::string& field, Problems& problems) {
+void StateChange::DeleteService(const v1::DeleteService& request, const std::string& field,
+                                Problems& problems) {
   const std::optional<ServiceKey> key = ValidateKey(request.key(), absl::StrCat(field, ".key"), problems);
   if (!key || FindForChange(*key, v1::SERVICE_NOT_FOUND, field, problems) == nullptr) return;
   overlay_[*key] = std::nullopt;
   changed_.push_back(absl::StrCat("deleted service ", NameOf(*key)));
 }
 
-void StateChange::PutDestination(const v1::PutDestination& put, const std::string& field, Problems& problems) {
+void StateChange::PutDestination(const v1::PutDestination& put, const std::string& field,
+                                 Problems& problems) {
   const int before = problems.Count();
   const std::optional<ServiceKey> key = ValidateKey(put.service(), absl::StrCat(field, ".service"), problems);
   if (key) ValidateDestination(*key, put.destination(), absl::StrCat(field, ".destination"), problems);
   if (problems.Count() > before) return;
-  v1::Service* service = FindForChange(*key, v1::SERVICE_NOT_DEFINED, absl::StrCat(field, ".service"), problems);
+  v1::Service* service =
+      FindForChange(*key, v1::SERVICE_NOT_DEFINED, absl::StrCat(field, ".service"), problems);
   if (service == nullptr) return;
   const Endpoint endpoint = EndpointOf(*key, put.destination());
   const v1::Destination wanted = Canonical(put.destination(), endpoint);
   v1::Destination* present = FindDestination(*key, *service, endpoint);
   if (present != nullptr && put.mode() == v1::CREATE) {
-    problems.Add(v1::DESTINATION_EXISTS, absl::StrCat(field, ".destination"), absl::StrCat(ServerText(endpoint, *key), " exists already"));
+    problems.Add(v1::DESTINATION_EXISTS, absl::StrCat(field, ".destination"),
+                 absl::StrCat(ServerText(endpoint, *key), " exists already"));
   } else if (present == nullptr && put.mode() == v1::UPDATE) {
-    problems.Add(v1::DESTINATION_NOT_FOUND, absl::StrCat(field, ".destination"), absl::StrCat("there is no ", ServerText(endpoint, *key)));
+    problems.Add(v1::DESTINATION_NOT_FOUND, absl::StrCat(field, ".destination"),
+                 absl::StrCat("there is no ", ServerText(endpoint, *key)));
   } else if (present == nullptr) {
     *service->add_destinations() = wanted;
     ++added_destinations_;
@@ -166,12 +187,16 @@ void StateChange::PutDestination(const v1::PutDestination& put, const std::strin
   }
 }
 
-void StateChange::DeleteDestination(const v1::DeleteDestination& request, const std::string& field, Problems& problems) {
-  const std::optional<ServiceKey> key = ValidateKey(request.service(), absl::StrCat(field, ".service"), problems);
+void StateChange::DeleteDestination(const v1::DeleteDestination& request, const std::string& field,
+                                    Problems& problems) {
+  const std::optional<ServiceKey> key =
+      ValidateKey(request.service(), absl::StrCat(field, ".service"), problems);
   if (!key) return;
-  const std::optional<Endpoint> endpoint = ValidateDestinationEndpoint(*key, request.address(), request.port(), field, problems);
+  const std::optional<Endpoint> endpoint =
+      ValidateDestinationEndpoint(*key, request.address(), request.port(), field, problems);
   if (!endpoint) return;
-  v1::Service* service = FindForChange(*key, v1::SERVICE_NOT_DEFINED, absl::StrCat(field, ".service"), problems);
+  v1::Service* service =
+      FindForChange(*key, v1::SERVICE_NOT_DEFINED, absl::StrCat(field, ".service"), problems);
   if (service == nullptr) return;
   const v1::Destination* present = FindDestination(*key, *service, *endpoint);
   if (present == nullptr) {
@@ -195,8 +220,8 @@ void StateChange::SetTimeouts(const v1::Timeouts& wanted, const std::string& fie
   if (wanted.tcp_fin_seconds() != 0) timeouts_.tcp_fin_seconds = wanted.tcp_fin_seconds();
   if (wanted.udp_seconds() != 0) timeouts_.udp_seconds = wanted.udp_seconds();
   if (timeouts_ == old) return;
-  changed_.push_back(
-      absl::StrCat("set timeouts (tcp tcpfin udp): ", timeouts_.tcp_seconds, " ", timeouts_.tcp_fin_seconds, " ", timeouts_.udp_seconds));
+  changed_.push_back(absl::StrCat("set timeouts (tcp tcpfin udp): ", timeouts_.tcp_seconds, " ",
+                                  timeouts_.tcp_fin_seconds, " ", timeouts_.udp_seconds));
 }
 
 void StateChange::DeleteAll() {
@@ -209,19 +234,23 @@ std::map<ServiceKey, std::optional<v1::Service>> StateChange::Touched() const {
   std::map<ServiceKey, std::optional<v1::Service>> touched;
   for (const auto& [key, service] : overlay_) {
     const auto before = state_.services.find(key);
-    const bool same = before == state_.services.end() ? !service : service && MessageDifferencer::Equals(before->second, *service);
+    const bool same = before == state_.services.end()
+                          ? !service
+                          : service && MessageDifferencer::Equals(before->second, *service);
     if (!same) touched.emplace(key, service);
   }
   return touched;
 }
 
 const v1::Service* StateChange::Find(const ServiceKey& key) const {
-  if (const auto found = overlay_.find(key); found != overlay_.end()) return found->second ? &*found->second : nullptr;
+  if (const auto found = overlay_.find(key); found != overlay_.end())
+    return found->second ? &*found->second : nullptr;
   const auto found = state_.services.find(key);
   return found == state_.services.end() ? nullptr : &found->second;
 }
 
-v1::Service* StateChange::FindForChange(const ServiceKey& key, v1::RefusalReason if_absent, const std::string& field, Problems& problems) {
+v1::Service* StateChange::FindForChange(const ServiceKey& key, v1::RefusalReason if_absent,
+                                        const std::string& field, Problems& problems) {
   const v1::Service* present = Find(key);
   if (present == nullptr) {
     problems.Add(if_absent, field, absl::StrCat("there is no service ", NameOf(key)));
@@ -229,7 +258,8 @@ v1::Service* StateChange::FindForChange(const ServiceKey& key, v1::RefusalReason
   }
   if (!MayChange(owner_, present->owner())) {
     problems.Add(v1::OWNED_BY_ANOTHER, field,
-                 absl::StrCat("service ", NameOf(key), " belongs to ", OwnerName(present->owner()), ": ", OwnerName(owner_), " may not change it"));
+                 absl::StrCat("service ", NameOf(key), " belongs to ", OwnerName(present->owner()), ": ",
+                              OwnerName(owner_), " may not change it"));
     return nullptr;
   }
   auto [place, is_new] = overlay_.try_emplace(key);

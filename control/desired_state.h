@@ -24,7 +24,8 @@ struct DesiredState {
 // The changes of one request, applied in order to a copy of what they touch.
 class StateChange {
  public:
-  StateChange(const DesiredState& state, v1::Owner owner) : state_(state), owner_(owner), timeouts_(state.timeouts) {}
+  StateChange(const DesiredState& state, v1::Owner owner)
+      : state_(state), owner_(owner), timeouts_(state.timeouts) {}
 
   // `field` is the path of `change` in the request. What is wrong is added to `problems`; then the whole
   // StateChange must be dropped.
@@ -49,7 +50,8 @@ class StateChange {
   void ReplaceDestinations(const ServiceKey& key, const v1::Service& wanted, v1::Service& service);
   const v1::Service* Find(const ServiceKey& key) const;
   // nullptr, with a problem, if this owner may not change it.
-  v1::Service* FindForChange(const ServiceKey& key, v1::RefusalReason if_absent, const std::string& field, Problems& problems);
+  v1::Service* FindForChange(const ServiceKey& key, v1::RefusalReason if_absent, const std::string& field,
+                             Problems& problems);
 
   const DesiredState& state_;
   const v1::Owner owner_;

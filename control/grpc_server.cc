@@ -32,18 +32,24 @@ absl::Status MakeRoom(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (path.empty() || path[0] != '/' || path.size() >= sizeof address.sun_path) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("--listen unix:", path, ": must be an absolute path of fewer than ", sizeof address.sun_path, " characters"));
+    return absl::InvalidArgumentError(absl::StrCat("--listen unix:", path,
+                                                   ": must be an absolute path of fewer than ",
+                                                   sizeof address.sun_path, " characters"));
   }
   path.copy(address.sun_path, sizeof address.sun_path - 1);
   std::error_code error;
   std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
-  if (error) return absl::ErrnoToStatus(error.value(), absl::StrCat("--listen unix:", path, ": the directory cannot be made"));
+  if (error)
+    return absl::ErrnoToStatus(error.value(),
+                               absl::StrCat("--listen unix:", path, ": the directory cannot be made"));
   struct stat present;
   if (lstat(path.c_str(), &present) != 0) return absl::OkStatus();
-  if (!S_ISSOCK(present.st_mode)) return absl::AlreadyExistsError(absl::StrCat("--listen unix:", path, ": is there already and not a socket"));
+  if (!S_ISSOCK(present.st_mode))
+    return absl::AlreadyExistsError(
+        absl::StrCat("--listen unix:", path, ": is there already and not a socket"));
   if (IsLive(address)) {
-    return absl::AlreadyExistsError(absl::StrCat("--listen unix:", path, ": another sluiced listens there: stop it, or choose another path"));
+    return absl::AlreadyExistsError(absl::StrCat(
+        "--listen unix:", path, ": another sluiced listens there: stop it, or choose another path"));
   }
   unlink(path.c_str());
   return absl::OkStatus();
@@ -51,10 +57,12 @@ absl::Status MakeRoom(const std::string& path) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const std::string& listen, grpc::Service& service) {
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const std::string& listen,
+                                                              grpc::Service& service) {
   absl::string_view path = listen;
   if (!absl::ConsumePrefix(&path, "unix:")) {
-    return absl::InvalidArgumentError(absl::StrCat("--listen ", listen, ": must be unix:/PATH; TCP needs TLS, which is not supported yet"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--listen ", listen, ": must be unix:/PATH; TCP needs TLS, which is not supported yet"));
   }
   std::unique_ptr<GrpcServer> server(new GrpcServer());
   if (const absl::Status room = MakeRoom(std::string(path)); !room.ok()) return room;
@@ -67,7 +75,8 @@ absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const std::string&
   const mode_t mask = umask(0177);  // the socket is 0600 from its first moment
   server->server_ = builder.BuildAndStart();
   umask(mask);
-  if (server->server_ == nullptr) return absl::UnavailableError(absl::StrCat("--listen ", listen, ": cannot listen there"));
+  if (server->server_ == nullptr)
+    return absl::UnavailableError(absl::StrCat("--listen ", listen, ": cannot listen there"));
   server->path_ = std::string(path);
   return server;
 }

@@ -47,11 +47,14 @@ class Scanner {
   }
   bool Expect(char wanted, const char* where) {
     SkipBlanks();
-    if (Next() != wanted) return Fail(absl::StrCat("expected '", std::string(1, wanted), "' ", where, ", found ", Found()));
+    if (Next() != wanted)
+      return Fail(absl::StrCat("expected '", std::string(1, wanted), "' ", where, ", found ", Found()));
     ++at_;
     return true;
   }
-  std::string Found() const { return AtEnd() ? "the end of the file" : absl::StrCat("'", std::string(1, Next()), "'"); }
+  std::string Found() const {
+    return AtEnd() ? "the end of the file" : absl::StrCat("'", std::string(1, Next()), "'");
+  }
 
   bool Value(const std::string& path, int depth) {
     SkipBlanks();
@@ -64,7 +67,9 @@ class Scanner {
       return String(ignored);
     }
     const size_t first = at_;
-    while (!AtEnd() && (absl::ascii_isalnum(static_cast<unsigned char>(Next())) || absl::string_view("+-.").find(Next()) != absl::string_view::npos)) ++at_;
+    while (!AtEnd() && (absl::ascii_isalnum(static_cast<unsigned char>(Next())) ||
+                        absl::string_view("+-.").find(Next()) != absl::string_view::npos))
+      ++at_;
     return at_ > first || Fail(absl::StrCat("expected a value, found ", Found()));
   }
   bool Object(const std::string& path, int depth) {

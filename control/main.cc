@@ -31,14 +31,16 @@ int Fail(const absl::Status& status) {
 
 std::map<int, uint16_t> PortsByInterface(const Dataplane& dataplane) {
   std::map<int, uint16_t> ports;
-  for (size_t i = 0; i < dataplane.ports().size(); ++i) ports[dataplane.ports()[i].kernel_interface_index] = static_cast<uint16_t>(i);
+  for (size_t i = 0; i < dataplane.ports().size(); ++i)
+    ports[dataplane.ports()[i].kernel_interface_index] = static_cast<uint16_t>(i);
   return ports;
 }
 
 void PrintPorts(const Dataplane& dataplane) {
   for (const PortStatus& port : dataplane.ports()) {
-    std::printf("port %s: %s, %d queue%s, kernel interface %s%s%s\n", port.name.c_str(), port.driver.c_str(), port.queues,
-                port.queues == 1 ? "" : "s", port.kernel_interface.c_str(), port.xdp_mode.empty() ? "" : ", XDP ", port.xdp_mode.c_str());
+    std::printf("port %s: %s, %d queue%s, kernel interface %s%s%s\n", port.name.c_str(), port.driver.c_str(),
+                port.queues, port.queues == 1 ? "" : "s", port.kernel_interface.c_str(),
+                port.xdp_mode.empty() ? "" : ", XDP ", port.xdp_mode.c_str());
   }
 }
 
@@ -80,13 +82,17 @@ int Main(const std::vector<std::string>& arguments) {
 
   absl::StatusOr<std::unique_ptr<KernelFeed>> feed =
       KernelFeed::Start(PortsByInterface(dataplane), [&](std::shared_ptr<const Forwarding> forwarding) {
-        if (const absl::Status published = dataplane.Publish(std::move(forwarding)); !published.ok()) Fail(published);
+        if (const absl::Status published = dataplane.Publish(std::move(forwarding)); !published.ok())
+          Fail(published);
       });
   if (!feed.ok()) return Fail(feed.status());
-  Publisher publisher({.destinations = &dataplane.destinations(),
-                       .publish = [&](std::shared_ptr<const Snapshot> snapshot) { return dataplane.Publish(std::move(snapshot)); },
-                       .statistics = [&](DestinationId id) { return dataplane.Statistics(id); },
-                       .keep_resolved = [&](std::vector<IpAddress> addresses) { (*feed)->KeepResolved(std::move(addresses)); }});
+  Publisher publisher(
+      {.destinations = &dataplane.destinations(),
+       .publish =
+           [&](std::shared_ptr<const Snapshot> snapshot) { return dataplane.Publish(std::move(snapshot)); },
+       .statistics = [&](DestinationId id) { return dataplane.Statistics(id); },
+       .keep_resolved =
+           [&](std::vector<IpAddress> addresses) { (*feed)->KeepResolved(std::move(addresses)); }});
   ConfigStore store(publisher);
   if (file) {
     const absl::StatusOr<v1::ApplyResponse> applied = store.Apply(file->request());
@@ -101,8 +107,8 @@ int Main(const std::vector<std::string>& arguments) {
   if (!server.ok()) return Fail(server.status());
 
   PrintPorts(dataplane);
-  std::printf("sluiced %s ready: %d worker%s, gRPC on %s\n", kVersion, dataplane.workers(), dataplane.workers() == 1 ? "" : "s",
-              options->listen.c_str());
+  std::printf("sluiced %s ready: %d worker%s, gRPC on %s\n", kVersion, dataplane.workers(),
+              dataplane.workers() == 1 ? "" : "s", options->listen.c_str());
   std::fflush(stdout);
   WaitForEnd(signals);
   return 0;

@@ -10,7 +10,8 @@
 
 namespace sluice {
 
-const char kUsage[] = R"(sluiced: layer-4 load balancer, forwards packets in user space as Linux IPVS does in the kernel
+const char kUsage[] =
+    R"(sluiced: layer-4 load balancer, forwards packets in user space as Linux IPVS does in the kernel
 
   sluiced --interface NAME [--interface NAME ...] [options]
 
@@ -35,7 +36,8 @@ Control:
 
 namespace {
 
-absl::StatusOr<int64_t> Number(const std::string& option, const std::string& value, int64_t least, int64_t most) {
+absl::StatusOr<int64_t> Number(const std::string& option, const std::string& value, int64_t least,
+                               int64_t most) {
   int64_t number;
   if (!absl::SimpleAtoi(value, &number) || number < least || number > most) {
     return absl::InvalidArgumentError(absl::StrCat(option, " ", value, ": must be ", least, "..", most));
@@ -44,7 +46,8 @@ absl::StatusOr<int64_t> Number(const std::string& option, const std::string& val
 }
 
 template <class T>
-absl::Status SetNumber(const std::string& option, const std::string& value, int64_t least, int64_t most, T& to) {
+absl::Status SetNumber(const std::string& option, const std::string& value, int64_t least, int64_t most,
+                       T& to) {
   const absl::StatusOr<int64_t> number = Number(option, value, least, most);
   if (number.ok()) to = static_cast<T>(*number);
   return number.status();
@@ -61,7 +64,8 @@ absl::Status SetCpus(const std::string& value, std::vector<int>& cpus) {
 }
 
 absl::Status SetPoll(const std::string& value, bool& always) {
-  if (value != "idle" && value != "always") return absl::InvalidArgumentError(absl::StrCat("--poll=", value, ": must be idle or always"));
+  if (value != "idle" && value != "always")
+    return absl::InvalidArgumentError(absl::StrCat("--poll=", value, ": must be idle or always"));
   always = value == "always";
   return absl::OkStatus();
 }
@@ -72,19 +76,28 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) 
   Options options;
   DataplaneOptions& dataplane = options.dataplane;
   using Setter = std::function<absl::Status(const std::string&)>;
-  const auto append = [](std::vector<std::string>& to) { return Setter([&to](const std::string& value) { return to.push_back(value), absl::OkStatus(); }); };
-  const auto text = [](std::string& to) { return Setter([&to](const std::string& value) { return to = value, absl::OkStatus(); }); };
+  const auto append = [](std::vector<std::string>& to) {
+    return Setter([&to](const std::string& value) { return to.push_back(value), absl::OkStatus(); });
+  };
+  const auto text = [](std::string& to) {
+    return Setter([&to](const std::string& value) { return to = value, absl::OkStatus(); });
+  };
   const std::map<std::string, Setter> with_value = {
       {"--interface", append(dataplane.interfaces)},
       {"--vdev", append(dataplane.vdevs)},
       {"--eal", append(dataplane.eal_arguments)},
-      {"--workers", [&](const std::string& value) { return SetNumber("--workers", value, 1, 64, dataplane.workers); }},
+      {"--workers",
+       [&](const std::string& value) { return SetNumber("--workers", value, 1, 64, dataplane.workers); }},
       {"--cpus", [&](const std::string& value) { return SetCpus(value, dataplane.cpus); }},
       {"--poll", [&](const std::string& value) { return SetPoll(value, dataplane.poll_always); }},
       {"--connections",
-       [&](const std::string& value) { return SetNumber("--connections", value, 1024, 1 << 28, dataplane.connections_per_worker); }},
+       [&](const std::string& value) {
+         return SetNumber("--connections", value, 1024, 1 << 28, dataplane.connections_per_worker);
+       }},
       {"--heartbeat-limit-ms",
-       [&](const std::string& value) { return SetNumber("--heartbeat-limit-ms", value, 40, 60000, dataplane.heartbeat_limit_ms); }},
+       [&](const std::string& value) {
+         return SetNumber("--heartbeat-limit-ms", value, 40, 60000, dataplane.heartbeat_limit_ms);
+       }},
       {"--listen", text(options.listen)},
       {"--config", text(options.config_file)},
   };
@@ -97,12 +110,15 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) 
   for (size_t i = 0; i < arguments.size(); ++i) {
     const size_t equals = arguments[i].find('=');
     const std::string name = arguments[i].substr(0, equals);
-    if (const auto flag = without_value.find(name); flag != without_value.end() && equals == std::string::npos) {
+    if (const auto flag = without_value.find(name);
+        flag != without_value.end() && equals == std::string::npos) {
       flag->second();
       continue;
     }
     const auto setter = with_value.find(name);
-    if (setter == with_value.end()) return absl::InvalidArgumentError(absl::StrCat(arguments[i], ": is not an option of sluiced; see sluiced --help"));
+    if (setter == with_value.end())
+      return absl::InvalidArgumentError(
+          absl::StrCat(arguments[i], ": is not an option of sluiced; see sluiced --help"));
     std::string value;
     if (equals != std::string::npos) {
       value = arguments[i].substr(equals + 1);
@@ -114,7 +130,8 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) 
     if (const absl::Status set = setter->second(value); !set.ok()) return set;
   }
   if (!options.help && !options.version && dataplane.interfaces.empty() && dataplane.vdevs.empty()) {
-    return absl::InvalidArgumentError("nothing to receive packets from: name an --interface or a --vdev; see sluiced --help");
+    return absl::InvalidArgumentError(
+        "nothing to receive packets from: name an --interface or a --vdev; see sluiced --help");
   }
   return options;
 }

@@ -17,7 +17,9 @@ constexpr absl::Duration kTellRealServersEvery = absl::Milliseconds(200);
 }  // namespace
 
 Publisher::Publisher(PublishTarget target)
-    : target_(std::move(target)), builder_(*target_.destinations), statistics_(*target_.destinations, target_.statistics) {
+    : target_(std::move(target)),
+      builder_(*target_.destinations),
+      statistics_(*target_.destinations, target_.statistics) {
   {
     const absl::MutexLock lock(&mutex_);
     view_.snapshot = builder_.Build();
@@ -55,7 +57,9 @@ void Publisher::Submit(Change change) {
 
 void Publisher::WaitFor(uint64_t generation) {
   const absl::MutexLock lock(&mutex_);
-  const auto published = [this, generation]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return view_.generation >= generation || stop_; };
+  const auto published = [this, generation]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return view_.generation >= generation || stop_;
+  };
   mutex_.Await(absl::Condition(&published));
 }
 
@@ -78,7 +82,8 @@ void Publisher::Run() {
   absl::Time next_emptying = absl::Now() + kEmptyTrashEvery;
   absl::Time tell_at = absl::InfiniteFuture();
   absl::Time told_at = absl::InfinitePast();
-  const auto something_to_do = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stop_ || has_pending_; };
+  const auto something_to_do = [this]()
+                                   ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stop_ || has_pending_; };
   while (true) {
     std::optional<Change> change;
     {

@@ -38,7 +38,8 @@ absl::Status Problems::ToStatus() const {
   if (!Any()) return absl::OkStatus();
   std::string text;
   for (const v1::Refusal& refusal : refusals_.refusals()) {
-    absl::StrAppend(&text, text.empty() ? "" : "\n", refusal.field(), refusal.field().empty() ? "" : ": ", refusal.message());
+    absl::StrAppend(&text, text.empty() ? "" : "\n", refusal.field(), refusal.field().empty() ? "" : ": ",
+                    refusal.message());
   }
   absl::Status status(CodeOf(refusals_.refusals(0).reason()), text);
   status.SetPayload(kPayloadUrl, absl::Cord(refusals_.SerializeAsString()));

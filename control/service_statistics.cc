@@ -15,7 +15,8 @@ void ServiceStatistics::Follow(const Service& service) {
 }
 
 void ServiceStatistics::Freed(const SnapshotBuilder::Freed& freed) {
-  if (const auto found = records_.find(freed.service); found != records_.end() && found->second.members.erase(freed.id) > 0) {
+  if (const auto found = records_.find(freed.service);
+      found != records_.end() && found->second.members.erase(freed.id) > 0) {
     found->second.former += OfDestination(freed.id);
   }
   lives_.erase(freed.id);

@@ -1,5 +1,5 @@
-// Statistics of services and destinations. Workers count by destination id and never reset; ids are used again
-// after a destination has gone. This keeps where each life of an id began, and what a service's former
+// Statistics of services and destinations. Workers count by destination id and never reset; ids are used
+// again after a destination has gone. This keeps where each life of an id began, and what a service's former
 // destinations have contributed.
 // Threads: the caller's lock.
 // SPDX-License-Identifier: Apache-2.0
@@ -19,7 +19,8 @@ namespace sluice {
 class ServiceStatistics {
  public:
   // `read`: what the workers have counted for an id since the start.
-  ServiceStatistics(const DestinationTable& destinations, std::function<DestinationStatistics(DestinationId)> read)
+  ServiceStatistics(const DestinationTable& destinations,
+                    std::function<DestinationStatistics(DestinationId)> read)
       : destinations_(destinations), read_(std::move(read)) {}
 
   // A service came or changed; not yet published.
@@ -37,7 +38,8 @@ class ServiceStatistics {
     DestinationStatistics at_start;
   };
   struct Record {
-    DestinationStatistics former;  // of destinations that have gone; less what those that came brought with them
+    DestinationStatistics
+        former;  // of destinations that have gone; less what those that came brought with them
     std::set<DestinationId> members;  // those that were removed but may come back, too
   };
 

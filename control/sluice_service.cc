@@ -9,23 +9,27 @@ namespace {
 // absl's and gRPC's codes have the same numbers. The list of refusals travels as the details.
 grpc::Status ToGrpc(const absl::Status& status) {
   if (status.ok()) return grpc::Status::OK;
-  return {static_cast<grpc::StatusCode>(status.raw_code()), std::string(status.message()), RefusalsOf(status).SerializeAsString()};
+  return {static_cast<grpc::StatusCode>(status.raw_code()), std::string(status.message()),
+          RefusalsOf(status).SerializeAsString()};
 }
 
 }  // namespace
 
-grpc::Status SluiceService::Apply(grpc::ServerContext*, const v1::ApplyRequest* request, v1::ApplyResponse* response) {
+grpc::Status SluiceService::Apply(grpc::ServerContext*, const v1::ApplyRequest* request,
+                                  v1::ApplyResponse* response) {
   absl::StatusOr<v1::ApplyResponse> applied = store_.Apply(*request);
   if (applied.ok()) *response = *std::move(applied);
   return ToGrpc(applied.status());
 }
 
-grpc::Status SluiceService::GetConfig(grpc::ServerContext*, const v1::GetConfigRequest*, v1::GetConfigResponse* response) {
+grpc::Status SluiceService::GetConfig(grpc::ServerContext*, const v1::GetConfigRequest*,
+                                      v1::GetConfigResponse* response) {
   *response = store_.Config();
   return grpc::Status::OK;
 }
 
-grpc::Status SluiceService::ListServices(grpc::ServerContext*, const v1::ListServicesRequest* request, v1::ListServicesResponse* response) {
+grpc::Status SluiceService::ListServices(grpc::ServerContext*, const v1::ListServicesRequest* request,
+                                         v1::ListServicesResponse* response) {
   absl::StatusOr<v1::ListServicesResponse> listed = store_.ListServices(*request);
   if (!listed.ok()) return ToGrpc(listed.status());
   *response = *std::move(listed);
@@ -38,13 +42,15 @@ grpc::Status SluiceService::ListConnections(grpc::ServerContext* context, const 
                                             grpc::ServerWriter<v1::ListConnectionsResponse>* writer) {
   dataplane_.ListConnections([&](const std::vector<ConnectionStatus>& connections) {
     v1::ListConnectionsResponse response;
-    for (const ConnectionStatus& connection : connections) *response.add_connections() = ToMessage(connection);
+    for (const ConnectionStatus& connection : connections)
+      *response.add_connections() = ToMessage(connection);
     return !context->IsCancelled() && writer->Write(response);
   });
   return grpc::Status::OK;
 }
 
-grpc::Status SluiceService::GetInfo(grpc::ServerContext*, const v1::GetInfoRequest*, v1::GetInfoResponse* response) {
+grpc::Status SluiceService::GetInfo(grpc::ServerContext*, const v1::GetInfoRequest*,
+                                    v1::GetInfoResponse* response) {
   response->set_generation(store_.generation());
   response->set_workers(static_cast<uint32_t>(dataplane_.workers()));
   for (size_t i = 0; i < dataplane_.ports().size(); ++i) {
@@ -67,7 +73,8 @@ grpc::Status SluiceService::GetInfo(grpc::ServerContext*, const v1::GetInfoReque
     counter.set_value(status.value);
   }
   const auto uptime = std::chrono::steady_clock::now() - started_;
-  response->set_uptime_seconds(static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(uptime).count()));
+  response->set_uptime_seconds(
+      static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(uptime).count()));
   describe_(*response);
   return grpc::Status::OK;
 }

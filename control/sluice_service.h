@@ -18,12 +18,16 @@ class SluiceService final : public v1::Sluice::Service {
   SluiceService(ConfigStore& store, Dataplane& dataplane, std::function<void(v1::GetInfoResponse&)> describe)
       : store_(store), dataplane_(dataplane), describe_(std::move(describe)) {}
 
-  grpc::Status Apply(grpc::ServerContext*, const v1::ApplyRequest* request, v1::ApplyResponse* response) override;
-  grpc::Status GetConfig(grpc::ServerContext*, const v1::GetConfigRequest*, v1::GetConfigResponse* response) override;
-  grpc::Status ListServices(grpc::ServerContext*, const v1::ListServicesRequest* request, v1::ListServicesResponse* response) override;
+  grpc::Status Apply(grpc::ServerContext*, const v1::ApplyRequest* request,
+                     v1::ApplyResponse* response) override;
+  grpc::Status GetConfig(grpc::ServerContext*, const v1::GetConfigRequest*,
+                         v1::GetConfigResponse* response) override;
+  grpc::Status ListServices(grpc::ServerContext*, const v1::ListServicesRequest* request,
+                            v1::ListServicesResponse* response) override;
   grpc::Status ListConnections(grpc::ServerContext* context, const v1::ListConnectionsRequest*,
                                grpc::ServerWriter<v1::ListConnectionsResponse>* writer) override;
-  grpc::Status GetInfo(grpc::ServerContext*, const v1::GetInfoRequest*, v1::GetInfoResponse* response) override;
+  grpc::Status GetInfo(grpc::ServerContext*, const v1::GetInfoRequest*,
+                       v1::GetInfoResponse* response) override;
 
  private:
   ConfigStore& store_;

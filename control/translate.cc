@@ -6,12 +6,14 @@
 namespace sluice {
 
 Endpoint ToEndpoint(const std::string& address, uint32_t port, Protocol protocol) {
-  return {IpAddress::Parse(address).value_or(IpAddress{}), Be16::FromHost(static_cast<uint16_t>(port)), protocol};
+  return {IpAddress::Parse(address).value_or(IpAddress{}), Be16::FromHost(static_cast<uint16_t>(port)),
+          protocol};
 }
 
 ServiceSpec ToSpec(const v1::Service& service) {
   ServiceSpec spec;
-  spec.key = ToEndpoint(service.key().address(), service.key().port(), static_cast<Protocol>(service.key().protocol()));
+  spec.key = ToEndpoint(service.key().address(), service.key().port(),
+                        static_cast<Protocol>(service.key().protocol()));
   spec.scheduler = service.scheduler();
   for (const int flag : service.scheduler_flags()) {
     spec.flags.flag_1 |= flag == v1::FLAG_1;
@@ -20,13 +22,16 @@ ServiceSpec ToSpec(const v1::Service& service) {
   }
   for (const v1::Destination& destination : service.destinations()) {
     const Endpoint endpoint = ToEndpoint(destination.address(), destination.port(), spec.key.protocol);
-    spec.destinations.push_back({endpoint.address, endpoint.port, static_cast<int32_t>(destination.weight())});
+    spec.destinations.push_back(
+        {endpoint.address, endpoint.port, static_cast<int32_t>(destination.weight())});
   }
   return spec;
 }
 
 TimeoutSpec ToSpec(const v1::Timeouts& timeouts) {
-  return {.tcp_seconds = timeouts.tcp_seconds(), .tcp_fin_seconds = timeouts.tcp_fin_seconds(), .udp_seconds = timeouts.udp_seconds()};
+  return {.tcp_seconds = timeouts.tcp_seconds(),
+          .tcp_fin_seconds = timeouts.tcp_fin_seconds(),
+          .udp_seconds = timeouts.udp_seconds()};
 }
 
 v1::ServiceKey ToMessage(const ServiceKey& key) {
@@ -71,6 +76,8 @@ v1::Connection ToMessage(const ConnectionStatus& connection) {
   return message;
 }
 
-std::string NameOf(const ServiceKey& key) { return absl::StrCat(key.protocol == Protocol::kUdp ? "UDP " : "TCP ", key.ToString()); }
+std::string NameOf(const ServiceKey& key) {
+  return absl::StrCat(key.protocol == Protocol::kUdp ? "UDP " : "TCP ", key.ToString());
+}
 
 }  // namespace sluice

@@ -14,12 +14,15 @@
 namespace sluice {
 
 // Each adds what is wrong to `problems`, with field paths that begin with `field`.
-std::optional<ServiceKey> ValidateKey(const v1::ServiceKey& key, const std::string& field, Problems& problems);
+std::optional<ServiceKey> ValidateKey(const v1::ServiceKey& key, const std::string& field,
+                                      Problems& problems);
 void ValidateService(const v1::Service& service, const std::string& field, Problems& problems);
-void ValidateDestination(const ServiceKey& service, const v1::Destination& destination, const std::string& field, Problems& problems);
+void ValidateDestination(const ServiceKey& service, const v1::Destination& destination,
+                         const std::string& field, Problems& problems);
 // The endpoint alone, as deleting needs it.
-std::optional<Endpoint> ValidateDestinationEndpoint(const ServiceKey& service, const std::string& address, uint32_t port,
-                                                    const std::string& field, Problems& problems);
+std::optional<Endpoint> ValidateDestinationEndpoint(const ServiceKey& service, const std::string& address,
+                                                    uint32_t port, const std::string& field,
+                                                    Problems& problems);
 void ValidateTimeouts(const v1::Timeouts& timeouts, const std::string& field, Problems& problems);
 
 }  // namespace sluice

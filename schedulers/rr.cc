@@ -19,9 +19,12 @@ inline constexpr Cursor kBeforeTheFirst = {UINT32_MAX, 0};
 
 class RoundRobin final : public Scheduler {
  public:
-  explicit RoundRobin(const SchedulerSetup&) : cursor_(std::make_shared<std::atomic<Cursor>>(kBeforeTheFirst)) {}
+  explicit RoundRobin(const SchedulerSetup&)
+      : cursor_(std::make_shared<std::atomic<Cursor>>(kBeforeTheFirst)) {}
 
-  void Inherit(const Scheduler& previous) override { cursor_ = static_cast<const RoundRobin&>(previous).cursor_; }
+  void Inherit(const Scheduler& previous) override {
+    cursor_ = static_cast<const RoundRobin&>(previous).cursor_;
+  }
 
   int Pick(const FlowKey&, std::span<const Candidate> candidates) override {
     Cursor last = cursor_->load(std::memory_order_relaxed);
@@ -46,7 +49,8 @@ class RoundRobin final : public Scheduler {
 
   // List order is descending by ordinal.
   static size_t FirstBelow(Cursor last, std::span<const Candidate> candidates) {
-    if (last.index < candidates.size() && candidates[last.index].ordinal == last.ordinal) return last.index + 1;
+    if (last.index < candidates.size() && candidates[last.index].ordinal == last.ordinal)
+      return last.index + 1;
     const auto found = std::partition_point(candidates.begin(), candidates.end(),
                                             [&](const Candidate& c) { return c.ordinal >= last.ordinal; });
     return found - candidates.begin();

@@ -28,7 +28,8 @@ constexpr int kQuestionsPerRound = 1'000;
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<KernelFeed>> KernelFeed::Start(const std::map<int, uint16_t>& port_of_interface, Receiver receive) {
+absl::StatusOr<std::unique_ptr<KernelFeed>> KernelFeed::Start(
+    const std::map<int, uint16_t>& port_of_interface, Receiver receive) {
   std::unique_ptr<KernelFeed> feed(new KernelFeed());
   feed->port_of_interface_ = port_of_interface;
   feed->receive_ = std::move(receive);
@@ -72,7 +73,8 @@ void KernelFeed::Run() {
   Clock::time_point next_confirmation = Clock::now();
   Clock::time_point hand_on_at = Clock::time_point::max();
   while (!stop_.load()) {
-    const auto wait = std::chrono::ceil<std::chrono::milliseconds>(std::min(next_confirmation, hand_on_at) - Clock::now());
+    const auto wait =
+        std::chrono::ceil<std::chrono::milliseconds>(std::min(next_confirmation, hand_on_at) - Clock::now());
     pollfd polled[] = {{notifications_->fd(), POLLIN, 0}, {wake_fd_, POLLIN, 0}};
     poll(polled, 2, static_cast<int>(std::max<int64_t>(wait.count(), 0)));
     if (polled[1].revents != 0) {
@@ -152,7 +154,8 @@ void KernelFeed::ConfirmNeighbours() {
     auto address = keep_resolved_.upper_bound(confirm_after_);
     for (int i = 0; i < kAddressesPerRound && i < static_cast<int>(keep_resolved_.size()); ++i, ++address) {
       if (address == keep_resolved_.end()) address = keep_resolved_.begin();
-      for (const Forwarding::Neighbour& neighbour : forwarding_->NeighboursTowards(*address)) needed.emplace(neighbour.interface, neighbour.address);
+      for (const Forwarding::Neighbour& neighbour : forwarding_->NeighboursTowards(*address))
+        needed.emplace(neighbour.interface, neighbour.address);
       confirm_after_ = *address;
     }
   }

@@ -28,7 +28,8 @@ class KernelFeed {
   using Receiver = std::function<void(std::shared_ptr<const Forwarding>)>;
 
   // `receive` has been called once when this returns.
-  static absl::StatusOr<std::unique_ptr<KernelFeed>> Start(const std::map<int, uint16_t>& port_of_interface, Receiver receive);
+  static absl::StatusOr<std::unique_ptr<KernelFeed>> Start(const std::map<int, uint16_t>& port_of_interface,
+                                                           Receiver receive);
   ~KernelFeed();
 
   // The real servers: the neighbours on the way to them, and all gateways, stay resolved.

@@ -22,10 +22,13 @@ class Attributes {
  public:
   // REQUIRES: the message holds a header of this size.
   Attributes(const nlmsghdr& message, size_t header) {
-    AddAll(mnl_nlmsg_get_payload_offset(&message, header), static_cast<int>(mnl_nlmsg_get_payload_len(&message)) - static_cast<int>(MNL_ALIGN(header)));
+    AddAll(mnl_nlmsg_get_payload_offset(&message, header),
+           static_cast<int>(mnl_nlmsg_get_payload_len(&message)) - static_cast<int>(MNL_ALIGN(header)));
   }
   // REQUIRES: rtnh_len is within the message.
-  explicit Attributes(const rtnexthop& leg) { AddAll(RTNH_DATA(&leg), leg.rtnh_len - static_cast<int>(RTNH_LENGTH(0))); }
+  explicit Attributes(const rtnexthop& leg) {
+    AddAll(RTNH_DATA(&leg), leg.rtnh_len - static_cast<int>(RTNH_LENGTH(0)));
+  }
 
   template <class T>
   std::optional<T> Get(int type) const {
@@ -40,13 +43,15 @@ class Attributes {
     return raw ? std::optional(IpAddress::FromV4(Be32{*raw})) : std::nullopt;
   }
   std::optional<MacAddress> GetMac(int type) const {
-    return found_[type] != nullptr && mnl_attr_get_payload_len(found_[type]) == 6 ? Get<MacAddress>(type) : std::nullopt;
+    return found_[type] != nullptr && mnl_attr_get_payload_len(found_[type]) == 6 ? Get<MacAddress>(type)
+                                                                                  : std::nullopt;
   }
   const nlattr* Raw(int type) const { return found_[type]; }
 
  private:
   void AddAll(const void* first, int bytes) {
-    for (auto* attribute = static_cast<const nlattr*>(first); mnl_attr_ok(attribute, bytes); attribute = mnl_attr_next(attribute)) {
+    for (auto* attribute = static_cast<const nlattr*>(first); mnl_attr_ok(attribute, bytes);
+         attribute = mnl_attr_next(attribute)) {
       const int type = mnl_attr_get_type(attribute);
       if (type <= kMax) found_[type] = attribute;
       bytes -= static_cast<int>(MNL_ALIGN(attribute->nla_len));
@@ -59,24 +64,29 @@ class Attributes {
 // nullptr if the message is too short for its kind.
 template <class Header>
 const Header* HeaderOf(const nlmsghdr& message) {
-  return mnl_nlmsg_get_payload_len(&message) < sizeof(Header) ? nullptr : static_cast<const Header*>(mnl_nlmsg_get_payload(&message));
+  return mnl_nlmsg_get_payload_len(&message) < sizeof(Header)
+             ? nullptr
+             : static_cast<const Header*>(mnl_nlmsg_get_payload(&message));
 }
 
 RouteLeg LegOf(const Attributes<RTA_MAX>& attributes, int interface, uint32_t weight) {
   RouteLeg leg{.interface = interface, .gateway = attributes.GetV4(RTA_GATEWAY), .weight = weight};
-  // A gateway of the other family (RTA_VIA): an address that is nobody's neighbour here leaves it to the kernel.
+  // A gateway of the other family (RTA_VIA): an address that is nobody's neighbour here leaves it to the
+  // kernel.
   if (attributes.Raw(RTA_VIA) != nullptr) leg.gateway = IpAddress{};
   return leg;
 }
 
 std::vector<RouteLeg> LegsOf(const Attributes<RTA_MAX>& attributes) {
   std::vector<RouteLeg> legs;
-  if (const std::optional<int> interface = attributes.Get<int>(RTA_OIF)) legs.push_back(LegOf(attributes, *interface, 1));
+  if (const std::optional<int> interface = attributes.Get<int>(RTA_OIF))
+    legs.push_back(LegOf(attributes, *interface, 1));
   const nlattr* multipath = attributes.Raw(RTA_MULTIPATH);
   if (multipath == nullptr) return legs;
   const auto* leg = static_cast<const rtnexthop*>(mnl_attr_get_payload(multipath));
   int rest = mnl_attr_get_payload_len(multipath);
-  while (rest >= static_cast<int>(sizeof(rtnexthop)) && leg->rtnh_len >= sizeof(rtnexthop) && leg->rtnh_len <= rest) {
+  while (rest >= static_cast<int>(sizeof(rtnexthop)) && leg->rtnh_len >= sizeof(rtnexthop) &&
+         leg->rtnh_len <= rest) {
     if ((leg->rtnh_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)) == 0) {
       legs.push_back(LegOf(Attributes<RTA_MAX>(*leg), leg->rtnh_ifindex, leg->rtnh_hops + 1u));
     }
@@ -119,7 +129,8 @@ void KernelState::ForgetAll() { *this = KernelState(); }
 
 KernelChange KernelState::ApplyLink(const nlmsghdr& message) {
   const auto* header = HeaderOf<ifinfomsg>(message);
-  if (header == nullptr || header->ifi_family != AF_UNSPEC) return {};  // a bridge's ports speak of themselves, too
+  if (header == nullptr || header->ifi_family != AF_UNSPEC)
+    return {};  // a bridge's ports speak of themselves, too
   if (message.nlmsg_type == RTM_DELLINK) {
     const bool known = links_.erase(header->ifi_index) > 0;
     return {.any = known, .routes_in_doubt = known};
@@ -152,7 +163,8 @@ KernelChange KernelState::ApplyAddress(const nlmsghdr& message) {
 
 KernelChange KernelState::ApplyRoute(const nlmsghdr& message) {
   const auto* header = HeaderOf<rtmsg>(message);
-  if (header == nullptr || header->rtm_family != AF_INET || header->rtm_tos != 0 || header->rtm_dst_len > 32) return {};
+  if (header == nullptr || header->rtm_family != AF_INET || header->rtm_tos != 0 || header->rtm_dst_len > 32)
+    return {};
   if (header->rtm_flags & RTM_F_CLONED) return {};
   const std::optional<RouteKind> kind = KindOf(header->rtm_type);
   if (!kind) return {};
@@ -205,9 +217,11 @@ ForwardingSpec KernelState::Spec(const std::map<int, uint16_t>& port_of_interfac
                          .up = link.up && link.carrier,
                          .port = port == port_of_interface.end() ? kNoPort : port->second};
   }
-  // Names are sorted by prefix, then table, then priority: of a prefix in both tables, local (255) is the later.
+  // Names are sorted by prefix, then table, then priority: of a prefix in both tables, local (255) is the
+  // later.
   for (const auto& [name, route] : routes_) {
-    const bool again = !spec.routes.empty() && spec.routes.back().prefix == name.prefix && spec.routes.back().prefix_length == name.prefix_length;
+    const bool again = !spec.routes.empty() && spec.routes.back().prefix == name.prefix &&
+                       spec.routes.back().prefix_length == name.prefix_length;
     if (!again) {
       spec.routes.push_back(route);
     } else if (name.table == RT_TABLE_LOCAL && spec.routes.back().kind != RouteKind::kLocal) {

@@ -50,7 +50,7 @@ class KernelState {
   struct Link {
     MacAddress mac;
     uint32_t mtu = 0;
-    bool up = false;       // by the operator
+    bool up = false;  // by the operator
     bool carrier = false;
     friend bool operator==(const Link&, const Link&) = default;
   };

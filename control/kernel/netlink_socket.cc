@@ -29,7 +29,8 @@ absl::StatusOr<std::unique_ptr<NetlinkSocket>> NetlinkSocket::Open(unsigned grou
   result->socket_ = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
   if (result->socket_ == nullptr) return absl::ErrnoToStatus(errno, "no netlink socket");
   setsockopt(result->fd(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBufferBytes, sizeof kReceiveBufferBytes);
-  if (mnl_socket_bind(result->socket_, groups, MNL_SOCKET_AUTOPID) != 0) return absl::ErrnoToStatus(errno, "netlink socket");
+  if (mnl_socket_bind(result->socket_, groups, MNL_SOCKET_AUTOPID) != 0)
+    return absl::ErrnoToStatus(errno, "netlink socket");
   return result;
 }
 
@@ -43,18 +44,23 @@ absl::Status NetlinkSocket::Dump(uint16_t type, const Receiver& receive) {
   header->nlmsg_seq = ++sequence_;
   // Every kind of dump request may begin with this; the family is unspecified.
   mnl_nlmsg_put_extra_header(header, sizeof(rtmsg));
-  if (mnl_socket_sendto(socket_, header, header->nlmsg_len) < 0) return absl::ErrnoToStatus(errno, "netlink request");
+  if (mnl_socket_sendto(socket_, header, header->nlmsg_len) < 0)
+    return absl::ErrnoToStatus(errno, "netlink request");
   while (true) {
     const ssize_t received = mnl_socket_recvfrom(socket_, buffer_.data(), buffer_.size());
     if (received < 0) return absl::ErrnoToStatus(errno, "netlink answer");
     int rest = static_cast<int>(received);
-    for (auto* message = reinterpret_cast<nlmsghdr*>(buffer_.data()); mnl_nlmsg_ok(message, rest); message = mnl_nlmsg_next(message, &rest)) {
+    for (auto* message = reinterpret_cast<nlmsghdr*>(buffer_.data()); mnl_nlmsg_ok(message, rest);
+         message = mnl_nlmsg_next(message, &rest)) {
       if (message->nlmsg_seq != sequence_) continue;
-      if (message->nlmsg_flags & NLM_F_DUMP_INTR) return absl::UnavailableError("the table changed while it was read");
+      if (message->nlmsg_flags & NLM_F_DUMP_INTR)
+        return absl::UnavailableError("the table changed while it was read");
       if (message->nlmsg_type == NLMSG_DONE) return absl::OkStatus();
       if (message->nlmsg_type == NLMSG_ERROR) {
-        if (mnl_nlmsg_get_payload_len(message) < sizeof(nlmsgerr)) return absl::InternalError("netlink: a truncated error");
-        return absl::ErrnoToStatus(-static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(message))->error, "netlink answer");
+        if (mnl_nlmsg_get_payload_len(message) < sizeof(nlmsgerr))
+          return absl::InternalError("netlink: a truncated error");
+        return absl::ErrnoToStatus(-static_cast<const nlmsgerr*>(mnl_nlmsg_get_payload(message))->error,
+                                   "netlink answer");
       }
       receive(*message);
     }
@@ -62,7 +68,8 @@ absl::Status NetlinkSocket::Dump(uint16_t type, const Receiver& receive) {
 }
 
 absl::Status NetlinkSocket::Send(const nlmsghdr& request) {
-  if (mnl_socket_sendto(socket_, &request, request.nlmsg_len) < 0) return absl::ErrnoToStatus(errno, "netlink request");
+  if (mnl_socket_sendto(socket_, &request, request.nlmsg_len) < 0)
+    return absl::ErrnoToStatus(errno, "netlink request");
   return absl::OkStatus();
 }
 
@@ -74,7 +81,8 @@ absl::Status NetlinkSocket::ReceivePending(const Receiver& receive) {
     if (received < 0 && errno == ENOBUFS) return absl::DataLossError("netlink notifications were lost");
     if (received < 0) return absl::ErrnoToStatus(errno, "netlink notifications");
     int rest = static_cast<int>(received);
-    for (auto* message = reinterpret_cast<nlmsghdr*>(buffer_.data()); mnl_nlmsg_ok(message, rest); message = mnl_nlmsg_next(message, &rest)) {
+    for (auto* message = reinterpret_cast<nlmsghdr*>(buffer_.data()); mnl_nlmsg_ok(message, rest);
+         message = mnl_nlmsg_next(message, &rest)) {
       receive(*message);
     }
   }

@@ -19,7 +19,8 @@ inline constexpr uint32_t kMaxDestinations = 1 << 20;
 
 class DestinationTable {
  public:
-  DestinationTable() : loads_(kMaxDestinations), lives_(kMaxDestinations), available_(kMaxDestinations / 64) {}
+  DestinationTable()
+      : loads_(kMaxDestinations), lives_(kMaxDestinations), available_(kMaxDestinations / 64) {}
 
   // kNoDestination when all are in use.
   DestinationId Allocate();

@@ -6,11 +6,14 @@
 namespace sluice {
 
 Forwarding::Forwarding()
-    : hops_{NextHop{.kind = NextHopKind::kNoRoute}, NextHop{.kind = NextHopKind::kKernel}}, routes_(1), ranges_(1) {}
+    : hops_{NextHop{.kind = NextHopKind::kNoRoute}, NextHop{.kind = NextHopKind::kKernel}},
+      routes_(1),
+      ranges_(1) {}
 
 const Forwarding::Route& Forwarding::RouteTo(const IpAddress& destination) const {
-  const auto after = std::upper_bound(ranges_.begin(), ranges_.end(), destination,
-                                      [](const IpAddress& address, const Range& range) { return address < range.first; });
+  const auto after =
+      std::upper_bound(ranges_.begin(), ranges_.end(), destination,
+                       [](const IpAddress& address, const Range& range) { return address < range.first; });
   return routes_[std::prev(after)->route];
 }
 
@@ -28,7 +31,8 @@ NextHopId Forwarding::Resolve(const IpAddress& destination, uint64_t flow_hash) 
 
 std::vector<Forwarding::Neighbour> Forwarding::NeighboursTowards(const IpAddress& destination) const {
   std::vector<Neighbour> neighbours;
-  for (const Leg& leg : RouteTo(destination).legs) neighbours.push_back({leg.interface, leg.has_gateway ? leg.gateway : destination});
+  for (const Leg& leg : RouteTo(destination).legs)
+    neighbours.push_back({leg.interface, leg.has_gateway ? leg.gateway : destination});
   return neighbours;
 }
 

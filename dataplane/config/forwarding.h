@@ -18,8 +18,9 @@ namespace sluice {
 
 using NextHopId = uint32_t;
 // Two ids that every Forwarding has.
-inline constexpr NextHopId kNoRoute = 0;    // nowhere to go: drop
-inline constexpr NextHopId kAskKernel = 1;  // the kernel must send it: neighbour unknown, local, or not our interface
+inline constexpr NextHopId kNoRoute = 0;  // nowhere to go: drop
+// The kernel must send it: its neighbour is unknown, it is local, or the interface is not ours.
+inline constexpr NextHopId kAskKernel = 1;
 
 enum class NextHopKind : uint8_t { kNoRoute, kKernel, kWire };
 
@@ -78,7 +79,9 @@ class Forwarding {
     uint32_t route = 0;
   };
   struct NeighbourHash {
-    size_t operator()(const Neighbour& n) const { return IpAddressHash()(n.address) + n.interface * 0x9e3779b97f4a7c15u; }
+    size_t operator()(const Neighbour& n) const {
+      return IpAddressHash()(n.address) + n.interface * 0x9e3779b97f4a7c15u;
+    }
   };
 
   const Route& RouteTo(const IpAddress& destination) const;

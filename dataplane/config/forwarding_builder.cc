@@ -18,7 +18,8 @@ struct Block {
 
 Block BlockOf(const IpAddress& prefix, int length, uint32_t route) {
   Block block{prefix, prefix, length, route};
-  for (int bit = length; bit < 128; ++bit) block.last.bytes[bit / 8] |= static_cast<uint8_t>(0x80 >> (bit % 8));
+  for (int bit = length; bit < 128; ++bit)
+    block.last.bytes[bit / 8] |= static_cast<uint8_t>(0x80 >> (bit % 8));
   return block;
 }
 
@@ -32,7 +33,8 @@ bool Increment(IpAddress& address) {
 
 bool SameLinks(const std::map<int, LinkSpec>& a, const std::map<int, LinkSpec>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& left, const auto& right) {
-    return left.first == right.first && left.second.up == right.second.up && left.second.port == right.second.port;
+    return left.first == right.first && left.second.up == right.second.up &&
+           left.second.port == right.second.port;
   });
 }
 
@@ -60,7 +62,8 @@ bool ForwardingBuilder::AddNeighbours(const ForwardingSpec& spec, Forwarding& fo
   std::vector<bool> taken;
   const auto usable_link = [&](int interface) -> const LinkSpec* {
     const auto link = spec.links.find(interface);
-    return link == spec.links.end() || !link->second.up || link->second.port == kNoPort ? nullptr : &link->second;
+    return link == spec.links.end() || !link->second.up || link->second.port == kNoPort ? nullptr
+                                                                                        : &link->second;
   };
   for (const auto& [name, mac] : spec.neighbours) {
     if (usable_link(name.first) == nullptr) continue;
@@ -82,7 +85,10 @@ bool ForwardingBuilder::AddNeighbours(const ForwardingSpec& spec, Forwarding& fo
   for (const auto& [name, id] : ids) {
     const LinkSpec& link = *usable_link(name.first);
     if (forwarding.hops_.size() <= id) forwarding.hops_.resize(id + 1);
-    forwarding.hops_[id] = {.destination = spec.neighbours.at(name), .source = link.mac, .port = link.port, .mtu = link.mtu,
+    forwarding.hops_[id] = {.destination = spec.neighbours.at(name),
+                            .source = link.mac,
+                            .port = link.port,
+                            .mtu = link.mtu,
                             .kind = NextHopKind::kWire};
     forwarding.neighbours_.emplace(Forwarding::Neighbour{name.first, name.second}, id);
   }
@@ -98,7 +104,8 @@ void ForwardingBuilder::AddRoutes(const ForwardingSpec& spec, Forwarding& forwar
     for (const RouteLeg& leg : wanted.legs) {
       const auto link = spec.links.find(leg.interface);
       if (wanted.kind != RouteKind::kUnicast || link == spec.links.end() || !link->second.up) continue;
-      route.legs.push_back({leg.interface, leg.gateway.has_value(), leg.gateway.value_or(IpAddress{}), leg.weight});
+      route.legs.push_back(
+          {leg.interface, leg.gateway.has_value(), leg.gateway.value_or(IpAddress{}), leg.weight});
       route.total_weight += leg.weight;
     }
     const int length = wanted.prefix.IsV4() ? kMappedBits + wanted.prefix_length : wanted.prefix_length;

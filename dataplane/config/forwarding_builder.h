@@ -44,9 +44,9 @@ struct RouteSpec {
 };
 
 struct ForwardingSpec {
-  std::map<int, LinkSpec> links;                                 // by interface index
-  std::vector<RouteSpec> routes;                                 // at most one per prefix
-  std::map<std::pair<int, IpAddress>, MacAddress> neighbours;    // usable ones only
+  std::map<int, LinkSpec> links;                               // by interface index
+  std::vector<RouteSpec> routes;                               // at most one per prefix
+  std::map<std::pair<int, IpAddress>, MacAddress> neighbours;  // usable ones only
   std::vector<IpAddress> host_addresses;
 };
 

@@ -34,7 +34,10 @@ void SnapshotBuilder::Put(const ServiceSpec& spec) {
   service->candidates.reserve(spec.destinations.size());
   for (const DestinationSpec& wanted : spec.destinations) {
     const Endpoint endpoint = EndpointOf(spec.key, wanted.address, wanted.port);
-    Candidate candidate{.address = wanted.address, .port = wanted.port, .weight = wanted.weight, .last_weight = wanted.weight};
+    Candidate candidate{.address = wanted.address,
+                        .port = wanted.port,
+                        .weight = wanted.weight,
+                        .last_weight = wanted.weight};
     if (const auto found = known.find(endpoint); found != known.end()) {
       candidate.ordinal = found->second->ordinal;
       candidate.id = found->second->id;
@@ -55,7 +58,8 @@ void SnapshotBuilder::Put(const ServiceSpec& spec) {
   const SchedulerFactory factory = FindScheduler(spec.scheduler);
   SLUICE_CHECK(factory != nullptr);
   service->scheduler = factory({service->candidates, spec.flags});
-  if (before != nullptr && before->spec.scheduler == spec.scheduler) service->scheduler->Inherit(*before->scheduler);
+  if (before != nullptr && before->spec.scheduler == spec.scheduler)
+    service->scheduler->Inherit(*before->scheduler);
   entry.service = std::move(service);
   endpoints_.SetService(spec.key, entry.service.get());
 }

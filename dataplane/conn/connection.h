@@ -28,10 +28,10 @@ struct alignas(64) Connection {
   Protocol protocol = Protocol::kTcp;
   uint8_t state = 0;
   uint16_t reserved = 0;
-  Jiffies deadline = 0;  // written by every packet; the timer wheel finds out later
+  Jiffies deadline = 0;   // written by every packet; the timer wheel finds out later
   Jiffies filed_for = 0;  // where the timer wheel has it: never later than it must be looked at
   uint32_t in_packets = 0;
-  uint32_t forwarding_generation = 0;  // for which `hops` are right
+  uint32_t forwarding_generation = 0;        // for which `hops` are right
   NextHopId hops[2] = {kNoRoute, kNoRoute};  // by direction
   // What to add to the checksums of a packet from the client; one's complement, so that a packet from
   // the server takes the complement.
@@ -39,9 +39,15 @@ struct alignas(64) Connection {
   uint16_t transport_delta = 0;  // TCP and UDP: addresses and ports
 
   // The tuple of a packet from the client, and of one from the real server.
-  Ipv4Tuple InTuple() const { return Ipv4Tuple::Of(client, virtual_address, client_port, virtual_port, protocol); }
-  Ipv4Tuple OutTuple() const { return Ipv4Tuple::Of(destination, client, destination_port, client_port, protocol); }
-  Ipv4Tuple TupleOf(Direction direction) const { return direction == Direction::kIn ? InTuple() : OutTuple(); }
+  Ipv4Tuple InTuple() const {
+    return Ipv4Tuple::Of(client, virtual_address, client_port, virtual_port, protocol);
+  }
+  Ipv4Tuple OutTuple() const {
+    return Ipv4Tuple::Of(destination, client, destination_port, client_port, protocol);
+  }
+  Ipv4Tuple TupleOf(Direction direction) const {
+    return direction == Direction::kIn ? InTuple() : OutTuple();
+  }
 
   bool IsInactive() const { return flags & kConnectionInactive; }
 };

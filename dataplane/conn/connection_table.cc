@@ -10,7 +10,9 @@ namespace {
 // entry in twenty is not in its home bucket.
 uint64_t BucketsFor(uint32_t capacity) { return uint64_t{capacity} * 2 * 100 / (8 * 62) + 2; }
 
-constexpr ConnectionEntry EntryOf(uint32_t index, Direction direction) { return index << 1 | static_cast<uint32_t>(direction); }
+constexpr ConnectionEntry EntryOf(uint32_t index, Direction direction) {
+  return index << 1 | static_cast<uint32_t>(direction);
+}
 
 }  // namespace
 

@@ -49,10 +49,13 @@ class ConnectionTable {
   Connection& At(ConnectionEntry entry) { return connections_[entry >> 1]; }
 
   // Connections also have an index, 1..capacity().
-  uint32_t IndexOf(const Connection& connection) const { return static_cast<uint32_t>(&connection - &connections_[0]); }
+  uint32_t IndexOf(const Connection& connection) const {
+    return static_cast<uint32_t>(&connection - &connections_[0]);
+  }
   Connection& ByIndex(uint32_t index) { return connections_[index]; }
   const Connection& ByIndex(uint32_t index) const { return connections_[index]; }
-  // One past the highest index ever used; slots that hold no connection have no destination id and no client port.
+  // One past the highest index ever used; slots that hold no connection have no destination id and no client
+  // port.
   uint32_t IndexEnd() const { return next_unused_; }
   bool IsInUse(uint32_t index) const { return connections_[index].destination_id != kNoDestination; }
 

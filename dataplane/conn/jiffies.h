@@ -12,7 +12,9 @@ using Jiffies = uint32_t;
 inline constexpr Jiffies kJiffiesPerSecond = 250;
 
 constexpr Jiffies JiffiesFromSeconds(uint32_t seconds) { return seconds * kJiffiesPerSecond; }
-constexpr Jiffies JiffiesFromNanoseconds(uint64_t ns) { return static_cast<Jiffies>(ns / (1'000'000'000 / kJiffiesPerSecond)); }
+constexpr Jiffies JiffiesFromNanoseconds(uint64_t ns) {
+  return static_cast<Jiffies>(ns / (1'000'000'000 / kJiffiesPerSecond));
+}
 
 // True at `deadline` and for 99 days after it.
 constexpr bool HasPassed(Jiffies deadline, Jiffies now) { return static_cast<int32_t>(now - deadline) >= 0; }

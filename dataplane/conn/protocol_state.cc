@@ -11,8 +11,9 @@ constexpr int kTcpEvents = 5;
 
 // Columns are present states, in the order of TcpState; a cell is the next state. A segment without any
 // of the four flags closes.
-constexpr uint8_t NO = kTcpNone, ES = kTcpEstablished, SS = kTcpSynSent, SR = kTcpSynRecv, FW = kTcpFinWait, TW = kTcpTimeWait,
-                  CL = kTcpClose, CW = kTcpCloseWait, LA = kTcpLastAck, LI = kTcpListen, SA = kTcpSynAck;
+constexpr uint8_t NO = kTcpNone, ES = kTcpEstablished, SS = kTcpSynSent, SR = kTcpSynRecv, FW = kTcpFinWait,
+                  TW = kTcpTimeWait, CL = kTcpClose, CW = kTcpCloseWait, LA = kTcpLastAck, LI = kTcpListen,
+                  SA = kTcpSynAck;
 constexpr uint8_t kTransitions[2][kTcpEvents][kTcpStates] = {
     {
         // from the client
@@ -35,7 +36,8 @@ constexpr uint8_t kTransitions[2][kTcpEvents][kTcpStates] = {
 };
 static_assert(NO == 0 && SA == kTcpStates - 1);
 
-// Indexed by the flags FIN, SYN, RST and, from bit 4, ACK; the kernel asks for RST, SYN, FIN, ACK in this order.
+// Indexed by the flags FIN, SYN, RST and, from bit 4, ACK; the kernel asks for RST, SYN, FIN, ACK in this
+// order.
 constexpr TcpEvent EventOf(uint8_t flags) {
   if (flags & kTcpRst) return kRst;
   if (flags & kTcpSyn) return kSyn;
@@ -49,8 +51,9 @@ constexpr std::array<TcpEvent, 32> kEventOfFlags = [] {
   return events;
 }();
 
-constexpr std::string_view kTcpStateNames[kTcpStates] = {"NONE",      "ESTABLISHED", "SYN_SENT",   "SYN_RECV", "FIN_WAIT", "TIME_WAIT",
-                                                         "CLOSE",     "CLOSE_WAIT",  "LAST_ACK",   "LISTEN",   "SYNACK"};
+constexpr std::string_view kTcpStateNames[kTcpStates] = {"NONE",     "ESTABLISHED", "SYN_SENT", "SYN_RECV",
+                                                         "FIN_WAIT", "TIME_WAIT",   "CLOSE",    "CLOSE_WAIT",
+                                                         "LAST_ACK", "LISTEN",      "SYNACK"};
 
 }  // namespace
 

@@ -45,7 +45,9 @@ std::string_view StateName(Protocol protocol, uint8_t state);
 class StateTimeouts {
  public:
   explicit StateTimeouts(const TimeoutSpec& spec);
-  Jiffies Of(Protocol protocol, uint8_t state) const { return protocol == Protocol::kUdp ? udp_ : tcp_[state]; }
+  Jiffies Of(Protocol protocol, uint8_t state) const {
+    return protocol == Protocol::kUdp ? udp_ : tcp_[state];
+  }
 
  private:
   std::array<Jiffies, kTcpStates> tcp_;

@@ -11,7 +11,8 @@ Jiffies TimerWheel::File(uint32_t index, Jiffies deadline) {
   // with them.
   const Jiffies base = tick_ * kJiffiesPerSlot;
   const int32_t distance = static_cast<int32_t>(deadline - base);
-  uint32_t ticks = distance <= 0 ? 1 : (static_cast<uint32_t>(distance) + kJiffiesPerSlot - 1) / kJiffiesPerSlot;
+  uint32_t ticks =
+      distance <= 0 ? 1 : (static_cast<uint32_t>(distance) + kJiffiesPerSlot - 1) / kJiffiesPerSlot;
   if (ticks == 0) ticks = 1;
   if (ticks >= kSlotCount) ticks = kSlotCount - 1;
   const uint32_t slot = (tick_ + ticks) % kSlotCount;

@@ -28,8 +28,8 @@ class TimerWheel {
   int TakeDue(Jiffies now, uint32_t* indices, int limit);
 
  private:
-  static constexpr uint32_t kSlotCount = 16384;      // 1,048 s ahead
-  static constexpr Jiffies kJiffiesPerSlot = 16;     // 64 ms
+  static constexpr uint32_t kSlotCount = 16384;       // 1,048 s ahead
+  static constexpr Jiffies kJiffiesPerSlot = 16;      // 64 ms
   static constexpr uint32_t kFirstOfSlot = 1u << 31;  // in `previous`: this is the slot's first
 
   struct Link {

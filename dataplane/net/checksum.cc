@@ -25,7 +25,8 @@ uint64_t SumBytes(const void* bytes, size_t length) {
   return sum;
 }
 
-uint16_t Ipv4TransportChecksum(uint32_t source, uint32_t destination, uint8_t protocol, const void* segment, size_t length) {
+uint16_t Ipv4TransportChecksum(uint32_t source, uint32_t destination, uint8_t protocol, const void* segment,
+                               size_t length) {
   uint64_t sum = SumBytes(segment, length);
   sum += uint64_t{source} + destination;
   sum += __builtin_bswap16(protocol);

@@ -19,8 +19,12 @@ inline uint16_t FoldSum(uint64_t sum) {
 uint64_t SumBytes(const void* bytes, size_t length);
 
 // What to add to a sum when a field changes from `before` to `after`; both as on the wire.
-inline uint64_t SumOfChange32(uint32_t before, uint32_t after) { return uint64_t{static_cast<uint32_t>(~before)} + after; }
-inline uint64_t SumOfChange16(uint16_t before, uint16_t after) { return uint64_t{static_cast<uint16_t>(~before)} + after; }
+inline uint64_t SumOfChange32(uint32_t before, uint32_t after) {
+  return uint64_t{static_cast<uint32_t>(~before)} + after;
+}
+inline uint64_t SumOfChange16(uint16_t before, uint16_t after) {
+  return uint64_t{static_cast<uint16_t>(~before)} + after;
+}
 
 // RFC 1624, equation 3: HC' = ~(~HC + ~m + m'). `delta` is the folded sum of changes.
 inline uint16_t UpdateChecksum(uint16_t checksum, uint16_t delta) {
@@ -29,6 +33,7 @@ inline uint16_t UpdateChecksum(uint16_t checksum, uint16_t delta) {
 }
 
 // The checksum of a TCP or UDP segment under its IPv4 pseudo header; addresses as on the wire.
-uint16_t Ipv4TransportChecksum(uint32_t source, uint32_t destination, uint8_t protocol, const void* segment, size_t length);
+uint16_t Ipv4TransportChecksum(uint32_t source, uint32_t destination, uint8_t protocol, const void* segment,
+                               size_t length);
 
 }  // namespace sluice

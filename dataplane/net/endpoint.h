@@ -26,7 +26,8 @@ struct Endpoint {
 
 struct EndpointHash {
   size_t operator()(const Endpoint& endpoint) const {
-    return IpAddressHash()(endpoint.address) * 31 + (size_t{endpoint.port.raw} << 8 | static_cast<uint8_t>(endpoint.protocol));
+    return IpAddressHash()(endpoint.address) * 31 +
+           (size_t{endpoint.port.raw} << 8 | static_cast<uint8_t>(endpoint.protocol));
   }
 };
 

@@ -19,7 +19,8 @@ size_t RoundUp(size_t bytes) { return (bytes + kHugePage - 1) / kHugePage * kHug
 // Transparent huge pages: they need no reservation, and what is not used costs nothing.
 void* AllocateHuge(size_t bytes) {
   const size_t length = RoundUp(bytes);
-  void* reserved = mmap(nullptr, length + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  void* reserved = mmap(nullptr, length + kHugePage, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   SLUICE_CHECK(reserved != MAP_FAILED);
   const uintptr_t start = reinterpret_cast<uintptr_t>(reserved);
   const uintptr_t aligned = RoundUp(start);

@@ -16,7 +16,8 @@ struct __attribute__((packed)) MacAddress {
   bool IsZero() const { return *this == MacAddress{}; }
   std::string ToString() const {
     char text[18];
-    std::snprintf(text, sizeof text, "%02x:%02x:%02x:%02x:%02x:%02x", bytes[0], bytes[1], bytes[2], bytes[3], bytes[4], bytes[5]);
+    std::snprintf(text, sizeof text, "%02x:%02x:%02x:%02x:%02x:%02x", bytes[0], bytes[1], bytes[2], bytes[3],
+                  bytes[4], bytes[5]);
     return text;
   }
   friend auto operator<=>(const MacAddress&, const MacAddress&) = default;

@@ -6,11 +6,14 @@
 namespace sluice {
 namespace {
 
-// A connection is taken to another place in the timer wheel only if it would otherwise live this much too long.
+// A connection is taken to another place in the timer wheel only if it would otherwise live this much too
+// long.
 constexpr int32_t kTolerableDelay = kJiffiesPerSecond / 4;
 
 // What the first packet will make of it: the wheel need not look before that state's time is up.
-uint8_t FirstState(Protocol protocol) { return protocol == Protocol::kTcp ? uint8_t{kTcpSynRecv} : kUdpNormal; }
+uint8_t FirstState(Protocol protocol) {
+  return protocol == Protocol::kTcp ? uint8_t{kTcpSynRecv} : kUdpNormal;
+}
 
 }  // namespace
 
@@ -53,7 +56,8 @@ void ChangeState(Worker& worker, Connection& connection, uint8_t state) {
   const bool active = IsActiveState(connection.protocol, state);
   if (active == connection.IsInactive()) {
     connection.flags ^= kConnectionInactive;
-    worker.destinations.load(connection.destination_id).active.fetch_add(active ? 1 : -1, std::memory_order_relaxed);
+    worker.destinations.load(connection.destination_id)
+        .active.fetch_add(active ? 1 : -1, std::memory_order_relaxed);
   }
   const Jiffies deadline = worker.now + worker.timeouts.Of(connection.protocol, state);
   if (static_cast<int32_t>(connection.filed_for - deadline) > kTolerableDelay) {

@@ -69,7 +69,9 @@ class Counters {
     std::atomic<uint64_t>& value = values_[static_cast<int>(counter)];
     value.store(value.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);
   }
-  uint64_t Get(Counter counter) const { return values_[static_cast<int>(counter)].load(std::memory_order_relaxed); }
+  uint64_t Get(Counter counter) const {
+    return values_[static_cast<int>(counter)].load(std::memory_order_relaxed);
+  }
 
  private:
   alignas(64) std::array<std::atomic<uint64_t>, kCounterCount> values_{};

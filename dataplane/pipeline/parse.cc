@@ -28,7 +28,8 @@ bool ParseTcp(Worker& worker, Batch& batch, int lane, const uint8_t* transport, 
   return true;
 }
 
-bool ParseUdp(Worker& worker, Batch& batch, int lane, const uint8_t* transport, uint32_t length, uint32_t whole_length) {
+bool ParseUdp(Worker& worker, Batch& batch, int lane, const uint8_t* transport, uint32_t length,
+              uint32_t whole_length) {
   if (length < sizeof(UdpHeader)) {
     Drop(worker, batch, lane, Counter::kDropUdpTruncated);
     return false;
@@ -86,7 +87,8 @@ bool ParseIpv4(Worker& worker, Batch& batch, int lane, const Frame& frame) {
     return true;
   }
   const auto& ports = *reinterpret_cast<const UdpHeader*>(transport);  // where TCP has them, too
-  batch.tuple[lane] = Ipv4Tuple::Of(ip.source, ip.destination, ports.source_port, ports.destination_port, protocol);
+  batch.tuple[lane] =
+      Ipv4Tuple::Of(ip.source, ip.destination, ports.source_port, ports.destination_port, protocol);
   batch.kind[lane] = PacketKind::kFlow;
   return true;
 }

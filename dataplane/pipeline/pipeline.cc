@@ -10,12 +10,12 @@ namespace sluice {
 // Transmit checks it.
 void ProcessBurst(Worker& worker, Batch& batch) {
   const LaneMask parsed = Parse(worker, batch, batch.all());
-  const LaneMask ours = Classify(worker, batch, parsed);      // rest: the kernel's
-  const LaneMask fresh = Lookup(worker, batch, ours);         // no connection yet
-  const LaneMask refused = Schedule(worker, batch, fresh);    // no service, no server, another worker's
+  const LaneMask ours = Classify(worker, batch, parsed);        // rest: the kernel's
+  const LaneMask fresh = Lookup(worker, batch, ours);           // no connection yet
+  const LaneMask refused = Schedule(worker, batch, fresh);      // no service, no server, another worker's
   const LaneMask live = Track(worker, batch, ours & ~refused);  // rest: real server removed
-  Rewrite(worker, batch, live);                               // NAT, next hop
-  Transmit(worker, batch);                                    // wire, kernel, peer or free: by verdict
+  Rewrite(worker, batch, live);                                 // NAT, next hop
+  Transmit(worker, batch);                                      // wire, kernel, peer or free: by verdict
 }
 
 }  // namespace sluice

@@ -12,8 +12,10 @@ namespace {
 
 void ResolveHops(const Worker& worker, Connection& connection, uint64_t flow_hash) {
   const Forwarding& forwarding = *worker.forwarding;
-  connection.hops[static_cast<int>(Direction::kIn)] = forwarding.Resolve(IpAddress::FromV4(connection.destination), flow_hash);
-  connection.hops[static_cast<int>(Direction::kOut)] = forwarding.Resolve(IpAddress::FromV4(connection.client), flow_hash);
+  connection.hops[static_cast<int>(Direction::kIn)] =
+      forwarding.Resolve(IpAddress::FromV4(connection.destination), flow_hash);
+  connection.hops[static_cast<int>(Direction::kOut)] =
+      forwarding.Resolve(IpAddress::FromV4(connection.client), flow_hash);
   connection.forwarding_generation = forwarding.generation();
 }
 
@@ -29,7 +31,8 @@ void DecrementTimeToLive(Ipv4Header& ip) {
 void Rewrite(Worker& worker, Batch& batch, LaneMask lanes) {
   for (int lane : Lanes(lanes)) {
     Connection& connection = *batch.connection[lane];
-    if (connection.forwarding_generation != worker.forwarding->generation()) ResolveHops(worker, connection, batch.hash[lane]);
+    if (connection.forwarding_generation != worker.forwarding->generation())
+      ResolveHops(worker, connection, batch.hash[lane]);
     const Direction direction = batch.direction[lane];
     const NextHop& hop = worker.forwarding->hop(connection.hops[static_cast<int>(direction)]);
     Ipv4Header& ip = *batch.ip[lane];

@@ -14,7 +14,8 @@ uint16_t SumSegments(const rte_mbuf& packet, const uint8_t* first, uint32_t leng
   uint32_t here = std::min<uint32_t>(length, packet.data_len - skipped);
   uint64_t sum = SumBytes(first, here);
   bool odd = here & 1;
-  for (const rte_mbuf* segment = packet.next; segment != nullptr && (length -= here) > 0; segment = segment->next) {
+  for (const rte_mbuf* segment = packet.next; segment != nullptr && (length -= here) > 0;
+       segment = segment->next) {
     here = std::min<uint32_t>(length, segment->data_len);
     const uint16_t part = FoldSum(SumBytes(rte_pktmbuf_mtod(segment, const uint8_t*), here));
     sum += odd ? __builtin_bswap16(part) : part;

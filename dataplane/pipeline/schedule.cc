@@ -15,8 +15,8 @@ bool CannotBeSource(Be32 address) {
 
 bool BelongsToPeer(Worker& worker, Batch& batch, int lane, Be32 client, Be16 client_port) {
   if (worker.workers == 1 || batch.from_peer) return false;
-  const uint32_t owner =
-      OwnerOfClient(client, client_port, batch.tuple[lane].protocol(), worker.secret, static_cast<uint32_t>(worker.workers));
+  const uint32_t owner = OwnerOfClient(client, client_port, batch.tuple[lane].protocol(), worker.secret,
+                                       static_cast<uint32_t>(worker.workers));
   if (owner == static_cast<uint32_t>(worker.index)) return false;
   batch.owner[lane] = static_cast<uint8_t>(owner);
   batch.verdict[lane] = Verdict::kPeer;
@@ -26,7 +26,8 @@ bool BelongsToPeer(Worker& worker, Batch& batch, int lane, Be32 client, Be16 cli
 // Not to a service: perhaps a reply whose connection another worker has.
 void HandleForeign(Worker& worker, Batch& batch, int lane) {
   const Ipv4Tuple& tuple = batch.tuple[lane];
-  const bool reply = worker.snapshot->endpoints.IsRealServer(tuple.source(), tuple.source_port(), tuple.protocol());
+  const bool reply =
+      worker.snapshot->endpoints.IsRealServer(tuple.source(), tuple.source_port(), tuple.protocol());
   if (reply && BelongsToPeer(worker, batch, lane, tuple.destination(), tuple.destination_port())) return;
   GiveToKernel(worker, batch, lane, reply ? Counter::kKernelNoConnection : Counter::kKernelNoService);
 }
@@ -40,7 +41,8 @@ bool Opens(const Ipv4Tuple& tuple, uint8_t tcp_flags) {
 void ReplaceConnection(Worker& worker, Batch& batch, int lane) {
   Connection* closed = batch.connection[lane];
   for (int other : Lanes(batch.all())) {
-    if (other == lane || batch.verdict[other] != Verdict::kNone || batch.connection[other] != closed) continue;
+    if (other == lane || batch.verdict[other] != Verdict::kNone || batch.connection[other] != closed)
+      continue;
     Drop(worker, batch, other, Counter::kDropConnectionReused);
   }
   worker.wheel.Unfile(worker.connections.IndexOf(*closed));
@@ -50,7 +52,8 @@ void ReplaceConnection(Worker& worker, Batch& batch, int lane) {
 
 bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
   const Ipv4Tuple& tuple = batch.tuple[lane];
-  const Service* service = worker.snapshot->endpoints.FindService(tuple.destination(), tuple.destination_port(), tuple.protocol());
+  const Service* service =
+      worker.snapshot->endpoints.FindService(tuple.destination(), tuple.destination_port(), tuple.protocol());
   if (service == nullptr) {
     HandleForeign(worker, batch, lane);
     return false;

@@ -20,7 +20,8 @@ CapturedLog::~CapturedLog() {
 
 std::string CapturedLog::LastLine() {
   fflush(stream_);
-  const std::vector<std::string> lines = absl::StrSplit(std::string(text_, size_), '\n', absl::SkipWhitespace());
+  const std::vector<std::string> lines =
+      absl::StrSplit(std::string(text_, size_), '\n', absl::SkipWhitespace());
   return lines.empty() ? "no reason given" : lines.back();
 }
 

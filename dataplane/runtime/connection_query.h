@@ -30,8 +30,11 @@ inline void Answer(const Worker& worker, ConnectionQuery& query) {
   query.now = worker.now;
   const uint32_t end = worker.connections.IndexEnd();
   uint32_t index = query.next_index;
-  for (uint32_t looks = 0; index < end && looks < ConnectionQuery::kLooks && query.count < ConnectionQuery::kRoom; ++index, ++looks) {
-    if (worker.connections.IsInUse(index)) query.connections[query.count++] = worker.connections.ByIndex(index);
+  for (uint32_t looks = 0;
+       index < end && looks < ConnectionQuery::kLooks && query.count < ConnectionQuery::kRoom;
+       ++index, ++looks) {
+    if (worker.connections.IsInUse(index))
+      query.connections[query.count++] = worker.connections.ByIndex(index);
   }
   query.next_index = index;
   query.at_end = index >= end;

@@ -14,8 +14,10 @@ ConnectionStatus StatusOf(const Connection& connection, Jiffies now, int worker)
   const int32_t rest = static_cast<int32_t>(connection.deadline - now);
   return {
       .client = {IpAddress::FromV4(connection.client), connection.client_port, connection.protocol},
-      .virtual_endpoint = {IpAddress::FromV4(connection.virtual_address), connection.virtual_port, connection.protocol},
-      .destination = {IpAddress::FromV4(connection.destination), connection.destination_port, connection.protocol},
+      .virtual_endpoint = {IpAddress::FromV4(connection.virtual_address), connection.virtual_port,
+                           connection.protocol},
+      .destination = {IpAddress::FromV4(connection.destination), connection.destination_port,
+                      connection.protocol},
       .state = StateName(connection.protocol, connection.state),
       .expires_seconds = rest < 0 ? 0 : static_cast<uint32_t>(rest) / kJiffiesPerSecond,
       .active = !connection.IsInactive(),
@@ -46,7 +48,8 @@ absl::Status Dataplane::Publish(std::shared_ptr<const Forwarding> forwarding) {
   const std::shared_ptr<const Forwarding> now = forwarding;
   const std::shared_ptr<const Forwarding> before = runtime_->forwarding.Exchange(std::move(forwarding));
   runtime_->grace_period->Wait();
-  return runtime_->steering == nullptr ? absl::OkStatus() : runtime_->steering->SetHostAddresses(now->host_addresses());
+  return runtime_->steering == nullptr ? absl::OkStatus()
+                                       : runtime_->steering->SetHostAddresses(now->host_addresses());
 }
 
 DestinationTable& Dataplane::destinations() { return runtime_->destinations; }
@@ -80,12 +83,15 @@ std::vector<CounterStatus> Dataplane::Counters() const {
     for (const auto& worker : runtime_->workers) status.value += worker->counters.Get(description.counter);
     counters.push_back(status);
   }
-  counters.push_back({"kernel_port_failed", "packets that the kernel would not take or Sluice not hold", runtime_->kernel_port->failures()});
+  counters.push_back({"kernel_port_failed", "packets that the kernel would not take or Sluice not hold",
+                      runtime_->kernel_port->failures()});
   if (runtime_->steering != nullptr) {
     const SteeringCounts counts = runtime_->steering->Counts();
     counters.push_back({"xdp_steered", "packets the XDP program sent to a worker", counts.steered});
-    counters.push_back({"xdp_stale", "packets it passed to the kernel because the worker did not answer", counts.stale});
-    counters.push_back({"xdp_no_socket", "packets it passed to the kernel because the queue has no worker", counts.no_socket});
+    counters.push_back(
+        {"xdp_stale", "packets it passed to the kernel because the worker did not answer", counts.stale});
+    counters.push_back({"xdp_no_socket", "packets it passed to the kernel because the queue has no worker",
+                        counts.no_socket});
   }
   return counters;
 }
@@ -93,7 +99,8 @@ std::vector<CounterStatus> Dataplane::Counters() const {
 uint64_t Dataplane::ConnectionCount() const {
   uint64_t count = 0;
   for (const auto& worker : runtime_->workers) {
-    count += worker->counters.Get(Counter::kConnectionsCreated) - worker->counters.Get(Counter::kConnectionsExpired) -
+    count += worker->counters.Get(Counter::kConnectionsCreated) -
+             worker->counters.Get(Counter::kConnectionsExpired) -
              worker->counters.Get(Counter::kConnectionsReused);
   }
   return count;
@@ -114,7 +121,8 @@ void Dataplane::ListConnections(const std::function<bool(const std::vector<Conne
       runtime_->loops[worker]->Ask(query.get());
       while (!query->answered.load(std::memory_order_acquire)) std::this_thread::yield();
       std::vector<ConnectionStatus> chunk;
-      for (int i = 0; i < query->count; ++i) chunk.push_back(StatusOf(query->connections[i], query->now, static_cast<int>(worker)));
+      for (int i = 0; i < query->count; ++i)
+        chunk.push_back(StatusOf(query->connections[i], query->now, static_cast<int>(worker)));
       if (!chunk.empty() && !receive(chunk)) return;
     }
   }

@@ -25,15 +25,15 @@ struct DataplaneOptions {
   std::vector<std::string> vdevs;       // DPDK vdev strings: dedicated ports with a kernel twin
   std::vector<std::string> eal_arguments;
   int workers = 1;
-  std::vector<int> cpus;            // of the workers; empty: chosen among those allowed
-  bool poll_always = false;         // never sleep
-  bool use_hugepages = true;        // if the system has any
+  std::vector<int> cpus;      // of the workers; empty: chosen among those allowed
+  bool poll_always = false;   // never sleep
+  bool use_hugepages = true;  // if the system has any
   uint32_t connections_per_worker = 1 << 20;
   uint32_t heartbeat_limit_ms = 100;
 };
 
 struct PortStatus {
-  std::string name;              // "eth0", or the DPDK name of a dedicated port
+  std::string name;  // "eth0", or the DPDK name of a dedicated port
   std::string driver;
   std::string kernel_interface;  // whose addresses, routes and neighbours the port has
   int kernel_interface_index = 0;

@@ -34,7 +34,8 @@ bool NamesPciDevice(const std::vector<std::string>& arguments) {
 }  // namespace
 
 absl::Status StartEal(const EalOptions& options) {
-  std::vector<std::string> arguments = {"sluiced", "--no-telemetry", "--log-level=lib.eal:error", "--log-level=pmd:error",
+  std::vector<std::string> arguments = {"sluiced", "--no-telemetry", "--log-level=lib.eal:error",
+                                        "--log-level=pmd:error",
                                         absl::StrCat("--lcores=", Lcores(options.worker_cpus))};
   if (options.hugepages) {
     arguments.push_back("--in-memory");
@@ -51,7 +52,8 @@ absl::Status StartEal(const EalOptions& options) {
   for (std::string& argument : kept) argv.push_back(argument.data());
   CapturedLog log;
   if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0) {
-    return absl::FailedPreconditionError(absl::StrCat("DPDK does not start: ", log.LastLine(), " (", rte_strerror(rte_errno),
+    return absl::FailedPreconditionError(absl::StrCat("DPDK does not start: ", log.LastLine(), " (",
+                                                      rte_strerror(rte_errno),
                                                       "); arguments: ", absl::StrJoin(kept, " ")));
   }
   return absl::OkStatus();

@@ -12,8 +12,8 @@ namespace sluice {
 struct EalOptions {
   std::vector<int> worker_cpus;  // worker i runs on lcore i + 1
   bool hugepages = false;
-  int megabytes = 256;               // without hugepages
-  std::vector<std::string> extra;    // passed through
+  int megabytes = 256;             // without hugepages
+  std::vector<std::string> extra;  // passed through
 };
 
 absl::Status StartEal(const EalOptions& options);

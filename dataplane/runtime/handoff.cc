@@ -22,9 +22,11 @@ absl::StatusOr<std::unique_ptr<Handoff>> Handoff::Create(int workers) {
   for (int worker = 0; worker < workers; ++worker) {
     auto way = std::make_unique<Way>();
     way->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    way->ring = rte_ring_create(absl::StrCat("handoff_", worker).c_str(), kRingSize, SOCKET_ID_ANY, RING_F_SC_DEQ);
+    way->ring =
+        rte_ring_create(absl::StrCat("handoff_", worker).c_str(), kRingSize, SOCKET_ID_ANY, RING_F_SC_DEQ);
     handoff->ways_.push_back(std::move(way));
-    if (handoff->ways_.back()->ring == nullptr) return absl::ResourceExhaustedError("no memory for the rings between workers");
+    if (handoff->ways_.back()->ring == nullptr)
+      return absl::ResourceExhaustedError("no memory for the rings between workers");
   }
   return handoff;
 }
@@ -32,21 +34,23 @@ absl::StatusOr<std::unique_ptr<Handoff>> Handoff::Create(int workers) {
 Handoff::~Handoff() {
   for (const auto& way : ways_) {
     void* packet;
-    while (way->ring != nullptr && rte_ring_dequeue(way->ring, &packet) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
+    while (way->ring != nullptr && rte_ring_dequeue(way->ring, &packet) == 0)
+      rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
     rte_ring_free(way->ring);
     close(way->wake_fd);
   }
 }
 
 int Handoff::Give(int worker, rte_mbuf** packets, int count) {
-  const int given = static_cast<int>(
-      rte_ring_enqueue_burst(ways_[worker]->ring, reinterpret_cast<void**>(packets), static_cast<unsigned>(count), nullptr));
+  const int given = static_cast<int>(rte_ring_enqueue_burst(
+      ways_[worker]->ring, reinterpret_cast<void**>(packets), static_cast<unsigned>(count), nullptr));
   Wake(worker);
   return given;
 }
 
 int Handoff::Take(int worker, rte_mbuf** packets, int limit) {
-  return static_cast<int>(rte_ring_dequeue_burst(ways_[worker]->ring, reinterpret_cast<void**>(packets), static_cast<unsigned>(limit), nullptr));
+  return static_cast<int>(rte_ring_dequeue_burst(ways_[worker]->ring, reinterpret_cast<void**>(packets),
+                                                 static_cast<unsigned>(limit), nullptr));
 }
 
 // The fences order "asleep, then look at the ring" against "fill the ring, then look at asleep": one of the

@@ -31,7 +31,8 @@ constexpr int kChunk = 32;
 constexpr uint32_t kLargestPacket = 65536;
 
 // A value under /proc/sys/net for one interface; kernels without it have nothing to switch off.
-void SetInterfaceOption(const char* family, const std::string& interface, const char* option, const char* value) {
+void SetInterfaceOption(const char* family, const std::string& interface, const char* option,
+                        const char* value) {
   std::ofstream(absl::StrCat("/proc/sys/net/", family, "/conf/", interface, "/", option)) << value;
 }
 
@@ -49,22 +50,26 @@ absl::Status SetUp(const std::string& name, const MacAddress& mac, bool arp) {
   }
   const int error = errno;
   close(fd);
-  return done ? absl::OkStatus() : absl::ErrnoToStatus(error, absl::StrCat("tap interface ", name, " cannot be set up"));
+  return done ? absl::OkStatus()
+              : absl::ErrnoToStatus(error, absl::StrCat("tap interface ", name, " cannot be set up"));
 }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<KernelPort>> KernelPort::Open(const std::vector<Twin>& twins, const std::vector<int>& port_of_dpdk_port,
+absl::StatusOr<std::unique_ptr<KernelPort>> KernelPort::Open(const std::vector<Twin>& twins,
+                                                             const std::vector<int>& port_of_dpdk_port,
                                                              rte_mempool* pool) {
   std::unique_ptr<KernelPort> port(new KernelPort());
   port->port_of_dpdk_port_ = port_of_dpdk_port;
   port->pool_ = pool;
   port->raw_socket_ = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
-  if (port->raw_socket_ < 0) return absl::ErrnoToStatus(errno, "no raw socket for packets the kernel must send");
+  if (port->raw_socket_ < 0)
+    return absl::ErrnoToStatus(errno, "no raw socket for packets the kernel must send");
   port->wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   port->input_ = rte_ring_create("kernel_input", kRingSize, SOCKET_ID_ANY, RING_F_SC_DEQ);
   port->output_ = rte_ring_create("kernel_output", kRingSize, SOCKET_ID_ANY, RING_F_SC_DEQ);
-  if (port->input_ == nullptr || port->output_ == nullptr) return absl::ResourceExhaustedError("no memory for the rings to the kernel");
+  if (port->input_ == nullptr || port->output_ == nullptr)
+    return absl::ResourceExhaustedError("no memory for the rings to the kernel");
   for (const Twin& twin : twins) {
     if (const absl::Status opened = port->OpenTap(twin); !opened.ok()) return opened;
   }
@@ -83,11 +88,14 @@ absl::Status KernelPort::OpenTap(const Twin& twin) {
   const int error = errno;
   tap.interface_index = made ? static_cast<int>(if_nametoindex(twin.tap_name.c_str())) : 0;
   if (made && twin.dedicated) {
-    tap.from_kernel = rte_ring_create(twin.tap_name.c_str(), kRingSize, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+    tap.from_kernel =
+        rte_ring_create(twin.tap_name.c_str(), kRingSize, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
   }
   taps_.push_back(tap);
-  if (!made) return absl::ErrnoToStatus(error, absl::StrCat("tap interface ", twin.tap_name, " cannot be made"));
-  if (twin.dedicated && tap.from_kernel == nullptr) return absl::ResourceExhaustedError("no memory for the ring from the kernel");
+  if (!made)
+    return absl::ErrnoToStatus(error, absl::StrCat("tap interface ", twin.tap_name, " cannot be made"));
+  if (twin.dedicated && tap.from_kernel == nullptr)
+    return absl::ResourceExhaustedError("no memory for the ring from the kernel");
   if (!twin.dedicated) {
     // Packets only come in here: their senders are reached over the real interface.
     SetInterfaceOption("ipv4", twin.tap_name, "rp_filter", "0");
@@ -104,12 +112,14 @@ KernelPort::~KernelPort() {
   }
   for (rte_ring* ring : {input_, output_}) {
     void* packet;
-    while (ring != nullptr && rte_ring_dequeue(ring, &packet) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
+    while (ring != nullptr && rte_ring_dequeue(ring, &packet) == 0)
+      rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
     rte_ring_free(ring);
   }
   for (const Tap& tap : taps_) {
     void* packet;
-    while (tap.from_kernel != nullptr && rte_ring_dequeue(tap.from_kernel, &packet) == 0) rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
+    while (tap.from_kernel != nullptr && rte_ring_dequeue(tap.from_kernel, &packet) == 0)
+      rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
     rte_ring_free(tap.from_kernel);
     if (tap.fd >= 0) close(tap.fd);
   }
@@ -121,16 +131,18 @@ int KernelPort::GiveInput(rte_mbuf** packets, int count) { return Give(input_, p
 int KernelPort::GiveOutput(rte_mbuf** packets, int count) { return Give(output_, packets, count); }
 
 int KernelPort::Give(rte_ring* ring, rte_mbuf** packets, int count) {
-  const unsigned taken = rte_ring_enqueue_burst(ring, reinterpret_cast<void**>(packets), static_cast<unsigned>(count), nullptr);
-  if (static_cast<int>(taken) < count) rte_pktmbuf_free_bulk(packets + taken, static_cast<unsigned>(count) - taken);
+  const unsigned taken =
+      rte_ring_enqueue_burst(ring, reinterpret_cast<void**>(packets), static_cast<unsigned>(count), nullptr);
+  if (static_cast<int>(taken) < count)
+    rte_pktmbuf_free_bulk(packets + taken, static_cast<unsigned>(count) - taken);
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (asleep_.load(std::memory_order_relaxed)) eventfd_write(wake_fd_, 1);
   return count - static_cast<int>(taken);
 }
 
 int KernelPort::TakeFromKernel(int port, rte_mbuf** packets, int limit) {
-  return static_cast<int>(
-      rte_ring_dequeue_burst(taps_[port].from_kernel, reinterpret_cast<void**>(packets), static_cast<unsigned>(limit), nullptr));
+  return static_cast<int>(rte_ring_dequeue_burst(taps_[port].from_kernel, reinterpret_cast<void**>(packets),
+                                                 static_cast<unsigned>(limit), nullptr));
 }
 
 void KernelPort::Run() {
@@ -178,7 +190,8 @@ void KernelPort::SendOutput() {
     sockaddr_in destination{};
     destination.sin_family = AF_INET;
     destination.sin_addr.s_addr = ip.destination.raw;
-    if (sendto(raw_socket_, bytes, length, 0, reinterpret_cast<sockaddr*>(&destination), sizeof destination) < 0) {
+    if (sendto(raw_socket_, bytes, length, 0, reinterpret_cast<sockaddr*>(&destination), sizeof destination) <
+        0) {
       failures_.fetch_add(1, std::memory_order_relaxed);
     }
   }
@@ -193,7 +206,9 @@ void KernelPort::ReadTap(Tap& tap) {
     if (!tap.dedicated) continue;  // a shared interface sends its own packets
     rte_mbuf* packet = rte_pktmbuf_alloc(pool_);
     if (packet == nullptr) return;
-    char* room = static_cast<size_t>(length) <= rte_pktmbuf_tailroom(packet) ? rte_pktmbuf_append(packet, static_cast<uint16_t>(length)) : nullptr;
+    char* room = static_cast<size_t>(length) <= rte_pktmbuf_tailroom(packet)
+                     ? rte_pktmbuf_append(packet, static_cast<uint16_t>(length))
+                     : nullptr;
     if (room == nullptr) {
       rte_pktmbuf_free(packet);
       failures_.fetch_add(1, std::memory_order_relaxed);

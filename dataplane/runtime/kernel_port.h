@@ -32,7 +32,8 @@ class KernelPort {
     bool dedicated = false;  // what the kernel sends over the tap goes out of the port
   };
   // `port_of_dpdk_port` maps mbuf->port to an index of `twins`.
-  static absl::StatusOr<std::unique_ptr<KernelPort>> Open(const std::vector<Twin>& twins, const std::vector<int>& port_of_dpdk_port,
+  static absl::StatusOr<std::unique_ptr<KernelPort>> Open(const std::vector<Twin>& twins,
+                                                          const std::vector<int>& port_of_dpdk_port,
                                                           rte_mempool* pool);
   ~KernelPort();
 

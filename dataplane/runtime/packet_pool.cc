@@ -14,9 +14,10 @@ namespace {
 
 constexpr unsigned kCache = 256;
 
-// DPDK 22.11's AF_XDP driver registers as many bytes as the buffers would take side by side. But buffers do not
-// cross pages, and what is skipped puts the last ones beyond; the kernel silently throws such a buffer away
-// when it finds it in a fill ring, until the ring is empty and the queue is dead. They must never be used.
+// DPDK 22.11's AF_XDP driver registers as many bytes as the buffers would take side by side. But buffers do
+// not cross pages, and what is skipped puts the last ones beyond; the kernel silently throws such a buffer
+// away when it finds it in a fill ring, until the ring is empty and the queue is dead. They must never be
+// used.
 void RetireUnregistered(rte_mempool* pool) {
   const rte_mempool_memhdr* memory = STAILQ_FIRST(&pool->mem_list);
   const size_t size = pool->header_size + pool->elt_size + pool->trailer_size;
@@ -24,7 +25,8 @@ void RetireUnregistered(rte_mempool* pool) {
   std::vector<rte_mbuf*> all(pool->populated_size);
   if (rte_pktmbuf_alloc_bulk(pool, all.data(), static_cast<unsigned>(all.size())) != 0) return;
   for (rte_mbuf* packet : all) {
-    if (reinterpret_cast<const char*>(packet) + pool->elt_size + pool->trailer_size <= end) rte_pktmbuf_free(packet);
+    if (reinterpret_cast<const char*>(packet) + pool->elt_size + pool->trailer_size <= end)
+      rte_pktmbuf_free(packet);
   }
 }
 
@@ -34,11 +36,13 @@ absl::StatusOr<rte_mempool*> CreatePacketPool(const char* name, unsigned packets
   // Without hugepages a page would hold one buffer. There, no device needs a buffer to be contiguous in bus
   // addresses, so buffers may cross pages; side by side they also spread better over the caches.
   const unsigned flags = rte_eal_has_hugepages() ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG;
-  rte_mempool* pool = rte_mempool_create_empty(name, packets, sizeof(rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE, kCache,
-                                               sizeof(rte_pktmbuf_pool_private), SOCKET_ID_ANY, flags);
+  rte_mempool* pool =
+      rte_mempool_create_empty(name, packets, sizeof(rte_mbuf) + RTE_MBUF_DEFAULT_BUF_SIZE, kCache,
+                               sizeof(rte_pktmbuf_pool_private), SOCKET_ID_ANY, flags);
   const auto failed = [&](int error) {
     rte_mempool_free(pool);
-    return absl::ResourceExhaustedError(absl::StrCat("no memory for ", packets, " packets: ", rte_strerror(error)));
+    return absl::ResourceExhaustedError(
+        absl::StrCat("no memory for ", packets, " packets: ", rte_strerror(error)));
   };
   if (pool == nullptr) return failed(rte_errno);
   rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), nullptr);

@@ -58,7 +58,8 @@ absl::StatusOr<ethtool_channels> Channels(const std::string& interface) {
   ifreq request{};
   request.ifr_data = reinterpret_cast<char*>(&channels);
   const int error = AskInterface(interface, SIOCETHTOOL, request);
-  if (error != 0 && error != EOPNOTSUPP) return absl::ErrnoToStatus(error, absl::StrCat("interface ", interface, ": queues cannot be read"));
+  if (error != 0 && error != EOPNOTSUPP)
+    return absl::ErrnoToStatus(error, absl::StrCat("interface ", interface, ": queues cannot be read"));
   return channels;
 }
 
@@ -69,9 +70,11 @@ absl::StatusOr<int> LockInterface(const std::string& interface) {
   address.sun_family = AF_UNIX;
   const std::string name = "sluice/interface/" + interface;
   std::memcpy(address.sun_path + 1, name.data(), name.size());
-  if (bind(fd, reinterpret_cast<sockaddr*>(&address), offsetof(sockaddr_un, sun_path) + 1 + name.size()) == 0) return fd;
+  if (bind(fd, reinterpret_cast<sockaddr*>(&address), offsetof(sockaddr_un, sun_path) + 1 + name.size()) == 0)
+    return fd;
   close(fd);
-  return absl::AlreadyExistsError(absl::StrCat("interface ", interface, " is served by another sluiced: stop that one first"));
+  return absl::AlreadyExistsError(
+      absl::StrCat("interface ", interface, " is served by another sluiced: stop that one first"));
 }
 
 }  // namespace
@@ -89,7 +92,9 @@ absl::StatusOr<int> InterfaceQueues(const std::string& interface) {
   return std::max<int>(1, static_cast<int>(channels->combined_count + channels->rx_count));
 }
 
-absl::StatusOr<std::unique_ptr<Port>> Port::OpenInterface(const std::string& interface, const std::string& stub_program, rte_mempool* pool) {
+absl::StatusOr<std::unique_ptr<Port>> Port::OpenInterface(const std::string& interface,
+                                                          const std::string& stub_program,
+                                                          rte_mempool* pool) {
   std::unique_ptr<Port> port(new Port());
   port->name_ = interface;
   port->shared_ = true;
@@ -110,18 +115,21 @@ absl::StatusOr<std::unique_ptr<Port>> Port::OpenInterface(const std::string& int
   const bool one_device = static_cast<int>(channels->combined_count) >= *queues;
   const int devices = one_device ? 1 : *queues;
   for (int i = 0; i < devices; ++i) {
-    const absl::Status added = port->AddDevice(
-        absl::StrCat("net_af_xdp_", interface, "_", i),
-        absl::StrCat("iface=", interface, ",start_queue=", i, ",queue_count=", one_device ? *queues : 1, ",xdp_prog=", stub_program),
-        one_device ? *queues : 1, pool);
-    if (!added.ok()) return absl::Status(added.code(), absl::StrCat("interface ", interface, ": ", added.message()));
+    const absl::Status added =
+        port->AddDevice(absl::StrCat("net_af_xdp_", interface, "_", i),
+                        absl::StrCat("iface=", interface, ",start_queue=", i,
+                                     ",queue_count=", one_device ? *queues : 1, ",xdp_prog=", stub_program),
+                        one_device ? *queues : 1, pool);
+    if (!added.ok())
+      return absl::Status(added.code(), absl::StrCat("interface ", interface, ": ", added.message()));
     // The stub of one device would be in the way of the next.
     if (const absl::Status removed = Steering::RemoveLeftover(interface); !removed.ok()) return removed;
   }
   return port;
 }
 
-absl::StatusOr<std::unique_ptr<Port>> Port::OpenDevice(const std::string& device, int queues, rte_mempool* pool) {
+absl::StatusOr<std::unique_ptr<Port>> Port::OpenDevice(const std::string& device, int queues,
+                                                       rte_mempool* pool) {
   std::unique_ptr<Port> port(new Port());
   const size_t comma = device.find(',');
   port->name_ = device.substr(0, comma);
@@ -131,12 +139,14 @@ absl::StatusOr<std::unique_ptr<Port>> Port::OpenDevice(const std::string& device
   return port;
 }
 
-absl::Status Port::AddDevice(const std::string& vdev_name, const std::string& arguments, int queues, rte_mempool* pool) {
+absl::Status Port::AddDevice(const std::string& vdev_name, const std::string& arguments, int queues,
+                             rte_mempool* pool) {
   CapturedLog log;
   uint16_t id;
   if (rte_eth_dev_get_port_by_name(vdev_name.c_str(), &id) != 0) {
     if (const int error = rte_eal_hotplug_add("vdev", vdev_name.c_str(), arguments.c_str()); error != 0) {
-      return absl::FailedPreconditionError(absl::StrCat("DPDK cannot make it: ", log.LastLine(), " (", rte_strerror(-error), ")"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("DPDK cannot make it: ", log.LastLine(), " (", rte_strerror(-error), ")"));
     }
     if (rte_eth_dev_get_port_by_name(vdev_name.c_str(), &id) != 0) {
       return absl::FailedPreconditionError(absl::StrCat(vdev_name, " is not a network device"));
@@ -145,25 +155,30 @@ absl::Status Port::AddDevice(const std::string& vdev_name, const std::string& ar
   dpdk_ports_.push_back(id);
   rte_eth_dev_info info;
   const auto failed = [&](const char* what, int error) {
-    return absl::FailedPreconditionError(absl::StrCat(vdev_name, ": ", what, ": ", log.LastLine(), " (", rte_strerror(-error), ")"));
+    return absl::FailedPreconditionError(
+        absl::StrCat(vdev_name, ": ", what, ": ", log.LastLine(), " (", rte_strerror(-error), ")"));
   };
   if (const int error = rte_eth_dev_info_get(id, &info); error != 0) return failed("no information", error);
   driver_ = info.driver_name;
   if (queues > info.max_rx_queues || queues > info.max_tx_queues) {
-    return absl::InvalidArgumentError(absl::StrCat(vdev_name, " has ", std::min(info.max_rx_queues, info.max_tx_queues),
-                                                   " queues, ", queues, " are needed, one for each worker: use fewer --workers"));
+    return absl::InvalidArgumentError(
+        absl::StrCat(vdev_name, " has ", std::min(info.max_rx_queues, info.max_tx_queues), " queues, ",
+                     queues, " are needed, one for each worker: use fewer --workers"));
   }
   const rte_eth_conf configuration{};
-  if (const int error = rte_eth_dev_configure(id, queues, queues, &configuration); error != 0) return failed("cannot be configured", error);
+  if (const int error = rte_eth_dev_configure(id, queues, queues, &configuration); error != 0)
+    return failed("cannot be configured", error);
   uint16_t receive_size = kRingSize;
   uint16_t transmit_size = kRingSize;
   rte_eth_dev_adjust_nb_rx_tx_desc(id, &receive_size, &transmit_size);
   for (uint16_t queue = 0; queue < queues; ++queue) {
     const std::set<int> before = shared_ ? XdpSockets() : std::set<int>();
-    if (const int error = rte_eth_rx_queue_setup(id, queue, receive_size, SOCKET_ID_ANY, nullptr, pool); error != 0) {
+    if (const int error = rte_eth_rx_queue_setup(id, queue, receive_size, SOCKET_ID_ANY, nullptr, pool);
+        error != 0) {
       return failed("a receive queue cannot be set up; is another program using its AF_XDP queue?", error);
     }
-    if (const int error = rte_eth_tx_queue_setup(id, queue, transmit_size, SOCKET_ID_ANY, nullptr); error != 0) {
+    if (const int error = rte_eth_tx_queue_setup(id, queue, transmit_size, SOCKET_ID_ANY, nullptr);
+        error != 0) {
       return failed("a transmit queue cannot be set up", error);
     }
     PortQueue added{.dpdk_port = id, .queue = queue};
@@ -171,7 +186,8 @@ absl::Status Port::AddDevice(const std::string& vdev_name, const std::string& ar
       for (const int fd : XdpSockets()) {
         if (!before.contains(fd)) added.socket = fd;
       }
-      if (added.socket < 0) return absl::InternalError(absl::StrCat(vdev_name, ": the driver opened no AF_XDP socket"));
+      if (added.socket < 0)
+        return absl::InternalError(absl::StrCat(vdev_name, ": the driver opened no AF_XDP socket"));
     }
     queues_.push_back(added);
   }
@@ -193,7 +209,8 @@ Port::~Port() {
 bool Port::LinkUp() const {
   if (shared_) {  // the AF_XDP driver does not know
     ifreq request{};
-    return AskInterface(name_, SIOCGIFFLAGS, request) == 0 && (request.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
+    return AskInterface(name_, SIOCGIFFLAGS, request) == 0 &&
+           (request.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
   }
   rte_eth_link link{};
   return rte_eth_link_get_nowait(dpdk_ports_.front(), &link) == 0 && link.link_status == RTE_ETH_LINK_UP;

@@ -26,10 +26,12 @@ struct PortQueue {
 class Port {
  public:
   // An interface of the kernel; its queues all get sockets. `stub_program` as Steering gives it.
-  static absl::StatusOr<std::unique_ptr<Port>> OpenInterface(const std::string& interface, const std::string& stub_program,
+  static absl::StatusOr<std::unique_ptr<Port>> OpenInterface(const std::string& interface,
+                                                             const std::string& stub_program,
                                                              rte_mempool* pool);
   // A DPDK vdev string, "net_tap0,iface=x", or the name of a device that exists already.
-  static absl::StatusOr<std::unique_ptr<Port>> OpenDevice(const std::string& device, int queues, rte_mempool* pool);
+  static absl::StatusOr<std::unique_ptr<Port>> OpenDevice(const std::string& device, int queues,
+                                                          rte_mempool* pool);
   ~Port();
 
   const std::string& name() const { return name_; }
@@ -41,7 +43,8 @@ class Port {
 
  private:
   Port() = default;
-  absl::Status AddDevice(const std::string& vdev_name, const std::string& arguments, int queues, rte_mempool* pool);
+  absl::Status AddDevice(const std::string& vdev_name, const std::string& arguments, int queues,
+                         rte_mempool* pool);
 
   std::string name_;
   std::string driver_;

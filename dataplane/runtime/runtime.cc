@@ -34,7 +34,8 @@ absl::StatusOr<std::vector<int>> ChooseCpus(const DataplaneOptions& options) {
   const std::vector<int> allowed = AllowedCpus();
   if (!options.cpus.empty()) {
     if (static_cast<int>(options.cpus.size()) != options.workers) {
-      return absl::InvalidArgumentError(absl::StrCat("--cpus names ", options.cpus.size(), " CPUs for ", options.workers, " workers: name one for each"));
+      return absl::InvalidArgumentError(absl::StrCat("--cpus names ", options.cpus.size(), " CPUs for ",
+                                                     options.workers, " workers: name one for each"));
     }
     for (const int cpu : options.cpus) {
       if (std::find(allowed.begin(), allowed.end(), cpu) == allowed.end()) {
@@ -44,7 +45,8 @@ absl::StatusOr<std::vector<int>> ChooseCpus(const DataplaneOptions& options) {
     return options.cpus;
   }
   if (options.workers > static_cast<int>(allowed.size())) {
-    return absl::InvalidArgumentError(absl::StrCat("--workers ", options.workers, ": only ", allowed.size(), " CPUs are allowed to this process"));
+    return absl::InvalidArgumentError(absl::StrCat("--workers ", options.workers, ": only ", allowed.size(),
+                                                   " CPUs are allowed to this process"));
   }
   return std::vector<int>(allowed.rbegin(), allowed.rbegin() + options.workers);
 }
@@ -52,7 +54,9 @@ absl::StatusOr<std::vector<int>> ChooseCpus(const DataplaneOptions& options) {
 absl::Status CheckPermission() {
   const int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
   if (fd < 0 && errno == EPERM) {
-    return absl::PermissionDeniedError("not permitted to open AF_XDP sockets: run as root, or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and CAP_IPC_LOCK");
+    return absl::PermissionDeniedError(
+        "not permitted to open AF_XDP sockets: run as root, or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF and "
+        "CAP_IPC_LOCK");
   }
   if (fd < 0) return absl::ErrnoToStatus(errno, "this kernel has no AF_XDP sockets");
   close(fd);
@@ -81,9 +85,11 @@ absl::Status Dataplane::Runtime::Start(const DataplaneOptions& options) {
 absl::Status Dataplane::Runtime::Check(const DataplaneOptions& options) {
   const size_t port_count = options.interfaces.size() + options.vdevs.size();
   if (port_count == 0) return absl::InvalidArgumentError("no port: name at least one --interface or --vdev");
-  if (port_count > kMaxPorts) return absl::InvalidArgumentError(absl::StrCat(port_count, " ports: at most ", kMaxPorts));
+  if (port_count > kMaxPorts)
+    return absl::InvalidArgumentError(absl::StrCat(port_count, " ports: at most ", kMaxPorts));
   if (options.workers < 1 || options.workers > kMaxWorkers) {
-    return absl::InvalidArgumentError(absl::StrCat("--workers ", options.workers, ": must be 1..", kMaxWorkers));
+    return absl::InvalidArgumentError(
+        absl::StrCat("--workers ", options.workers, ": must be 1..", kMaxWorkers));
   }
   if (!options.interfaces.empty()) {
     if (const absl::Status permitted = CheckPermission(); !permitted.ok()) return permitted;
@@ -95,15 +101,17 @@ absl::Status Dataplane::Runtime::Check(const DataplaneOptions& options) {
     const absl::StatusOr<int> queues = InterfaceQueues(interface);
     if (!queues.ok()) return queues.status();
     if (*queues < options.workers) {
-      return absl::InvalidArgumentError(absl::StrCat("interface ", interface, " has ", *queues, " queues for ", options.workers,
-                                                     " workers, and each worker needs one: use fewer --workers, or `ethtool -L`"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("interface ", interface, " has ", *queues, " queues for ", options.workers,
+                       " workers, and each worker needs one: use fewer --workers, or `ethtool -L`"));
     }
     queues_of_interface_.push_back(*queues);
     queue_count_ += *queues;
   }
   queue_count_ += static_cast<int>(options.vdevs.size()) * options.workers;
   if (queue_count_ > RTE_MAX_ETHPORTS) {
-    return absl::InvalidArgumentError(absl::StrCat("the ports have ", queue_count_, " queues, at most ", RTE_MAX_ETHPORTS,
+    return absl::InvalidArgumentError(absl::StrCat("the ports have ", queue_count_, " queues, at most ",
+                                                   RTE_MAX_ETHPORTS,
                                                    " are possible: reduce them with `ethtool -L`"));
   }
   return absl::OkStatus();
@@ -119,13 +127,15 @@ absl::Status Dataplane::Runtime::OpenPorts(const DataplaneOptions& options) {
     steering = *std::move(created);
   }
   const int megabytes = MegabytesFor(queue_count_);
-  const absl::Status started = StartEal({.worker_cpus = *cpus,
-                                         .hugepages = options.use_hugepages && FreeHugepageMegabytes() >= megabytes,
-                                         .megabytes = megabytes,
-                                         .extra = options.eal_arguments});
+  const absl::Status started =
+      StartEal({.worker_cpus = *cpus,
+                .hugepages = options.use_hugepages && FreeHugepageMegabytes() >= megabytes,
+                .megabytes = megabytes,
+                .extra = options.eal_arguments});
   if (!started.ok()) return started;
   clock = std::make_unique<Clock>();
-  const absl::StatusOr<rte_mempool*> created_pool = CreatePacketPool("packets", static_cast<unsigned>(PacketsFor(queue_count_)));
+  const absl::StatusOr<rte_mempool*> created_pool =
+      CreatePacketPool("packets", static_cast<unsigned>(PacketsFor(queue_count_)));
   if (!created_pool.ok()) return created_pool.status();
   pool = *created_pool;
   for (const std::string& interface : options.interfaces) {
@@ -149,7 +159,8 @@ absl::Status Dataplane::Runtime::OpenKernelPort() {
   for (size_t i = 0; i < ports.size(); ++i) {
     const Port& port = *ports[i];
     for (const PortQueue& queue : port.queues()) port_of_dpdk_port[queue.dpdk_port] = static_cast<int>(i);
-    const std::string name = port.is_shared() ? absl::StrCat("slk", if_nametoindex(port.name().c_str())) : absl::StrCat("sluice", dedicated++);
+    const std::string name = port.is_shared() ? absl::StrCat("slk", if_nametoindex(port.name().c_str()))
+                                              : absl::StrCat("sluice", dedicated++);
     twins.push_back({.tap_name = name, .mac = port.mac(), .dedicated = !port.is_shared()});
   }
   absl::StatusOr<std::unique_ptr<KernelPort>> opened = KernelPort::Open(twins, port_of_dpdk_port, pool);
@@ -179,17 +190,20 @@ absl::Status Dataplane::Runtime::MakeWorkers(const DataplaneOptions& options) {
                             .may_sleep = !options.poll_always && options.vdevs.empty()};
     for (size_t i = 0; i < ports.size(); ++i) {
       const std::vector<PortQueue>& queues = ports[i]->queues();
-      for (size_t q = static_cast<size_t>(index); q < queues.size(); q += static_cast<size_t>(options.workers)) setup.receive.push_back(queues[q]);
+      for (size_t q = static_cast<size_t>(index); q < queues.size();
+           q += static_cast<size_t>(options.workers))
+        setup.receive.push_back(queues[q]);
       setup.transmit.push_back(queues[static_cast<size_t>(index)]);
       if (!ports[i]->is_shared() && index == 0) setup.dedicated_ports.push_back(static_cast<int>(i));
     }
-    workers.push_back(std::make_unique<Worker>(Worker::Setup{.index = index,
-                                                             .workers = options.workers,
-                                                             .connection_capacity = options.connections_per_worker,
-                                                             .secret = secret,
-                                                             .now = Clock::ToJiffies(clock->Nanoseconds()),
-                                                             .destinations = &destinations,
-                                                             .port_macs = macs}));
+    workers.push_back(
+        std::make_unique<Worker>(Worker::Setup{.index = index,
+                                               .workers = options.workers,
+                                               .connection_capacity = options.connections_per_worker,
+                                               .secret = secret,
+                                               .now = Clock::ToJiffies(clock->Nanoseconds()),
+                                               .destinations = &destinations,
+                                               .port_macs = macs}));
     workers.back()->Use(snapshot.Get(), forwarding.Get());
     loops.push_back(std::make_unique<WorkerLoop>(setup, *workers.back()));
   }
@@ -208,7 +222,10 @@ absl::Status Dataplane::Runtime::Launch() {
 
 absl::Status Dataplane::Runtime::AttachSteering() {
   for (const auto& port : ports) {
-    PortStatus status{.name = port->name(), .driver = port->driver(), .kernel_interface = port->name(), .mac = port->mac(),
+    PortStatus status{.name = port->name(),
+                      .driver = port->driver(),
+                      .kernel_interface = port->name(),
+                      .mac = port->mac(),
                       .queues = static_cast<int>(port->queues().size())};
     if (port->is_shared()) {
       std::vector<int> sockets;
@@ -228,7 +245,8 @@ void Dataplane::Runtime::DescribePorts() {
     if (!ports[i]->is_shared()) {
       char name[IF_NAMESIZE] = "";
       status.kernel_interface_index = kernel_port->tap_interface_index(static_cast<int>(i));
-      status.kernel_interface = if_indextoname(static_cast<unsigned>(status.kernel_interface_index), name) == nullptr ? "" : name;
+      status.kernel_interface =
+          if_indextoname(static_cast<unsigned>(status.kernel_interface_index), name) == nullptr ? "" : name;
     } else {
       status.kernel_interface_index = static_cast<int>(if_nametoindex(status.name.c_str()));
     }

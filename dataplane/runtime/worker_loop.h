@@ -23,8 +23,8 @@ namespace sluice {
 class WorkerLoop {
  public:
   struct Setup {
-    std::vector<PortQueue> receive;   // the queues it serves
-    std::vector<PortQueue> transmit;  // by port, the queue it sends to
+    std::vector<PortQueue> receive;    // the queues it serves
+    std::vector<PortQueue> transmit;   // by port, the queue it sends to
     std::vector<int> dedicated_ports;  // whose kernel twin's packets it sends
     const Published<Snapshot>* snapshot = nullptr;
     const Published<Forwarding>* forwarding = nullptr;

@@ -72,10 +72,14 @@ std::string ProgramName(uint32_t id) {
 }
 
 sluice_endpoint_key KeyOf(const Endpoint& endpoint) {
-  return {.address = endpoint.address.V4().raw, .port = endpoint.port.raw, .protocol = static_cast<uint8_t>(endpoint.protocol)};
+  return {.address = endpoint.address.V4().raw,
+          .port = endpoint.port.raw,
+          .protocol = static_cast<uint8_t>(endpoint.protocol)};
 }
 
-uint32_t RoleBit(EndpointRole role) { return role == EndpointRole::kVirtual ? SLUICE_ROLE_VIRTUAL : SLUICE_ROLE_REAL_SERVER; }
+uint32_t RoleBit(EndpointRole role) {
+  return role == EndpointRole::kVirtual ? SLUICE_ROLE_VIRTUAL : SLUICE_ROLE_REAL_SERVER;
+}
 
 }  // namespace
 
@@ -106,14 +110,17 @@ absl::StatusOr<std::unique_ptr<Steering>> Steering::Create(const SteeringOptions
   absl::StatusOr<Object> object = OpenSteerProgram({.workers = 1});
   if (!object.ok()) return object.status();
   if (const int error = bpf_object__load(object->get()); error != 0) {
-    return LibbpfError(error, "the kernel does not take the XDP program; it needs Linux 5.11 or newer and CAP_BPF");
+    return LibbpfError(error,
+                       "the kernel does not take the XDP program; it needs Linux 5.11 or newer and CAP_BPF");
   }
   state.maps = *std::move(object);
-  void* mapped = mmap(nullptr, kHeartbeatBytes, PROT_READ | PROT_WRITE, MAP_SHARED, state.Map("heartbeats"), 0);
+  void* mapped =
+      mmap(nullptr, kHeartbeatBytes, PROT_READ | PROT_WRITE, MAP_SHARED, state.Map("heartbeats"), 0);
   if (mapped == MAP_FAILED) return absl::ErrnoToStatus(errno, "the heartbeat map cannot be mapped");
   state.heartbeats = static_cast<sluice_heartbeat*>(mapped);
   state.stub_file = memfd_create("sluice_stub.o", MFD_CLOEXEC);
-  if (state.stub_file < 0 || write(state.stub_file, stub_bpf, sizeof stub_bpf) != static_cast<ssize_t>(sizeof stub_bpf)) {
+  if (state.stub_file < 0 ||
+      write(state.stub_file, stub_bpf, sizeof stub_bpf) != static_cast<ssize_t>(sizeof stub_bpf)) {
     return absl::ErrnoToStatus(errno, "no memory for the stub program");
   }
   return steering;
@@ -134,31 +141,36 @@ absl::Status Steering::RemoveLeftover(const std::string& interface) {
   if (const int error = bpf_xdp_query(index, 0, &present); error != 0) {
     return LibbpfError(error, absl::StrCat("interface ", interface, ": XDP program"));
   }
-  const std::pair<uint32_t, uint32_t> programs[] = {
-      {present.drv_prog_id, XDP_FLAGS_DRV_MODE}, {present.skb_prog_id, XDP_FLAGS_SKB_MODE}, {present.hw_prog_id, XDP_FLAGS_HW_MODE}};
+  const std::pair<uint32_t, uint32_t> programs[] = {{present.drv_prog_id, XDP_FLAGS_DRV_MODE},
+                                                    {present.skb_prog_id, XDP_FLAGS_SKB_MODE},
+                                                    {present.hw_prog_id, XDP_FLAGS_HW_MODE}};
   for (const auto& [id, mode] : programs) {
     if (id == 0) continue;
     const std::string name = ProgramName(id);
     if (name != kSteerName && name != kStubName) {
-      return absl::FailedPreconditionError(absl::StrCat("interface ", interface, " has the XDP program \"", name, "\" (id ", id,
-                                                        ") of somebody else: stop its owner, or run `ip link set dev ",
-                                                        interface, " xdp off`"));
+      return absl::FailedPreconditionError(absl::StrCat(
+          "interface ", interface, " has the XDP program \"", name, "\" (id ", id,
+          ") of somebody else: stop its owner, or run `ip link set dev ", interface, " xdp off`"));
     }
     if (const int error = bpf_xdp_detach(index, mode, nullptr); error != 0) {
-      return LibbpfError(error, absl::StrCat("interface ", interface, ": the earlier program ", name, " cannot be removed"));
+      return LibbpfError(
+          error, absl::StrCat("interface ", interface, ": the earlier program ", name, " cannot be removed"));
     }
   }
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::string> Steering::Attach(const std::string& interface, const MacAddress& mac, std::span<const int> sockets) {
+absl::StatusOr<std::string> Steering::Attach(const std::string& interface, const MacAddress& mac,
+                                             std::span<const int> sockets) {
   if (sockets.size() > SLUICE_MAX_QUEUES) {
-    return absl::InvalidArgumentError(absl::StrCat("interface ", interface, " has ", sockets.size(), " receive queues, ", SLUICE_MAX_QUEUES,
+    return absl::InvalidArgumentError(absl::StrCat("interface ", interface, " has ", sockets.size(),
+                                                   " receive queues, ", SLUICE_MAX_QUEUES,
                                                    " are the most: reduce them with `ethtool -L`"));
   }
   Detach(interface);
-  sluice_steer_settings settings{.heartbeat_limit_ns = uint64_t{state_->options.heartbeat_limit_ms} * 1'000'000,
-                                 .workers = static_cast<uint32_t>(state_->options.workers)};
+  sluice_steer_settings settings{
+      .heartbeat_limit_ns = uint64_t{state_->options.heartbeat_limit_ms} * 1'000'000,
+      .workers = static_cast<uint32_t>(state_->options.workers)};
   std::copy(mac.bytes.begin(), mac.bytes.end(), settings.own_mac);
   absl::StatusOr<Object> opened = OpenSteerProgram(settings);
   if (!opened.ok()) return opened.status();
@@ -169,11 +181,13 @@ absl::StatusOr<std::string> Steering::Attach(const std::string& interface, const
       return LibbpfError(error, absl::StrCat("the map ", name, " cannot be shared"));
     }
   }
-  if (const int error = bpf_object__load(object.get()); error != 0) return LibbpfError(error, "the kernel does not take the XDP program");
+  if (const int error = bpf_object__load(object.get()); error != 0)
+    return LibbpfError(error, "the kernel does not take the XDP program");
   const int sockets_map = bpf_object__find_map_fd_by_name(object.get(), "xsks_map");
   for (uint32_t queue = 0; queue < sockets.size(); ++queue) {
     if (bpf_map_update_elem(sockets_map, &queue, &sockets[queue], BPF_ANY) != 0) {
-      return LibbpfError(errno, absl::StrCat("interface ", interface, ": the socket of queue ", queue, " cannot be used"));
+      return LibbpfError(
+          errno, absl::StrCat("interface ", interface, ": the socket of queue ", queue, " cannot be used"));
     }
   }
   const int index = static_cast<int>(if_nametoindex(interface.c_str()));
@@ -184,7 +198,8 @@ absl::StatusOr<std::string> Steering::Attach(const std::string& interface, const
     mode = XDP_FLAGS_SKB_MODE;
     error = bpf_xdp_attach(index, program, mode | XDP_FLAGS_UPDATE_IF_NOEXIST, nullptr);
   }
-  if (error != 0) return LibbpfError(error, absl::StrCat("interface ", interface, ": the XDP program cannot be attached"));
+  if (error != 0)
+    return LibbpfError(error, absl::StrCat("interface ", interface, ": the XDP program cannot be attached"));
   state_->interfaces.emplace(interface, State::Attached{std::move(object), index, mode});
   return mode == XDP_FLAGS_DRV_MODE ? "native" : "generic";
 }
@@ -194,7 +209,8 @@ void Steering::Detach(const std::string& interface) {
   const auto found = state_->interfaces.find(interface);
   if (found == state_->interfaces.end()) return;
   const State::Attached& attached = found->second;
-  const int program = bpf_program__fd(bpf_object__find_program_by_name(attached.object.get(), kSteerName.data()));
+  const int program =
+      bpf_program__fd(bpf_object__find_program_by_name(attached.object.get(), kSteerName.data()));
   LIBBPF_OPTS(bpf_xdp_attach_opts, ours, .old_prog_fd = program);
   bpf_xdp_detach(attached.interface_index, attached.flags, &ours);
   state_->interfaces.erase(found);
@@ -209,8 +225,9 @@ absl::Status Steering::Apply(std::span<const EndpointChange> changes) {
     roles = change.added ? roles | RoleBit(change.role) : roles & ~RoleBit(change.role);
     if (roles != 0) {
       if (bpf_map_update_elem(map, &key, &roles, BPF_ANY) != 0) {
-        result = absl::ErrnoToStatus(errno, absl::StrCat("no room for ", change.endpoint.ToString(),
-                                                         " in the XDP program's map of endpoints: the kernel handles its packets"));
+        result = absl::ErrnoToStatus(
+            errno, absl::StrCat("no room for ", change.endpoint.ToString(),
+                                " in the XDP program's map of endpoints: the kernel handles its packets"));
       }
       continue;
     }
@@ -222,7 +239,8 @@ absl::Status Steering::Apply(std::span<const EndpointChange> changes) {
 
 absl::Status Steering::SetHostAddresses(std::span<const IpAddress> addresses) {
   std::vector<IpAddress> wanted;
-  std::copy_if(addresses.begin(), addresses.end(), std::back_inserter(wanted), [](const IpAddress& address) { return address.IsV4(); });
+  std::copy_if(addresses.begin(), addresses.end(), std::back_inserter(wanted),
+               [](const IpAddress& address) { return address.IsV4(); });
   std::sort(wanted.begin(), wanted.end());
   const int map = state_->Map("host_addresses");
   absl::Status result;
@@ -232,7 +250,8 @@ absl::Status Steering::SetHostAddresses(std::span<const IpAddress> addresses) {
     const uint32_t key = address.V4().raw;
     const uint8_t yes = 1;
     if (bpf_map_update_elem(map, &key, &yes, BPF_ANY) != 0) {
-      result = absl::ErrnoToStatus(errno, absl::StrCat("no room for ", address.ToString(), " in the XDP program's map of host addresses"));
+      result = absl::ErrnoToStatus(errno, absl::StrCat("no room for ", address.ToString(),
+                                                       " in the XDP program's map of host addresses"));
     }
   }
   for (const IpAddress& address : present) {
@@ -255,7 +274,9 @@ SteeringCounts Steering::Counts() const {
     for (const uint64_t value : by_cpu) sum += value;
     return sum;
   };
-  return {.steered = total(SLUICE_COUNT_STEERED), .stale = total(SLUICE_COUNT_STALE), .no_socket = total(SLUICE_COUNT_NO_SOCKET)};
+  return {.steered = total(SLUICE_COUNT_STEERED),
+          .stale = total(SLUICE_COUNT_STALE),
+          .no_socket = total(SLUICE_COUNT_NO_SOCKET)};
 }
 
 }  // namespace sluice

@@ -44,9 +44,10 @@ class Steering {
   // interface has somebody else's program.
   static absl::Status RemoveLeftover(const std::string& interface);
 
-  // Attaches the program to the interface with this MAC address; queue q is served by worker q % workers over AF_XDP socket `sockets[q]`.
-  // Returns "native" or "generic".
-  absl::StatusOr<std::string> Attach(const std::string& interface, const MacAddress& mac, std::span<const int> sockets);
+  // Attaches the program to the interface with this MAC address; queue q is served by worker q % workers over
+  // AF_XDP socket `sockets[q]`. Returns "native" or "generic".
+  absl::StatusOr<std::string> Attach(const std::string& interface, const MacAddress& mac,
+                                     std::span<const int> sockets);
   void Detach(const std::string& interface);
 
   // Applies changes in order. An error names the endpoint for which there was no room.

@@ -11,12 +11,16 @@ namespace {
 using testing::HasSubstr;
 using testing::StartsWith;
 
-std::string Error(const std::string& text) { return std::string(ConfigFile::Parse("f", text).status().message()); }
+std::string Error(const std::string& text) {
+  return std::string(ConfigFile::Parse("f", text).status().message());
+}
 
 TEST(ConfigFileTest, JsonAndTextAreTheSameMessage) {
-  const auto json = ConfigFile::Parse("f", R"({"services": [{"key": {"protocol": "TCP", "address": "10.0.0.1", "port": 80}, "scheduler": "rr",
+  const auto json = ConfigFile::Parse(
+      "f", R"({"services": [{"key": {"protocol": "TCP", "address": "10.0.0.1", "port": 80}, "scheduler": "rr",
       "destinations": [{"address": "10.1.0.1", "port": 80, "method": "NAT"}]}], "timeouts": {"udpSeconds": 9}})");
-  const auto text = ConfigFile::Parse("f", R"(services { key { protocol: TCP address: "10.0.0.1" port: 80 } scheduler: "rr"
+  const auto text =
+      ConfigFile::Parse("f", R"(services { key { protocol: TCP address: "10.0.0.1" port: 80 } scheduler: "rr"
       destinations { address: "10.1.0.1" port: 80 method: NAT } } timeouts { udp_seconds: 9 })");
   ASSERT_TRUE(json.ok() && text.ok()) << json.status() << text.status();
   EXPECT_EQ(json->request().SerializeAsString(), text->request().SerializeAsString());
@@ -31,7 +35,8 @@ TEST(ConfigFileTest, AnEmptyFileIsAnEmptyConfiguration) {
 
 TEST(ConfigFileTest, ErrorsHaveLines) {
   EXPECT_THAT(Error("{\n\"services\": [\n}"), StartsWith("f:3: expected a value, found '}'"));
-  EXPECT_THAT(Error("{\"services\": [{\"key\": {\"port\": \"many\"}}]}"), StartsWith("f:1: services[0].key.port: "));
+  EXPECT_THAT(Error("{\"services\": [{\"key\": {\"port\": \"many\"}}]}"),
+              StartsWith("f:1: services[0].key.port: "));
   EXPECT_THAT(Error("{\n\"services\": [\n{\n\"shceduler\": 1}]}"), StartsWith("f:"));
   EXPECT_THAT(Error("services {\n  key {\n    port: many\n"), StartsWith("f:3: "));
   EXPECT_THAT(Error("services {\n"), StartsWith("f:2: "));
@@ -43,10 +48,16 @@ TEST(ConfigFileTest, RefusalsGetTheLinesOfTheFile) {
   Problems problems;
   problems.Add(v1::INVALID_VALUE, "changes[0].put_service.service.destinations[1].weight", "too heavy");
   problems.Add(v1::INVALID_VALUE, "changes[1].set_timeouts.udp_seconds", "too long");
-  const auto json = ConfigFile::Parse("f", "{\"services\": [{\n\"destinations\": [\n{},\n{\n\"weight\": 1}]}],\n\"timeouts\": {\"udpSeconds\": 1}}");
-  EXPECT_EQ(json->Explain(problems.ToStatus()).message(), "f:5: services[0].destinations[1].weight: too heavy\nf:6: timeouts.udp_seconds: too long");
-  const auto text = ConfigFile::Parse("f", "services {\n  destinations {}\n  destinations {\n    weight: 1 }\n}\ntimeouts { udp_seconds: 1 }");
-  EXPECT_EQ(text->Explain(problems.ToStatus()).message(), "f:4: services[0].destinations[1].weight: too heavy\nf:6: timeouts.udp_seconds: too long");
+  const auto json = ConfigFile::Parse("f",
+                                      "{\"services\": [{\n\"destinations\": [\n{},\n{\n\"weight\": "
+                                      "1}]}],\n\"timeouts\": {\"udpSeconds\": 1}}");
+  EXPECT_EQ(json->Explain(problems.ToStatus()).message(),
+            "f:5: services[0].destinations[1].weight: too heavy\nf:6: timeouts.udp_seconds: too long");
+  const auto text = ConfigFile::Parse(
+      "f",
+      "services {\n  destinations {}\n  destinations {\n    weight: 1 }\n}\ntimeouts { udp_seconds: 1 }");
+  EXPECT_EQ(text->Explain(problems.ToStatus()).message(),
+            "f:4: services[0].destinations[1].weight: too heavy\nf:6: timeouts.udp_seconds: too long");
 }
 
 }  // namespace

@@ -17,7 +17,10 @@ class ConfigStoreTest : public testing::Test {
  protected:
   ConfigStoreTest()
       : publisher_({.destinations = &destinations_,
-                    .publish = [this](std::shared_ptr<const Snapshot> snapshot) { return published_ = std::move(snapshot), absl::OkStatus(); },
+                    .publish =
+                        [this](std::shared_ptr<const Snapshot> snapshot) {
+                          return published_ = std::move(snapshot), absl::OkStatus();
+                        },
                     .statistics = [](DestinationId) { return DestinationStatistics(); },
                     .keep_resolved = [](std::vector<IpAddress>) {}}) {}
 
@@ -31,7 +34,8 @@ class ConfigStoreTest : public testing::Test {
   std::vector<std::string> Changed(const std::string& text) {
     const auto response = Apply(text);
     EXPECT_TRUE(response.ok()) << response.status();
-    return response.ok() ? std::vector<std::string>(response->changed().begin(), response->changed().end()) : std::vector<std::string>();
+    return response.ok() ? std::vector<std::string>(response->changed().begin(), response->changed().end())
+                         : std::vector<std::string>();
   }
   // "REASON field: message" of each refusal.
   std::vector<std::string> Refused(const std::string& text) {
@@ -42,7 +46,8 @@ class ConfigStoreTest : public testing::Test {
     std::vector<std::string> refused;
     const v1::Refusals refusals = RefusalsOf(response.status());
     for (const v1::Refusal& refusal : refusals.refusals()) {
-      refused.push_back(v1::RefusalReason_Name(refusal.reason()) + " " + refusal.field() + ": " + refusal.message());
+      refused.push_back(v1::RefusalReason_Name(refusal.reason()) + " " + refusal.field() + ": " +
+                        refusal.message());
     }
     return refused;
   }
@@ -54,15 +59,18 @@ class ConfigStoreTest : public testing::Test {
 
   const std::string key_ = R"(key { protocol: TCP address: "10.99.0.1" port: 80 })";
   const std::string service_ = R"(service { protocol: TCP address: "10.99.0.1" port: 80 })";
-  const std::string add_ = "changes { put_service { mode: CREATE service { " + key_ + R"( scheduler: "rr" } } } )";
+  const std::string add_ =
+      "changes { put_service { mode: CREATE service { " + key_ + R"( scheduler: "rr" } } } )";
   std::string Server(const std::string& more, const std::string& mode = "CREATE") {
-    return "changes { put_destination { mode: " + mode + " " + service_ + " destination { method: NAT " + more + " } } } ";
+    return "changes { put_destination { mode: " + mode + " " + service_ + " destination { method: NAT " +
+           more + " } } } ";
   }
 };
 
 TEST_F(ConfigStoreTest, WhatIsAppliedIsPublished) {
-  EXPECT_THAT(Changed(add_ + Server(R"(address: "10.1.0.1" port: 8080 weight: 3)")),
-              ElementsAre("added service TCP 10.99.0.1:80", "added server 10.1.0.1:8080 of TCP 10.99.0.1:80"));
+  EXPECT_THAT(
+      Changed(add_ + Server(R"(address: "10.1.0.1" port: 8080 weight: 3)")),
+      ElementsAre("added service TCP 10.99.0.1:80", "added server 10.1.0.1:8080 of TCP 10.99.0.1:80"));
   ASSERT_EQ(published_->services.size(), 1u) << "before Apply returns";
   EXPECT_EQ(published_->services[0]->spec.scheduler, "rr");
   ASSERT_EQ(published_->services[0]->candidates.size(), 1u);
@@ -71,7 +79,8 @@ TEST_F(ConfigStoreTest, WhatIsAppliedIsPublished) {
 }
 
 TEST_F(ConfigStoreTest, DefaultsAreSpeltOut) {
-  Changed("changes { put_service { service { " + key_ + " } } } " + Server(R"(address: "10.1.0.1" port: 80)"));
+  Changed("changes { put_service { service { " + key_ + " } } } " +
+          Server(R"(address: "10.1.0.1" port: 80)"));
   const v1::Service service = store_.Config().config().services(0);
   EXPECT_EQ(service.scheduler(), "wlc");
   EXPECT_EQ(service.owner(), v1::CLI);
@@ -81,64 +90,101 @@ TEST_F(ConfigStoreTest, DefaultsAreSpeltOut) {
 TEST_F(ConfigStoreTest, WhatIsThereAlreadyIsNoChange) {
   Changed(add_ + Server(R"(address: "10.1.0.1" port: 80)"));
   const uint64_t generation = store_.generation();
-  EXPECT_THAT(Changed("changes { put_service { service { " + key_ + R"( scheduler: "rr" } } } )" + Server(R"(address: "10.1.0.1" port: 80 weight: 1)", "UPSERT")),
+  EXPECT_THAT(Changed("changes { put_service { service { " + key_ + R"( scheduler: "rr" } } } )" +
+                      Server(R"(address: "10.1.0.1" port: 80 weight: 1)", "UPSERT")),
               ElementsAre());
   EXPECT_EQ(store_.generation(), generation);
 }
 
 TEST_F(ConfigStoreTest, ExistenceRules) {
   Changed(add_ + Server(R"(address: "10.1.0.1" port: 80)"));
-  EXPECT_THAT(Refused(add_), ElementsAre("SERVICE_EXISTS changes[0].put_service.service: service TCP 10.99.0.1:80 exists already"));
-  EXPECT_THAT(Refused(Server(R"(address: "10.1.0.1" port: 80)")), ElementsAre(HasSubstr("DESTINATION_EXISTS")));
-  EXPECT_THAT(Refused(Server(R"(address: "10.1.0.2" port: 80)", "UPDATE")), ElementsAre(HasSubstr("DESTINATION_NOT_FOUND")));
-  EXPECT_THAT(Refused(R"(changes { delete_service { key { protocol: UDP address: "10.99.0.1" port: 80 } } })"), ElementsAre(HasSubstr("SERVICE_NOT_FOUND")));
-  EXPECT_THAT(Refused("changes { delete_destination { " + service_ + R"( address: "10.1.0.2" port: 80 } })"), ElementsAre(HasSubstr("DESTINATION_NOT_FOUND")));
-  EXPECT_THAT(Refused(R"(changes { put_destination { service { protocol: TCP address: "10.99.0.1" port: 81 } destination { address: "10.1.0.1" port: 80 method: NAT } } })"),
-              ElementsAre(HasSubstr("SERVICE_NOT_DEFINED")));
+  EXPECT_THAT(
+      Refused(add_),
+      ElementsAre("SERVICE_EXISTS changes[0].put_service.service: service TCP 10.99.0.1:80 exists already"));
+  EXPECT_THAT(Refused(Server(R"(address: "10.1.0.1" port: 80)")),
+              ElementsAre(HasSubstr("DESTINATION_EXISTS")));
+  EXPECT_THAT(Refused(Server(R"(address: "10.1.0.2" port: 80)", "UPDATE")),
+              ElementsAre(HasSubstr("DESTINATION_NOT_FOUND")));
+  EXPECT_THAT(
+      Refused(R"(changes { delete_service { key { protocol: UDP address: "10.99.0.1" port: 80 } } })"),
+      ElementsAre(HasSubstr("SERVICE_NOT_FOUND")));
+  EXPECT_THAT(Refused("changes { delete_destination { " + service_ + R"( address: "10.1.0.2" port: 80 } })"),
+              ElementsAre(HasSubstr("DESTINATION_NOT_FOUND")));
+  EXPECT_THAT(
+      Refused(
+          R"(changes { put_destination { service { protocol: TCP address: "10.99.0.1" port: 81 } destination { address: "10.1.0.1" port: 80 method: NAT } } })"),
+      ElementsAre(HasSubstr("SERVICE_NOT_DEFINED")));
 }
 
 TEST_F(ConfigStoreTest, AllOrNothing) {
-  EXPECT_THAT(Refused(add_ + Server(R"(address: "10.1.0.1" port: 80)") + Server(R"(address: "10.1.0.2" port: 99999)")),
-              ElementsAre("OUT_OF_RANGE_VALUE changes[2].put_destination.destination.port: 99999: must be 1..65535"));
+  EXPECT_THAT(
+      Refused(add_ + Server(R"(address: "10.1.0.1" port: 80)") +
+              Server(R"(address: "10.1.0.2" port: 99999)")),
+      ElementsAre("OUT_OF_RANGE_VALUE changes[2].put_destination.destination.port: 99999: must be 1..65535"));
   EXPECT_EQ(store_.generation(), 0u);
 }
 
 TEST_F(ConfigStoreTest, EveryFaultAtOnce) {
-  EXPECT_THAT(Refused(R"(changes { put_service { service { key { protocol: SCTP address: "10.99.0.300" port: 0 } scheduler: "best"
+  EXPECT_THAT(
+      Refused(
+          R"(changes { put_service { service { key { protocol: SCTP address: "10.99.0.300" port: 0 } scheduler: "best"
                          persistence { timeout_seconds: 60 } one_packet: true timeouts { tcp_seconds: 5 } } } }
-                         changes { put_destination { )" + service_ + R"( destination { address: "2001:db8::1" port: 80 weight: 4294967295 upper_threshold: 5 } } })"),
-              ElementsAre(HasSubstr("key.protocol: SCTP is not supported"), HasSubstr("\"10.99.0.300\": must be an IPv4 address"), HasSubstr("key.port: 0: must be"),
-                          HasSubstr("SCHEDULER_NOT_FOUND changes[0].put_service.service.scheduler: \"best\""), HasSubstr("NOT_SUPPORTED changes[0].put_service.service.persistence"),
-                          HasSubstr("one_packet: true: only UDP"), HasSubstr("NOT_SUPPORTED changes[0].put_service.service.timeouts"),
-                          HasSubstr("IPv6 is not supported yet"), HasSubstr("method: DR is not supported yet"), HasSubstr("OUT_OF_RANGE_VALUE"), HasSubstr("thresholds")));
+                         changes { put_destination { )" +
+          service_ +
+          R"( destination { address: "2001:db8::1" port: 80 weight: 4294967295 upper_threshold: 5 } } })"),
+      ElementsAre(HasSubstr("key.protocol: SCTP is not supported"),
+                  HasSubstr("\"10.99.0.300\": must be an IPv4 address"), HasSubstr("key.port: 0: must be"),
+                  HasSubstr("SCHEDULER_NOT_FOUND changes[0].put_service.service.scheduler: \"best\""),
+                  HasSubstr("NOT_SUPPORTED changes[0].put_service.service.persistence"),
+                  HasSubstr("one_packet: true: only UDP"),
+                  HasSubstr("NOT_SUPPORTED changes[0].put_service.service.timeouts"),
+                  HasSubstr("IPv6 is not supported yet"), HasSubstr("method: DR is not supported yet"),
+                  HasSubstr("OUT_OF_RANGE_VALUE"), HasSubstr("thresholds")));
 }
 
 TEST_F(ConfigStoreTest, WhatIpvsHasAndSluiceNotYetIsSaidSo) {
-  for (const char* scheduler : {"wrr", "lc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "mh", "fo", "ovf", "twos"}) {
-    EXPECT_THAT(Refused("changes { put_service { service { " + key_ + " scheduler: \"" + scheduler + "\" } } }"), ElementsAre(HasSubstr("NOT_SUPPORTED"))) << scheduler;
+  for (const char* scheduler :
+       {"wrr", "lc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "mh", "fo", "ovf", "twos"}) {
+    EXPECT_THAT(
+        Refused("changes { put_service { service { " + key_ + " scheduler: \"" + scheduler + "\" } } }"),
+        ElementsAre(HasSubstr("NOT_SUPPORTED")))
+        << scheduler;
   }
   for (const char* method : {"DR", "TUN", "FULLNAT"}) {
-    EXPECT_THAT(Refused(add_ + "changes { put_destination { " + service_ + R"( destination { address: "10.1.0.1" port: 80 method: )" + method + " } } }"),
+    EXPECT_THAT(Refused(add_ + "changes { put_destination { " + service_ +
+                        R"( destination { address: "10.1.0.1" port: 80 method: )" + method + " } } }"),
                 ElementsAre(HasSubstr(std::string(method) + " is not supported yet")));
   }
-  EXPECT_THAT(Refused("changes { put_service { service { key { fwmark: 7 } } } }"), ElementsAre(HasSubstr("NOT_SUPPORTED")));
-  EXPECT_THAT(Refused(R"(changes { put_service { service { key { protocol: UDP address: "10.99.0.1" port: 53 } one_packet: true } } })"), ElementsAre(HasSubstr("NOT_SUPPORTED")));
+  EXPECT_THAT(Refused("changes { put_service { service { key { fwmark: 7 } } } }"),
+              ElementsAre(HasSubstr("NOT_SUPPORTED")));
+  EXPECT_THAT(
+      Refused(
+          R"(changes { put_service { service { key { protocol: UDP address: "10.99.0.1" port: 53 } one_packet: true } } })"),
+      ElementsAre(HasSubstr("NOT_SUPPORTED")));
 }
 
 TEST_F(ConfigStoreTest, AddressesThatCannotBe) {
-  for (const char* address : {"0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255", "", "10.0.0.1:80", "host"}) {
-    EXPECT_THAT(Refused(std::string(R"(changes { put_service { service { key { protocol: TCP port: 80 address: ")") + address + "\" } } } }"), ElementsAre(HasSubstr("INVALID_VALUE")))
+  for (const char* address :
+       {"0.0.0.0", "127.0.0.1", "224.0.0.1", "255.255.255.255", "", "10.0.0.1:80", "host"}) {
+    EXPECT_THAT(
+        Refused(std::string(R"(changes { put_service { service { key { protocol: TCP port: 80 address: ")") +
+                address + "\" } } } }"),
+        ElementsAre(HasSubstr("INVALID_VALUE")))
         << address;
   }
-  EXPECT_THAT(Refused(add_ + Server(R"(address: "10.99.0.1" port: 80)")), ElementsAre(HasSubstr("packets would go round")));
+  EXPECT_THAT(Refused(add_ + Server(R"(address: "10.99.0.1" port: 80)")),
+              ElementsAre(HasSubstr("packets would go round")));
 }
 
-TEST_F(ConfigStoreTest, AnEmptyChangeIsNoChange) { EXPECT_THAT(Refused("changes {}"), ElementsAre(HasSubstr("is empty"))); }
+TEST_F(ConfigStoreTest, AnEmptyChangeIsNoChange) {
+  EXPECT_THAT(Refused("changes {}"), ElementsAre(HasSubstr("is empty")));
+}
 
 TEST_F(ConfigStoreTest, ExpectedGeneration) {
   Changed(add_);
-  EXPECT_THAT(Refused("expected_generation: 7 " + Server(R"(address: "10.1.0.1" port: 80)")),
-              ElementsAre("GENERATION_MISMATCH expected_generation: 7: the configuration is at generation 1"));
+  EXPECT_THAT(
+      Refused("expected_generation: 7 " + Server(R"(address: "10.1.0.1" port: 80)")),
+      ElementsAre("GENERATION_MISMATCH expected_generation: 7: the configuration is at generation 1"));
   Changed("expected_generation: 1 " + Server(R"(address: "10.1.0.1" port: 80)"));
 }
 
@@ -152,8 +198,10 @@ TEST_F(ConfigStoreTest, DryRunSaysAndDoesNothing) {
 TEST_F(ConfigStoreTest, OwnersAreNamedWhenTheyConflict) {
   Changed("owner: KUBERNETES " + add_);
   EXPECT_THAT(Refused("changes { delete_service { " + key_ + " } }"),
-              ElementsAre("OWNED_BY_ANOTHER changes[0].delete_service: service TCP 10.99.0.1:80 belongs to kubernetes: cli may not change it"));
-  EXPECT_THAT(Refused("owner: KERNEL " + Server(R"(address: "10.1.0.1" port: 80)")), ElementsAre(HasSubstr("belongs to kubernetes: kernel may not")));
+              ElementsAre("OWNED_BY_ANOTHER changes[0].delete_service: service TCP 10.99.0.1:80 belongs to "
+                          "kubernetes: cli may not change it"));
+  EXPECT_THAT(Refused("owner: KERNEL " + Server(R"(address: "10.1.0.1" port: 80)")),
+              ElementsAre(HasSubstr("belongs to kubernetes: kernel may not")));
   Changed("owner: KUBERNETES " + Server(R"(address: "10.1.0.1" port: 80)"));
 }
 
@@ -164,25 +212,33 @@ TEST_F(ConfigStoreTest, TheOperatorMayChangeWhatTheFileBrought) {
 }
 
 TEST_F(ConfigStoreTest, ReplacingDestinationsKeepsThePlaceOfThoseThatStay) {
-  Changed(add_ + Server(R"(address: "10.1.0.1" port: 80)") + Server(R"(address: "10.1.0.2" port: 80)") + Server(R"(address: "10.1.0.3" port: 80)"));
-  EXPECT_THAT(Changed("changes { put_service { replace_destinations: true service { " + key_ + R"( scheduler: "rr"
+  Changed(add_ + Server(R"(address: "10.1.0.1" port: 80)") + Server(R"(address: "10.1.0.2" port: 80)") +
+          Server(R"(address: "10.1.0.3" port: 80)"));
+  EXPECT_THAT(
+      Changed("changes { put_service { replace_destinations: true service { " + key_ + R"( scheduler: "rr"
       destinations { address: "10.1.0.4" port: 80 method: NAT } destinations { address: "10.1.0.3" port: 80 method: NAT weight: 5 }
       destinations { address: "10.1.0.1" port: 80 method: NAT } } } })"),
-              ElementsAre("deleted server 10.1.0.2:80 of TCP 10.99.0.1:80", "edited server 10.1.0.3:80 of TCP 10.99.0.1:80",
-                          "added server 10.1.0.4:80 of TCP 10.99.0.1:80"));
+      ElementsAre("deleted server 10.1.0.2:80 of TCP 10.99.0.1:80",
+                  "edited server 10.1.0.3:80 of TCP 10.99.0.1:80",
+                  "added server 10.1.0.4:80 of TCP 10.99.0.1:80"));
   const v1::ListServicesResponse list = *store_.ListServices({});
   std::string order;
-  for (const v1::DestinationStatus& destination : list.services(0).destinations()) order += destination.destination().address().back();
+  for (const v1::DestinationStatus& destination : list.services(0).destinations())
+    order += destination.destination().address().back();
   EXPECT_EQ(order, "431") << "the newest first";
-  EXPECT_THAT(Refused("changes { put_service { service { " + key_ + R"( destinations { address: "10.1.0.4" port: 80 method: NAT } } } })"),
+  EXPECT_THAT(Refused("changes { put_service { service { " + key_ +
+                      R"( destinations { address: "10.1.0.4" port: 80 method: NAT } } } })"),
               ElementsAre(HasSubstr("replace_destinations")));
-  EXPECT_THAT(Refused("changes { put_service { replace_destinations: true service { " + key_ +
-                      R"( destinations { address: "10.1.0.4" port: 80 method: NAT } destinations { address: "10.1.0.4" port: 80 method: NAT } } } })"),
-              ElementsAre(HasSubstr("listed twice")));
+  EXPECT_THAT(
+      Refused(
+          "changes { put_service { replace_destinations: true service { " + key_ +
+          R"( destinations { address: "10.1.0.4" port: 80 method: NAT } destinations { address: "10.1.0.4" port: 80 method: NAT } } } })"),
+      ElementsAre(HasSubstr("listed twice")));
 }
 
 TEST_F(ConfigStoreTest, ChangesOfOneRequestSeeEachOther) {
-  Changed(add_ + Server(R"(address: "10.1.0.1" port: 80)") + "changes { delete_service { " + key_ + " } } " + add_);
+  Changed(add_ + Server(R"(address: "10.1.0.1" port: 80)") + "changes { delete_service { " + key_ + " } } " +
+          add_);
   EXPECT_EQ(store_.Config().config().services(0).destinations_size(), 0);
   Changed("changes { delete_all {} } " + add_ + Server(R"(address: "10.1.0.9" port: 80)"));
   EXPECT_EQ(store_.Config().config().services(0).destinations(0).address(), "10.1.0.9");
@@ -193,8 +249,10 @@ TEST_F(ConfigStoreTest, ChangesOfOneRequestSeeEachOther) {
 
 TEST_F(ConfigStoreTest, Timeouts) {
   Changed("changes { set_timeouts { tcp_seconds: 100 udp_seconds: 7 } }");
-  EXPECT_EQ(published_->timeouts, (TimeoutSpec{.tcp_seconds = 100, .tcp_fin_seconds = 120, .udp_seconds = 7}));
-  EXPECT_THAT(Refused("changes { set_timeouts { tcp_seconds: 8589935 } }"), ElementsAre(HasSubstr("OUT_OF_RANGE_VALUE")));
+  EXPECT_EQ(published_->timeouts,
+            (TimeoutSpec{.tcp_seconds = 100, .tcp_fin_seconds = 120, .udp_seconds = 7}));
+  EXPECT_THAT(Refused("changes { set_timeouts { tcp_seconds: 8589935 } }"),
+              ElementsAre(HasSubstr("OUT_OF_RANGE_VALUE")));
 }
 
 TEST_F(ConfigStoreTest, ListingOneService) {
@@ -212,7 +270,8 @@ TEST_F(ConfigStoreTest, ManyWritersAtOnce) {
   for (int writer = 0; writer < 4; ++writer) {
     writers.emplace_back([this, writer] {
       for (int i = 1; i <= 50; ++i) {
-        const std::string server = "address: \"10.1." + std::to_string(writer) + "." + std::to_string(i) + "\" port: 80";
+        const std::string server =
+            "address: \"10.1." + std::to_string(writer) + "." + std::to_string(i) + "\" port: 80";
         ASSERT_TRUE(Apply(Server(server)).ok());
       }
     });

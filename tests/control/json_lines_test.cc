@@ -8,7 +8,8 @@ namespace sluice {
 namespace {
 
 TEST(JsonLinesTest, EveryValueHasItsLine) {
-  const JsonLines lines = ScanJson("{\n \"a\": 1,\n \"camelCase\": [\n  {\"x\": true},\n  [null, \"s\"]\n ]\n}");
+  const JsonLines lines =
+      ScanJson("{\n \"a\": 1,\n \"camelCase\": [\n  {\"x\": true},\n  [null, \"s\"]\n ]\n}");
   EXPECT_EQ(lines.error_line, 0) << lines.error;
   EXPECT_EQ(lines.line_of.at("a"), 2);
   EXPECT_EQ(lines.line_of.at("camel_case"), 3);
@@ -17,7 +18,8 @@ TEST(JsonLinesTest, EveryValueHasItsLine) {
 }
 
 TEST(JsonLinesTest, BreachesOfTheGrammar) {
-  for (const char* text : {"", "{", "[", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "[1,]", "[1 2]", "{} {}", "\"open", "{\"a\":\"\n\"}", "}", "\"\\"}) {
+  for (const char* text : {"", "{", "[", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{a:1}", "[1,]", "[1 2]",
+                           "{} {}", "\"open", "{\"a\":\"\n\"}", "}", "\"\\"}) {
     EXPECT_GT(ScanJson(text).error_line, 0) << text;
   }
   EXPECT_GT(ScanJson(std::string(100'000, '[')).error_line, 0) << "deep nesting must not overflow the stack";

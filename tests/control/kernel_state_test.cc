@@ -51,7 +51,10 @@ class KernelStateTest : public testing::Test {
     ifinfomsg header{};
     header.ifi_index = index;
     header.ifi_flags = flags;
-    return state_.Apply(*Message(type, header).Bytes(IFLA_ADDRESS, {2, 0, 0, 0, 0, static_cast<uint8_t>(index)}).U32(IFLA_MTU, 1500).get());
+    return state_.Apply(*Message(type, header)
+                             .Bytes(IFLA_ADDRESS, {2, 0, 0, 0, 0, static_cast<uint8_t>(index)})
+                             .U32(IFLA_MTU, 1500)
+                             .get());
   }
   static rtmsg RouteHeader(uint8_t length, uint8_t type = RTN_UNICAST, uint8_t table = RT_TABLE_MAIN) {
     rtmsg header{};
@@ -61,12 +64,14 @@ class KernelStateTest : public testing::Test {
     header.rtm_table = table;
     return header;
   }
-  KernelChange Neighbour(const std::string& address, uint16_t nud, uint8_t mac, uint16_t type = RTM_NEWNEIGH) {
+  KernelChange Neighbour(const std::string& address, uint16_t nud, uint8_t mac,
+                         uint16_t type = RTM_NEWNEIGH) {
     ndmsg header{};
     header.ndm_family = AF_INET;
     header.ndm_ifindex = 1;
     header.ndm_state = nud;
-    return state_.Apply(*Message(type, header).V4(NDA_DST, address).Bytes(NDA_LLADDR, {2, 0, 0, 0, 0, mac}).get());
+    return state_.Apply(
+        *Message(type, header).V4(NDA_DST, address).Bytes(NDA_LLADDR, {2, 0, 0, 0, 0, mac}).get());
   }
   ForwardingSpec Spec() const { return state_.Spec({{1, 0}, {2, 1}}); }
 
@@ -86,35 +91,56 @@ TEST_F(KernelStateTest, Links) {
   EXPECT_TRUE(carrier.any);
   EXPECT_FALSE(carrier.routes_in_doubt);
   EXPECT_FALSE(Spec().links.at(1).up);
-  EXPECT_TRUE(Link(1, 0).routes_in_doubt) << "the kernel drops routes of a link that goes down, and does not say so";
+  EXPECT_TRUE(Link(1, 0).routes_in_doubt)
+      << "the kernel drops routes of a link that goes down, and does not say so";
   EXPECT_TRUE(Link(1, 0, RTM_DELLINK).any);
   EXPECT_FALSE(Spec().links.contains(1));
 }
 
 TEST_F(KernelStateTest, Routes) {
-  EXPECT_TRUE(state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(24)).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get()).any);
-  EXPECT_TRUE(state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(0)).V4(RTA_GATEWAY, "10.0.0.254").U32(RTA_OIF, 2).get()).any);
-  EXPECT_TRUE(state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(32, RTN_LOCAL, RT_TABLE_LOCAL)).V4(RTA_DST, "10.0.0.1").U32(RTA_OIF, 1).get()).any);
-  EXPECT_TRUE(state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(24, RTN_BLACKHOLE)).V4(RTA_DST, "10.6.6.0").get()).any);
+  EXPECT_TRUE(
+      state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(24)).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get())
+          .any);
+  EXPECT_TRUE(
+      state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(0)).V4(RTA_GATEWAY, "10.0.0.254").U32(RTA_OIF, 2).get())
+          .any);
+  EXPECT_TRUE(state_
+                  .Apply(*Message(RTM_NEWROUTE, RouteHeader(32, RTN_LOCAL, RT_TABLE_LOCAL))
+                              .V4(RTA_DST, "10.0.0.1")
+                              .U32(RTA_OIF, 1)
+                              .get())
+                  .any);
+  EXPECT_TRUE(
+      state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(24, RTN_BLACKHOLE)).V4(RTA_DST, "10.6.6.0").get()).any);
   const ForwardingSpec spec = Spec();
   ASSERT_EQ(spec.routes.size(), 4u);
-  EXPECT_EQ(spec.routes[0], (RouteSpec{Ip("0.0.0.0"), 0, RouteKind::kUnicast, {{.interface = 2, .gateway = Ip("10.0.0.254")}}}));
+  EXPECT_EQ(
+      spec.routes[0],
+      (RouteSpec{Ip("0.0.0.0"), 0, RouteKind::kUnicast, {{.interface = 2, .gateway = Ip("10.0.0.254")}}}));
   EXPECT_EQ(spec.routes[1], (RouteSpec{Ip("10.0.0.1"), 32, RouteKind::kLocal, {}}));
   EXPECT_EQ(spec.routes[2], (RouteSpec{Ip("10.1.0.0"), 24, RouteKind::kUnicast, {{.interface = 1}}}));
   EXPECT_EQ(spec.routes[3].kind, RouteKind::kUnreachable);
-  EXPECT_TRUE(state_.Apply(*Message(RTM_DELROUTE, RouteHeader(24)).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get()).any);
+  EXPECT_TRUE(
+      state_.Apply(*Message(RTM_DELROUTE, RouteHeader(24)).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get())
+          .any);
   EXPECT_EQ(Spec().routes.size(), 3u);
 }
 
 TEST_F(KernelStateTest, TheLowestMetricAndTheLocalTableWin) {
   const auto route = [&](const char* gateway, uint32_t metric) {
-    state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(24)).V4(RTA_DST, "10.1.0.0").V4(RTA_GATEWAY, gateway).U32(RTA_OIF, 1).U32(RTA_PRIORITY, metric).get());
+    state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(24))
+                      .V4(RTA_DST, "10.1.0.0")
+                      .V4(RTA_GATEWAY, gateway)
+                      .U32(RTA_OIF, 1)
+                      .U32(RTA_PRIORITY, metric)
+                      .get());
   };
   route("10.0.0.2", 200);
   route("10.0.0.1", 100);
   ASSERT_EQ(Spec().routes.size(), 1u);
   EXPECT_EQ(Spec().routes[0].legs[0].gateway, Ip("10.0.0.1"));
-  state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(24, RTN_LOCAL, RT_TABLE_LOCAL)).V4(RTA_DST, "10.1.0.0").get());
+  state_.Apply(
+      *Message(RTM_NEWROUTE, RouteHeader(24, RTN_LOCAL, RT_TABLE_LOCAL)).V4(RTA_DST, "10.1.0.0").get());
   ASSERT_EQ(Spec().routes.size(), 1u);
   EXPECT_EQ(Spec().routes[0].kind, RouteKind::kLocal);
 }
@@ -126,8 +152,10 @@ TEST_F(KernelStateTest, WhatIsNotForForwardingIsLeftOut) {
   tos.rtm_tos = 8;
   rtmsg v6 = RouteHeader(64);
   v6.rtm_family = AF_INET6;
-  for (const rtmsg& header : {cloned, tos, v6, RouteHeader(24, RTN_MULTICAST), RouteHeader(24, RTN_UNICAST, 100), RouteHeader(33)}) {
-    EXPECT_FALSE(state_.Apply(*Message(RTM_NEWROUTE, header).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get()).any);
+  for (const rtmsg& header : {cloned, tos, v6, RouteHeader(24, RTN_MULTICAST),
+                              RouteHeader(24, RTN_UNICAST, 100), RouteHeader(33)}) {
+    EXPECT_FALSE(
+        state_.Apply(*Message(RTM_NEWROUTE, header).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get()).any);
   }
   EXPECT_TRUE(Spec().routes.empty());
 }
@@ -190,11 +218,13 @@ TEST_F(KernelStateTest, DamagedMessagesNeverCrash) {
   for (int i = 0; i < 200'000; ++i) {
     Message message(RTM_NEWROUTE, RouteHeader(24));
     message.V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).Bytes(RTA_MULTIPATH, std::vector<uint8_t>(24, 8));
-    constexpr uint16_t kTypes[] = {RTM_NEWLINK, RTM_DELLINK, RTM_NEWADDR, RTM_DELADDR, RTM_NEWROUTE, RTM_DELROUTE, RTM_NEWNEIGH, RTM_DELNEIGH};
+    constexpr uint16_t kTypes[] = {RTM_NEWLINK,  RTM_DELLINK,  RTM_NEWADDR,  RTM_DELADDR,
+                                   RTM_NEWROUTE, RTM_DELROUTE, RTM_NEWNEIGH, RTM_DELNEIGH};
     nlmsghdr* header = message.get();
     const uint32_t length = header->nlmsg_len;
     auto* bytes = reinterpret_cast<uint8_t*>(header);
-    for (uint32_t hits = random() % 5; hits > 0; --hits) bytes[sizeof(nlmsghdr) + random() % (length - sizeof(nlmsghdr))] = static_cast<uint8_t>(random());
+    for (uint32_t hits = random() % 5; hits > 0; --hits)
+      bytes[sizeof(nlmsghdr) + random() % (length - sizeof(nlmsghdr))] = static_cast<uint8_t>(random());
     header->nlmsg_type = kTypes[random() % std::size(kTypes)];
     header->nlmsg_len = static_cast<uint32_t>(sizeof(nlmsghdr) + random() % (length - sizeof(nlmsghdr) + 1));
     state_.Apply(*header);

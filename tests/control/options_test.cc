@@ -5,11 +5,31 @@
 namespace sluice {
 namespace {
 
-std::string Error(const std::vector<std::string>& arguments) { return std::string(ParseOptions(arguments).status().message()); }
+std::string Error(const std::vector<std::string>& arguments) {
+  return std::string(ParseOptions(arguments).status().message());
+}
 
 TEST(OptionsTest, Everything) {
-  const auto options = ParseOptions({"--interface", "a", "--interface=b", "--vdev", "net_null0,size=64", "--eal=-d", "--eal", "x.so", "--workers", "4", "--cpus=1,2,3,4",
-                                     "--poll=always", "--no-huge", "--connections", "65536", "--heartbeat-limit-ms=250", "--listen", "unix:/s", "--config", "f"});
+  const auto options = ParseOptions({"--interface",
+                                     "a",
+                                     "--interface=b",
+                                     "--vdev",
+                                     "net_null0,size=64",
+                                     "--eal=-d",
+                                     "--eal",
+                                     "x.so",
+                                     "--workers",
+                                     "4",
+                                     "--cpus=1,2,3,4",
+                                     "--poll=always",
+                                     "--no-huge",
+                                     "--connections",
+                                     "65536",
+                                     "--heartbeat-limit-ms=250",
+                                     "--listen",
+                                     "unix:/s",
+                                     "--config",
+                                     "f"});
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->dataplane.interfaces, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(options->dataplane.vdevs, (std::vector<std::string>{"net_null0,size=64"}));

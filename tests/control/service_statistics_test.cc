@@ -11,7 +11,9 @@ class ServiceStatisticsTest : public testing::Test {
   void Put(const std::vector<int>& servers) {
     ServiceSpec spec{.key = key_, .scheduler = "rr"};
     for (const int server : servers) {
-      spec.destinations.push_back({IpAddress::FromV4(Be32::FromHost(0x0a010000 + static_cast<uint32_t>(server))), Be16::FromHost(80), 1});
+      spec.destinations.push_back(
+          {IpAddress::FromV4(Be32::FromHost(0x0a010000 + static_cast<uint32_t>(server))), Be16::FromHost(80),
+           1});
     }
     builder_.Put(spec);
     statistics_.Follow(*builder_.Find(key_));
@@ -40,7 +42,8 @@ class ServiceStatisticsTest : public testing::Test {
   std::map<DestinationId, uint64_t> counted_;
   DestinationTable destinations_;
   SnapshotBuilder builder_{destinations_};
-  ServiceStatistics statistics_{destinations_, [this](DestinationId id) { return DestinationStatistics{.in_packets = counted_[id]}; }};
+  ServiceStatistics statistics_{
+      destinations_, [this](DestinationId id) { return DestinationStatistics{.in_packets = counted_[id]}; }};
   SnapshotBuilder::Clock::time_point now_{};
 };
 

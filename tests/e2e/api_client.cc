@@ -2,7 +2,8 @@
 //   api_client SERVER info                      GetInfo as JSON
 //   api_client SERVER apply JSON                one ApplyRequest; the answer as JSON
 //   api_client SERVER churn RATE SECONDS VIP SERVER...
-//                                               configuration changes at a rate that must hurt nobody; prints how many
+//                                               configuration changes at a rate that must hurt nobody; prints
+//                                               how many
 // SPDX-License-Identifier: Apache-2.0
 #include <google/protobuf/util/json_util.h>
 #include <grpcpp/grpcpp.h>
@@ -48,7 +49,8 @@ v1::ServiceKey Key(const std::string& address, uint32_t port) {
   return key;
 }
 
-v1::Change PutServer(const v1::ServiceKey& service, const std::string& address, uint32_t port, uint32_t weight) {
+v1::Change PutServer(const v1::ServiceKey& service, const std::string& address, uint32_t port,
+                     uint32_t weight) {
   v1::Change change;
   *change.mutable_put_destination()->mutable_service() = service;
   v1::Destination& destination = *change.mutable_put_destination()->mutable_destination();
@@ -65,7 +67,10 @@ v1::ApplyRequest ChurnRequest(int i, const std::string& vip, const std::vector<s
   const v1::ServiceKey served = Key(vip, 80);
   const v1::ServiceKey other = Key(vip, 8000 + static_cast<uint32_t>(i / 5 % 50));
   switch (i % 5) {
-    case 0: *request.add_changes() = PutServer(served, servers[static_cast<size_t>(i / 5) % servers.size()], 80, 1 + static_cast<uint32_t>(i) % 7); break;
+    case 0:
+      *request.add_changes() = PutServer(served, servers[static_cast<size_t>(i / 5) % servers.size()], 80,
+                                         1 + static_cast<uint32_t>(i) % 7);
+      break;
     case 1: *request.add_changes() = PutServer(served, "10.65.0.99", 80, 0); break;
     case 2: *request.add_changes()->mutable_put_service()->mutable_service()->mutable_key() = other; break;
     case 3: {
@@ -80,7 +85,8 @@ v1::ApplyRequest ChurnRequest(int i, const std::string& vip, const std::vector<s
   return request;
 }
 
-int Churn(Stub& stub, int rate, int seconds, const std::string& vip, const std::vector<std::string>& servers) {
+int Churn(Stub& stub, int rate, int seconds, const std::string& vip,
+          const std::vector<std::string>& servers) {
   using Clock = std::chrono::steady_clock;
   const auto pause = std::chrono::microseconds(1'000'000 / rate);
   Clock::time_point next = Clock::now();
@@ -92,13 +98,15 @@ int Churn(Stub& stub, int rate, int seconds, const std::string& vip, const std::
     if (i == 0) first_generation = response.generation();
     std::this_thread::sleep_until(next += pause);
   }
-  std::printf("%d changes, %d generations\n", rate * seconds, static_cast<int>(response.generation() - first_generation + 1));
+  std::printf("%d changes, %d generations\n", rate * seconds,
+              static_cast<int>(response.generation() - first_generation + 1));
   return 0;
 }
 
 int Main(const std::vector<std::string>& arguments) {
   if (arguments.size() < 2) return std::fputs("api_client SERVER info|apply|churn ...\n", stderr), 2;
-  const auto stub = v1::Sluice::NewStub(grpc::CreateChannel(arguments[0], grpc::InsecureChannelCredentials()));
+  const auto stub =
+      v1::Sluice::NewStub(grpc::CreateChannel(arguments[0], grpc::InsecureChannelCredentials()));
   if (arguments[1] == "info") {
     grpc::ClientContext context;
     v1::GetInfoResponse response;
@@ -115,7 +123,8 @@ int Main(const std::vector<std::string>& arguments) {
   }
   int rate = 0;
   int seconds = 0;
-  if (arguments[1] == "churn" && arguments.size() > 5 && absl::SimpleAtoi(arguments[2], &rate) && absl::SimpleAtoi(arguments[3], &seconds)) {
+  if (arguments[1] == "churn" && arguments.size() > 5 && absl::SimpleAtoi(arguments[2], &rate) &&
+      absl::SimpleAtoi(arguments[3], &seconds)) {
     return Churn(*stub, rate, seconds, arguments[4], {arguments.begin() + 5, arguments.end()});
   }
   return std::fputs("api_client: wrong arguments\n", stderr), 2;

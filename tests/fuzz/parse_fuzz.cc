@@ -1,5 +1,5 @@
-// Any bytes at all as a frame, through Parse and Classify and on: in one segment, and cut in two where the first
-// byte says. Nothing crashes, and the packet is counted once.
+// Any bytes at all as a frame, through Parse and Classify and on: in one segment, and cut in two where the
+// first byte says. Nothing crashes, and the packet is counted once.
 #include <cstdint>
 #include <cstring>
 
@@ -23,7 +23,8 @@ PipelineRig& Rig() {
 
 uint64_t Named(const PipelineRig& rig) {
   uint64_t sum = 0;
-  for (int i = static_cast<int>(Counter::kKernelArp); i < kCounterCount; ++i) sum += rig.Count(static_cast<Counter>(i));
+  for (int i = static_cast<int>(Counter::kKernelArp); i < kCounterCount; ++i)
+    sum += rig.Count(static_cast<Counter>(i));
   return sum;
 }
 
@@ -45,7 +46,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
   Batch batch;
   batch.count = 1;
   batch.packet[0] = Segment(frame, std::min(cut, length));
-  if (length > cut && rte_pktmbuf_chain(batch.packet[0], Segment(frame + cut, length - cut)) != 0) SLUICE_CHECK(false);
+  if (length > cut && rte_pktmbuf_chain(batch.packet[0], Segment(frame + cut, length - cut)) != 0)
+    SLUICE_CHECK(false);
   batch.packet[0]->port = 0;
   const uint64_t before = Named(rig);
   ProcessBurst(*rig.worker, batch);

@@ -6,7 +6,9 @@
 namespace sluice {
 namespace {
 
-TEST(SchedulerRegistry, HasOneEntryForEachFile) { EXPECT_THAT(SchedulerNames(), testing::ElementsAre("rr", "wlc")); }
+TEST(SchedulerRegistry, HasOneEntryForEachFile) {
+  EXPECT_THAT(SchedulerNames(), testing::ElementsAre("rr", "wlc"));
+}
 
 TEST(SchedulerRegistry, DoesNotKnowOtherNames) {
   EXPECT_EQ(FindScheduler("wl"), nullptr);
@@ -17,7 +19,9 @@ TEST(SchedulerRegistry, DoesNotKnowOtherNames) {
 class LastInList final : public Scheduler {
  public:
   explicit LastInList(const SchedulerSetup&) {}
-  int Pick(const FlowKey&, std::span<const Candidate> candidates) override { return static_cast<int>(candidates.size()) - 1; }
+  int Pick(const FlowKey&, std::span<const Candidate> candidates) override {
+    return static_cast<int>(candidates.size()) - 1;
+  }
 };
 
 TEST(SchedulerRegistry, TakesOneFromOutside) {

@@ -61,7 +61,9 @@ class SchedulerRig {
   void AddDestination(int weight) {
     loads_.emplace_back();
     const auto d = static_cast<uint32_t>(loads_.size());
-    candidates_.insert(candidates_.begin(), Candidate{.weight = weight, .last_weight = weight, .ordinal = d, .id = d, .load = &loads_.back()});
+    candidates_.insert(
+        candidates_.begin(),
+        Candidate{.weight = weight, .last_weight = weight, .ordinal = d, .id = d, .load = &loads_.back()});
   }
   void Reconfigure() {
     const std::vector<Candidate> next = candidates_;

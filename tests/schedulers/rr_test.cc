@@ -10,7 +10,9 @@ namespace sluice {
 namespace {
 
 // The sequences were observed on kernel 6.1.
-TEST(RoundRobin, GoesAroundTheListNewestFirst) { EXPECT_EQ(SchedulerRig("rr", {1, 1, 1, 1}).Picks(9), "4 3 2 1 4 3 2 1 4"); }
+TEST(RoundRobin, GoesAroundTheListNewestFirst) {
+  EXPECT_EQ(SchedulerRig("rr", {1, 1, 1, 1}).Picks(9), "4 3 2 1 4 3 2 1 4");
+}
 
 TEST(RoundRobin, SkipsWeightZero) { EXPECT_EQ(SchedulerRig("rr", {1, 0, 3}).Picks(6), "3 1 3 1 3 1"); }
 

@@ -13,8 +13,16 @@ namespace sluice {
 
 void StartEalForTest(int megabytes) {
   static const bool started = [megabytes] {
-    std::vector<std::string> arguments = {"test",         "--no-huge",         "--no-shconf", "--no-pci", "--no-telemetry",
-                                          "--log-level=3", "--iova-mode=va",   "-m",          std::to_string(megabytes), "--lcores=0"};
+    std::vector<std::string> arguments = {"test",
+                                          "--no-huge",
+                                          "--no-shconf",
+                                          "--no-pci",
+                                          "--no-telemetry",
+                                          "--log-level=3",
+                                          "--iova-mode=va",
+                                          "-m",
+                                          std::to_string(megabytes),
+                                          "--lcores=0"};
     std::vector<char*> argv;
     for (std::string& argument : arguments) argv.push_back(argument.data());
     return rte_eal_init(static_cast<int>(argv.size()), argv.data()) >= 0;

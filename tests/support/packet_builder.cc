@@ -142,7 +142,8 @@ FrameBytes Packet::Bytes() const {
 
   if (!raw_ip_ && !(protocol_ == 17 && zero_udp_checksum_)) {
     const size_t at = protocol_ == 6 ? 16 : 6;
-    uint16_t checksum = ~PlainSum(transport.data(), transport.size(), PseudoHeader(ip, protocol_, transport.size()));
+    uint16_t checksum =
+        ~PlainSum(transport.data(), transport.size(), PseudoHeader(ip, protocol_, transport.size()));
     if (protocol_ == 17 && checksum == 0) checksum = 0xffff;
     if (break_checksum_) checksum ^= 0x0101;
     Set16(transport.data() + at, checksum);
@@ -160,7 +161,8 @@ std::string ChecksumFaults(const FrameBytes& frame) {
   const uint8_t* transport = ip + header;
   const size_t length = total - header;
   if (ip[9] == 17 && Get16(transport + 6) == 0) return "UDP checksum is zero";
-  if (PlainSum(transport, length, PseudoHeader(ip, ip[9], length)) != 0xffff) return "transport checksum is wrong";
+  if (PlainSum(transport, length, PseudoHeader(ip, ip[9], length)) != 0xffff)
+    return "transport checksum is wrong";
   return "";
 }
 
@@ -170,8 +172,9 @@ std::string Describe(const FrameBytes& frame) {
   char text[160];
   char protocol[16] = "udp";
   if (ip[9] == 6) std::snprintf(protocol, sizeof protocol, "tcp %02x", transport[13]);
-  std::snprintf(text, sizeof text, "%d.%d.%d.%d:%d > %d.%d.%d.%d:%d %s ttl %d len %d", ip[12], ip[13], ip[14], ip[15], Get16(transport), ip[16],
-                ip[17], ip[18], ip[19], Get16(transport + 2), protocol, ip[8], Get16(ip + 2));
+  std::snprintf(text, sizeof text, "%d.%d.%d.%d:%d > %d.%d.%d.%d:%d %s ttl %d len %d", ip[12], ip[13], ip[14],
+                ip[15], Get16(transport), ip[16], ip[17], ip[18], ip[19], Get16(transport + 2), protocol,
+                ip[8], Get16(ip + 2));
   return text;
 }
 

@@ -34,7 +34,7 @@ class Packet {
   Packet& IpOptions(const FrameBytes& options);  // a multiple of four bytes
   Packet& EtherType(Be16 type);
   Packet& Vlan(uint16_t id);
-  Packet& IpProtocol(uint8_t protocol);          // with the payload after the IP header
+  Packet& IpProtocol(uint8_t protocol);  // with the payload after the IP header
   Packet& Fragment(uint16_t offset_units, bool more);
   Packet& BreakTransportChecksum();
 
@@ -60,7 +60,8 @@ class Packet {
   std::optional<uint16_t> vlan_;
 };
 
-// What is wrong with the IP and transport checksums and lengths of a frame, computed from scratch; empty: nothing.
+// What is wrong with the IP and transport checksums and lengths of a frame, computed from scratch; empty:
+// nothing.
 std::string ChecksumFaults(const FrameBytes& frame);
 // "10.0.0.1:1000 > 10.99.0.1:80 tcp 02 ttl 64 len 40", for comparison and for people.
 std::string Describe(const FrameBytes& frame);

@@ -28,13 +28,14 @@ void Collect(PacketList& list, const std::string& where, std::map<rte_mbuf*, Out
 
 PipelineRig::PipelineRig(const Options& options) {
   StartEalForTest();
-  worker = std::make_unique<Worker>(Worker::Setup{.index = options.index,
-                                                  .workers = options.workers,
-                                                  .connection_capacity = options.connection_capacity,
-                                                  .secret = {{0x243f6a8885a308d3, 0x13198a2e03707344, 0xa4093822299f31d0, 0x082efa98ec4e6c89}},
-                                                  .now = 0xfffff000,  // wraps in sixteen seconds
-                                                  .destinations = &destinations,
-                                                  .port_macs = {kMacOfSluice, kMacOfSluice}});
+  worker = std::make_unique<Worker>(Worker::Setup{
+      .index = options.index,
+      .workers = options.workers,
+      .connection_capacity = options.connection_capacity,
+      .secret = {{0x243f6a8885a308d3, 0x13198a2e03707344, 0xa4093822299f31d0, 0x082efa98ec4e6c89}},
+      .now = 0xfffff000,  // wraps in sixteen seconds
+      .destinations = &destinations,
+      .port_macs = {kMacOfSluice, kMacOfSluice}});
   SetForwarding(DefaultForwarding());
 }
 
@@ -43,11 +44,15 @@ ForwardingSpec PipelineRig::DefaultForwarding() {
   spec.links[1] = {.mac = kMacOfSluice, .mtu = 1500, .up = true, .port = 0};
   spec.links[2] = {.mac = kMacOfSluice, .mtu = 1500, .up = true, .port = 1};
   const IpAddress gateway = *IpAddress::Parse("10.0.0.254");
-  spec.routes.push_back({.prefix = *IpAddress::Parse("10.0.0.0"), .prefix_length = 16, .legs = {{.interface = 1, .gateway = gateway}}});
-  spec.routes.push_back({.prefix = *IpAddress::Parse("10.1.0.0"), .prefix_length = 16, .legs = {{.interface = 2}}});
+  spec.routes.push_back({.prefix = *IpAddress::Parse("10.0.0.0"),
+                         .prefix_length = 16,
+                         .legs = {{.interface = 1, .gateway = gateway}}});
+  spec.routes.push_back(
+      {.prefix = *IpAddress::Parse("10.1.0.0"), .prefix_length = 16, .legs = {{.interface = 2}}});
   spec.neighbours[{1, gateway}] = kMacOfClient;
   for (int i = 1; i <= 9; ++i) {
-    spec.neighbours[{2, *IpAddress::Parse("10.1.0." + std::to_string(i))}] = MacAddress{{0x02, 0, 0, 0, 0x51, static_cast<uint8_t>(i)}};
+    spec.neighbours[{2, *IpAddress::Parse("10.1.0." + std::to_string(i))}] =
+        MacAddress{{0x02, 0, 0, 0, 0x51, static_cast<uint8_t>(i)}};
   }
   return spec;
 }
@@ -56,9 +61,10 @@ DestinationSpec PipelineRig::Server(const std::string& address, uint16_t port, i
   return {IpAddress::Parse(address).value(), Be16::FromHost(port), weight};
 }
 
-void PipelineRig::AddService(const std::string& address, uint16_t port, Protocol protocol, const std::string& scheduler,
-                             const std::vector<DestinationSpec>& servers) {
-  snapshots.Put({{IpAddress::Parse(address).value(), Be16::FromHost(port), protocol}, scheduler, {}, servers});
+void PipelineRig::AddService(const std::string& address, uint16_t port, Protocol protocol,
+                             const std::string& scheduler, const std::vector<DestinationSpec>& servers) {
+  snapshots.Put(
+      {{IpAddress::Parse(address).value(), Be16::FromHost(port), protocol}, scheduler, {}, servers});
   Publish();
 }
 
@@ -101,10 +107,12 @@ std::vector<Outcome> PipelineRig::Send(const std::vector<FrameBytes>& frames, ui
   ProcessBurst(*worker, batch);
   std::map<rte_mbuf*, Outcome> outcomes;
   Output& output = worker->output;
-  for (size_t i = 0; i < output.wire.size(); ++i) Collect(output.wire[i], "wire " + std::to_string(i), outcomes);
+  for (size_t i = 0; i < output.wire.size(); ++i)
+    Collect(output.wire[i], "wire " + std::to_string(i), outcomes);
   Collect(output.kernel_input, "kernel input", outcomes);
   Collect(output.kernel_output, "kernel output", outcomes);
-  for (size_t i = 0; i < output.peers.size(); ++i) Collect(output.peers[i], "peer " + std::to_string(i), outcomes);
+  for (size_t i = 0; i < output.peers.size(); ++i)
+    Collect(output.peers[i], "peer " + std::to_string(i), outcomes);
   std::vector<Outcome> result;
   for (size_t i = 0; i < frames.size(); ++i) {
     const auto found = outcomes.find(batch.packet[i]);

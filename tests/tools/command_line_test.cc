@@ -80,7 +80,8 @@ TEST(CommandLineTest, Timeouts) {
 // As captured from ipvsadm 1.31.
 TEST(CommandLineTest, Messages) {
   EXPECT_EQ(Error("-A"), "2 You need to supply the 'service-address' option for the 'add-service' command");
-  EXPECT_EQ(Error("-a -t 10.0.0.1:80"), "2 You need to supply the 'real-server' option for the 'add-server' command");
+  EXPECT_EQ(Error("-a -t 10.0.0.1:80"),
+            "2 You need to supply the 'real-server' option for the 'add-server' command");
   EXPECT_EQ(Error("-A -t 10.0.0.1:80 -t 10.0.0.1:81"), "2 multiple 'service-address' options specified");
   EXPECT_EQ(Error("-a -t 10.0.0.1:80 -r 10.1.0.1 -w -1"), "2 illegal weight specified");
   EXPECT_EQ(Error("-a -t 10.0.0.1:80 -r 10.1.0.1 -w 2147483648"), "2 illegal weight specified");
@@ -92,7 +93,8 @@ TEST(CommandLineTest, Messages) {
   EXPECT_EQ(Error("-A -t 10.0.0.1"), "2 Zero port specified for non-persistent service");
   EXPECT_EQ(Error("-A -f 0"), "2 invalid fwmark value `0' specified");
   EXPECT_EQ(Error("-A -t 10.0.0.1:80 -b junk"), "2 invalid scheduler flag `junk'");
-  EXPECT_EQ(Error("-a -t 10.0.0.1:80 -r [2001:db8::1]:80 -m"), "2 Different address family is allowed only for tunneling servers");
+  EXPECT_EQ(Error("-a -t 10.0.0.1:80 -r [2001:db8::1]:80 -m"),
+            "2 Different address family is allowed only for tunneling servers");
   EXPECT_EQ(Error("-A -D -t 10.0.0.1:80"), "2 multiple commands specified");
   EXPECT_EQ(Error("--frobnicate"), "255 Try `ipvsadm -h' or 'ipvsadm --help' for more information.");
   EXPECT_EQ(Error("-q"), "255 Try `ipvsadm -h' or 'ipvsadm --help' for more information.");

@@ -28,7 +28,8 @@ v1::ListServicesResponse Response() {
       destinations { destination { address: "2001:db8::a1" port: 80 method: DR weight: 1 } } }
     services { service { key { fwmark: 8 family: IPV6 } scheduler: "sh" } }
     services { service { key { fwmark: 7 family: IPV4 } scheduler: "rr" persistence { timeout_seconds: 60 } } }
-  )", &response));
+  )",
+                                                            &response));
   return response;
 }
 
@@ -87,7 +88,8 @@ TEST(PrintTest, Connections) {
   connection.set_destination_port(8080);
   connection.set_state("ESTABLISHED");
   connection.set_expires_seconds(891);
-  EXPECT_EQ(PrintConnection(connection, true), "TCP 14:51  ESTABLISHED 192.168.1.5:50000  10.0.0.1:80        10.1.0.1:8080\n");
+  EXPECT_EQ(PrintConnection(connection, true),
+            "TCP 14:51  ESTABLISHED 192.168.1.5:50000  10.0.0.1:80        10.1.0.1:8080\n");
 }
 
 TEST(PrintTest, Timeouts) {

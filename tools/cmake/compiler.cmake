@@ -25,7 +25,8 @@ else()
   target_compile_options(sluice_flags INTERFACE -Wno-missing-field-initializers)
 endif()
 if(SLUICE_SANITIZE)
-  add_compile_options(-fsanitize=${SLUICE_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  # vptr checks need the RTTI that dataplane/ and schedulers/ do without.
+  add_compile_options(-fsanitize=${SLUICE_SANITIZE} -fno-sanitize=vptr -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${SLUICE_SANITIZE})
 endif()
 

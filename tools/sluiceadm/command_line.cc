@@ -77,19 +77,29 @@ constexpr Option kOptions[] = {
 };
 
 const std::map<std::string, Verb> kVerbs = {
-    {"add-service", Verb::kAddService}, {"edit-service", Verb::kEditService}, {"delete-service", Verb::kDeleteService},
-    {"clear", Verb::kClear},            {"add-server", Verb::kAddServer},     {"edit-server", Verb::kEditServer},
-    {"delete-server", Verb::kDeleteServer}, {"set", Verb::kSetTimeouts},      {"list", Verb::kList},
+    {"add-service", Verb::kAddService},
+    {"edit-service", Verb::kEditService},
+    {"delete-service", Verb::kDeleteService},
+    {"clear", Verb::kClear},
+    {"add-server", Verb::kAddServer},
+    {"edit-server", Verb::kEditServer},
+    {"delete-server", Verb::kDeleteServer},
+    {"set", Verb::kSetTimeouts},
+    {"list", Verb::kList},
     {"help", Verb::kHelp},
 };
 
 // ipvsadm has them; sluiceadm not yet.
-const std::set<std::string> kNotYet = {"restore", "save", "zero", "start-daemon", "stop-daemon", "rate", "thresholds", "persistent-conn",
-                                       "tun-info", "daemon"};
+const std::set<std::string> kNotYet = {"restore",     "save",  "zero",       "start-daemon",
+                                       "stop-daemon", "rate",  "thresholds", "persistent-conn",
+                                       "tun-info",    "daemon"};
 
-const std::set<std::string> kListOptions = {"numeric", "connection", "timeout", "stats", "exact", "sort", "nosort"};
-const std::set<std::string> kServiceOptions = {"scheduler", "persistent", "netmask", "pe", "sched-flags", "ops"};
-const std::set<std::string> kServerOptions = {"real-server", "packet-forwarding", "weight", "u-threshold", "l-threshold"};
+const std::set<std::string> kListOptions = {"numeric", "connection", "timeout", "stats",
+                                            "exact",   "sort",       "nosort"};
+const std::set<std::string> kServiceOptions = {"scheduler", "persistent",  "netmask",
+                                               "pe",        "sched-flags", "ops"};
+const std::set<std::string> kServerOptions = {"real-server", "packet-forwarding", "weight", "u-threshold",
+                                              "l-threshold"};
 
 // Which options go with a command, besides the service address; and which it cannot do without.
 struct Rule {
@@ -130,7 +140,8 @@ const Option* FindOption(absl::string_view name) {
 template <class T>
 bool ParseNumber(absl::string_view text, uint64_t most, T& number) {
   uint64_t value;
-  if (text.empty() || text[0] < '0' || text[0] > '9' || !absl::SimpleAtoi(text, &value) || value > most) return false;
+  if (text.empty() || text[0] < '0' || text[0] > '9' || !absl::SimpleAtoi(text, &value) || value > most)
+    return false;
   number = static_cast<T>(value);
   return true;
 }
@@ -201,7 +212,8 @@ std::optional<Address> ParseAddress(const std::string& text, const char* protoco
 
 class Parser {
  public:
-  Parser(const std::string& program, const std::vector<std::string>& arguments) : program_(program), arguments_(arguments) {}
+  Parser(const std::string& program, const std::vector<std::string>& arguments)
+      : program_(program), arguments_(arguments) {}
 
   std::variant<Command, UsageError> Parse() {
     if (arguments_.empty()) return Command();
@@ -214,7 +226,10 @@ class Parser {
     error_ = {message, status};
     return false;
   }
-  bool TryHelp() { return Fail(absl::StrCat("Try `", program_, " -h' or '", program_, " --help' for more information."), 255); }
+  bool TryHelp() {
+    return Fail(absl::StrCat("Try `", program_, " -h' or '", program_, " --help' for more information."),
+                255);
+  }
 
   // Options may stand together (-Ln) and have their values attached (-w5, --weight=5).
   bool Split() {
@@ -226,7 +241,8 @@ class Parser {
       }
       if (argument[1] == '-') {
         const size_t equals = argument.find('=');
-        const Option* option = FindOption(absl::string_view(argument).substr(2, equals == std::string::npos ? equals : equals - 2));
+        const Option* option = FindOption(
+            absl::string_view(argument).substr(2, equals == std::string::npos ? equals : equals - 2));
         if (option == nullptr) return TryHelp();
         std::optional<std::string> attached;
         if (equals != std::string::npos) attached = argument.substr(equals + 1);
@@ -237,7 +253,8 @@ class Parser {
         const Option* option = FindOption(argument[at]);
         if (option == nullptr) return TryHelp();
         std::optional<std::string> attached;
-        if (option->argument != Argument::kNone && at + 1 < argument.size()) attached = argument.substr(at + 1);
+        if (option->argument != Argument::kNone && at + 1 < argument.size())
+          attached = argument.substr(at + 1);
         if (!Take(*option, attached, i)) return false;
         if (option->argument != Argument::kNone) break;
       }
@@ -251,7 +268,9 @@ class Parser {
       if (i + 1 >= arguments_.size()) return TryHelp();
       value = arguments_[++i];
     }
-    if (option.argument == Argument::kOptional && !value && i + 1 < arguments_.size() && arguments_[i + 1][0] != '-') value = arguments_[++i];
+    if (option.argument == Argument::kOptional && !value && i + 1 < arguments_.size() &&
+        arguments_[i + 1][0] != '-')
+      value = arguments_[++i];
     const std::string name = option.name;
     if (kNotYet.contains(name)) return Fail(absl::StrCat("'", name, "' is not supported yet by sluiceadm"));
     if (const auto verb = kVerbs.find(name); verb != kVerbs.end()) {
@@ -273,7 +292,8 @@ class Parser {
     if (name == "gatewaying") return SetMethod(v1::DR);
     if (name == "ipip") return SetMethod(v1::TUN);
     if (name == "masquerading") return SetMethod(v1::NAT);
-    if (!given_.insert(name).second && name != "numeric") return Fail(absl::StrCat("multiple '", name, "' options specified"));
+    if (!given_.insert(name).second && name != "numeric")
+      return Fail(absl::StrCat("multiple '", name, "' options specified"));
     v1::Service& service = command_.service;
     v1::Destination& destination = command_.destination;
     if (name == "scheduler") return service.set_scheduler(value), true;
@@ -284,12 +304,16 @@ class Parser {
     if (name == "ops") return service.set_one_packet(true), true;
     if (name == "real-server") return real_server_ = value, true;
     uint32_t number = 0;
-    if (name == "weight") return ParseNumber(value, INT32_MAX, number) ? (destination.set_weight(number), true) : Fail("illegal weight specified");
+    if (name == "weight")
+      return ParseNumber(value, INT32_MAX, number) ? (destination.set_weight(number), true)
+                                                   : Fail("illegal weight specified");
     if (name == "u-threshold") {
-      return ParseNumber(value, INT32_MAX, number) ? (destination.set_upper_threshold(number), true) : Fail("illegal u_threshold specified");
+      return ParseNumber(value, INT32_MAX, number) ? (destination.set_upper_threshold(number), true)
+                                                   : Fail("illegal u_threshold specified");
     }
     if (name == "l-threshold") {
-      return ParseNumber(value, INT32_MAX, number) ? (destination.set_lower_threshold(number), true) : Fail("illegal l_threshold specified");
+      return ParseNumber(value, INT32_MAX, number) ? (destination.set_lower_threshold(number), true)
+                                                   : Fail("illegal l_threshold specified");
     }
     if (name == "numeric") return command_.numeric = true;
     if (name == "connection") return command_.connections = true;
@@ -316,14 +340,16 @@ class Parser {
   bool SetFwmark(const std::string& value) {
     if (command_.key) return Fail("multiple 'service-address' options specified");
     uint32_t mark = 0;
-    if (!ParseNumber(value, UINT32_MAX, mark) || mark == 0) return Fail(absl::StrCat("invalid fwmark value `", value, "' specified"));
+    if (!ParseNumber(value, UINT32_MAX, mark) || mark == 0)
+      return Fail(absl::StrCat("invalid fwmark value `", value, "' specified"));
     command_.key.emplace();
     command_.key->set_fwmark(mark);
     return true;
   }
 
   bool SetMethod(v1::ForwardingMethod method) {
-    if (!given_.insert("packet-forwarding").second) return Fail("multiple 'packet-forwarding' options specified");
+    if (!given_.insert("packet-forwarding").second)
+      return Fail("multiple 'packet-forwarding' options specified");
     command_.destination.set_method(method);
     return true;
   }
@@ -339,8 +365,9 @@ class Parser {
 
   bool SetFlags(const std::string& value) {
     static const std::map<std::string, v1::SchedulerFlag> kFlags = {
-        {"sh-fallback", v1::FLAG_1}, {"sh-port", v1::FLAG_2}, {"mh-fallback", v1::FLAG_1}, {"mh-port", v1::FLAG_2},
-        {"flag-1", v1::FLAG_1},      {"flag-2", v1::FLAG_2},  {"flag-3", v1::FLAG_3}};
+        {"sh-fallback", v1::FLAG_1}, {"sh-port", v1::FLAG_2}, {"mh-fallback", v1::FLAG_1},
+        {"mh-port", v1::FLAG_2},     {"flag-1", v1::FLAG_1},  {"flag-2", v1::FLAG_2},
+        {"flag-3", v1::FLAG_3}};
     for (const absl::string_view name : absl::StrSplit(value, ',')) {
       const auto flag = kFlags.find(std::string(name));
       if (flag == kFlags.end()) return Fail(absl::StrCat("invalid scheduler flag `", name, "'"));
@@ -354,16 +381,19 @@ class Parser {
     if (command_.verb == Verb::kHelp) return true;
     const Rule& rule = kRules.at(command_.verb);
     if (rule.needs_service && !command_.key) {
-      return Fail(absl::StrCat("You need to supply the 'service-address' option for the '", rule.name, "' command"));
+      return Fail(
+          absl::StrCat("You need to supply the 'service-address' option for the '", rule.name, "' command"));
     }
     if (rule.needs_server && !given_.contains("real-server")) {
-      return Fail(absl::StrCat("You need to supply the 'real-server' option for the '", rule.name, "' command"));
+      return Fail(
+          absl::StrCat("You need to supply the 'real-server' option for the '", rule.name, "' command"));
     }
     if (command_.key && !rule.needs_service && command_.verb != Verb::kList) {
       return Fail(absl::StrCat("Illegal 'service-address' option with the '", rule.name, "' command"));
     }
     for (const std::string& option : given_) {
-      if (!rule.allowed.contains(option)) return Fail(absl::StrCat("Illegal '", option, "' option with the '", rule.name, "' command"));
+      if (!rule.allowed.contains(option))
+        return Fail(absl::StrCat("Illegal '", option, "' option with the '", rule.name, "' command"));
     }
     if (command_.verb == Verb::kSetTimeouts) return SetTimeouts();
     if (!rest_.empty()) return Fail(absl::StrCat("unexpected argument ", rest_.front()), 255);
@@ -374,7 +404,8 @@ class Parser {
     if (rest_.size() != 3) return Fail("--set option requires 3 timeout values");
     uint32_t seconds[3];
     for (int i = 0; i < 3; ++i) {
-      if (!ParseNumber(rest_[i], kMaxPersistenceSeconds, seconds[i])) return Fail(absl::StrCat("invalid timeout value `", rest_[i], "' specified"));
+      if (!ParseNumber(rest_[i], kMaxPersistenceSeconds, seconds[i]))
+        return Fail(absl::StrCat("invalid timeout value `", rest_[i], "' specified"));
     }
     command_.timeouts.set_tcp_seconds(seconds[0]);
     command_.timeouts.set_tcp_fin_seconds(seconds[1]);
@@ -386,7 +417,8 @@ class Parser {
   bool Finish() {
     if (command_.key && command_.key->fwmark() != 0) command_.key->set_family(is_v6_ ? v1::IPV6 : v1::IPV4);
     if (command_.verb == Verb::kAddService || command_.verb == Verb::kEditService) {
-      if (command_.service.one_packet() && command_.key->fwmark() == 0 && command_.key->protocol() != v1::UDP) {
+      if (command_.service.one_packet() && command_.key->fwmark() == 0 &&
+          command_.key->protocol() != v1::UDP) {
         return Fail("One-Packet Scheduling is only for UDP virtual services");
       }
       if (command_.key->fwmark() == 0 && command_.key->port() == 0 && !command_.service.has_persistence()) {
@@ -400,7 +432,8 @@ class Parser {
     destination.set_address(address->address);
     if (destination.method() == v1::FORWARDING_METHOD_UNSPECIFIED) destination.set_method(v1::DR);
     if (!destination.has_weight()) destination.set_weight(1);
-    if (address->is_v6 != service_is_v6_ && command_.key->fwmark() == 0 && destination.method() != v1::TUN && command_.verb != Verb::kDeleteServer) {
+    if (address->is_v6 != service_is_v6_ && command_.key->fwmark() == 0 && destination.method() != v1::TUN &&
+        command_.verb != Verb::kDeleteServer) {
       return Fail("Different address family is allowed only for tunneling servers");
     }
     // Only NAT can change the port.
@@ -424,47 +457,49 @@ class Parser {
 
 }  // namespace
 
-std::variant<Command, UsageError> ParseCommandLine(const std::string& program, const std::vector<std::string>& arguments) {
+std::variant<Command, UsageError> ParseCommandLine(const std::string& program,
+                                                   const std::vector<std::string>& arguments) {
   return Parser(program, arguments).Parse();
 }
 
 std::string HelpText(const std::string& program) {
-  return absl::StrCat("sluiceadm: ipvsadm's commands for Sluice\n\n",                                                 //
-                      "  ", program, " -A|E -t|u service-address [-s scheduler] [-b sched-flags]\n",                  //
-                      "  ", program, " -D -t|u service-address\n",                                                    //
-                      "  ", program, " -C\n",                                                                         //
-                      "  ", program, " -a|e -t|u service-address -r server-address -m [-w weight]\n",                 //
-                      "  ", program, " -d -t|u service-address -r server-address\n",                                  //
-                      "  ", program, " -L|l [-t|u service-address] [-n] [--stats [--exact]] [--sort|--nosort]\n",     //
-                      "  ", program, " -L -c [-n]\n",                                                                 //
-                      "  ", program, " -L --timeout\n",                                                               //
-                      "  ", program, " --set tcp tcpfin udp\n",                                                       //
-                      "  ", program, " -h\n\n",                                                                       //
-                      "Commands:\n",                                                                                  //
-                      "  --add-service     -A        add virtual service with options\n",                             //
-                      "  --edit-service    -E        edit virtual service with options\n",                            //
-                      "  --delete-service  -D        delete virtual service\n",                                       //
-                      "  --clear           -C        clear the whole table\n",                                        //
-                      "  --add-server      -a        add real server with options\n",                                 //
-                      "  --edit-server     -e        edit real server with options\n",                                //
-                      "  --delete-server   -d        delete real server\n",                                           //
-                      "  --list            -L|-l     list the table\n",                                               //
-                      "  --set tcp tcpfin udp        set connection timeout values, 0 keeps one\n",                   //
-                      "  --help            -h        this text\n\n",                                                  //
-                      "Options:\n",                                                                                   //
-                      "  --tcp-service  -t service-address   service-address is host[:port]\n",                       //
-                      "  --udp-service  -u service-address   service-address is host[:port]\n",                       //
-                      "  --scheduler    -s scheduler         one of rr|wlc, the default is wlc\n",                    //
-                      "  --real-server  -r server-address    server-address is host (and port)\n",                    //
-                      "  --masquerading -m                   masquerading (NAT)\n",                                   //
-                      "  --weight       -w weight            capacity of real server\n",                              //
-                      "  --connection   -c                   output of current connections\n",                        //
-                      "  --stats                             output of statistics information\n",                     //
-                      "  --exact                             expand numbers (display exact values)\n",                //
-                      "  --nosort                            newest first, as the scheduler sees them\n",             //
-                      "  --numeric      -n                   numeric output of addresses and ports\n",                //
-                      "  --server       unix:PATH            where sluiced listens; otherwise $SLUICE_SERVER or\n",   //
-                      "                                      unix:/run/sluice/sluiced.sock\n");
+  return absl::StrCat(
+      "sluiceadm: ipvsadm's commands for Sluice\n\n",                                                //
+      "  ", program, " -A|E -t|u service-address [-s scheduler] [-b sched-flags]\n",                 //
+      "  ", program, " -D -t|u service-address\n",                                                   //
+      "  ", program, " -C\n",                                                                        //
+      "  ", program, " -a|e -t|u service-address -r server-address -m [-w weight]\n",                //
+      "  ", program, " -d -t|u service-address -r server-address\n",                                 //
+      "  ", program, " -L|l [-t|u service-address] [-n] [--stats [--exact]] [--sort|--nosort]\n",    //
+      "  ", program, " -L -c [-n]\n",                                                                //
+      "  ", program, " -L --timeout\n",                                                              //
+      "  ", program, " --set tcp tcpfin udp\n",                                                      //
+      "  ", program, " -h\n\n",                                                                      //
+      "Commands:\n",                                                                                 //
+      "  --add-service     -A        add virtual service with options\n",                            //
+      "  --edit-service    -E        edit virtual service with options\n",                           //
+      "  --delete-service  -D        delete virtual service\n",                                      //
+      "  --clear           -C        clear the whole table\n",                                       //
+      "  --add-server      -a        add real server with options\n",                                //
+      "  --edit-server     -e        edit real server with options\n",                               //
+      "  --delete-server   -d        delete real server\n",                                          //
+      "  --list            -L|-l     list the table\n",                                              //
+      "  --set tcp tcpfin udp        set connection timeout values, 0 keeps one\n",                  //
+      "  --help            -h        this text\n\n",                                                 //
+      "Options:\n",                                                                                  //
+      "  --tcp-service  -t service-address   service-address is host[:port]\n",                      //
+      "  --udp-service  -u service-address   service-address is host[:port]\n",                      //
+      "  --scheduler    -s scheduler         one of rr|wlc, the default is wlc\n",                   //
+      "  --real-server  -r server-address    server-address is host (and port)\n",                   //
+      "  --masquerading -m                   masquerading (NAT)\n",                                  //
+      "  --weight       -w weight            capacity of real server\n",                             //
+      "  --connection   -c                   output of current connections\n",                       //
+      "  --stats                             output of statistics information\n",                    //
+      "  --exact                             expand numbers (display exact values)\n",               //
+      "  --nosort                            newest first, as the scheduler sees them\n",            //
+      "  --numeric      -n                   numeric output of addresses and ports\n",               //
+      "  --server       unix:PATH            where sluiced listens; otherwise $SLUICE_SERVER or\n",  //
+      "                                      unix:/run/sluice/sluiced.sock\n");
 }
 
 }  // namespace sluice

@@ -48,7 +48,8 @@ struct UsageError {
   int status = 2;
 };
 
-std::variant<Command, UsageError> ParseCommandLine(const std::string& program, const std::vector<std::string>& arguments);
+std::variant<Command, UsageError> ParseCommandLine(const std::string& program,
+                                                   const std::vector<std::string>& arguments);
 
 std::string HelpText(const std::string& program);
 

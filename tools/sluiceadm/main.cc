@@ -41,11 +41,13 @@ std::string Words(const v1::Refusal& refusal) {
 int Complain(const grpc::Status& status, const std::string& server, int exit_status = kRefused) {
   v1::Refusals refusals;
   if (refusals.ParseFromString(status.error_details()) && refusals.refusals_size() > 0) {
-    for (const v1::Refusal& refusal : refusals.refusals()) std::fprintf(stderr, "%s\n", Words(refusal).c_str());
+    for (const v1::Refusal& refusal : refusals.refusals())
+      std::fprintf(stderr, "%s\n", Words(refusal).c_str());
     return exit_status;
   }
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
-    std::fprintf(stderr, "No sluiced answers at %s: is it running, and may you open its socket?\n", server.c_str());
+    std::fprintf(stderr, "No sluiced answers at %s: is it running, and may you open its socket?\n",
+                 server.c_str());
   } else {
     std::fprintf(stderr, "%s\n", status.error_message().c_str());
   }
@@ -90,7 +92,8 @@ class Client {
   explicit Client(const Command& command) : command_(command), server_(ServerOf(command)) {
     grpc::ChannelArguments arguments;
     arguments.SetMaxReceiveMessageSize(-1);
-    stub_ = v1::Sluice::NewStub(grpc::CreateCustomChannel(server_, grpc::InsecureChannelCredentials(), arguments));
+    stub_ = v1::Sluice::NewStub(
+        grpc::CreateCustomChannel(server_, grpc::InsecureChannelCredentials(), arguments));
   }
 
   int Run() {
@@ -138,7 +141,8 @@ class Client {
     while (reader->Read(&response)) {
       if (first) std::fputs(ConnectionsTitle().c_str(), stdout);
       first = false;
-      for (const v1::Connection& connection : response.connections()) std::fputs(PrintConnection(connection, command_.numeric).c_str(), stdout);
+      for (const v1::Connection& connection : response.connections())
+        std::fputs(PrintConnection(connection, command_.numeric).c_str(), stdout);
     }
     const grpc::Status status = reader->Finish();
     if (!status.ok()) return Complain(status, server_);
@@ -165,4 +169,6 @@ int Main(const std::string& program, const std::vector<std::string>& arguments) 
 }  // namespace
 }  // namespace sluice
 
-int main(int argc, char** argv) { return sluice::Main(argv[0], std::vector<std::string>(argv + 1, argv + argc)); }
+int main(int argc, char** argv) {
+  return sluice::Main(argv[0], std::vector<std::string>(argv + 1, argv + argc));
+}

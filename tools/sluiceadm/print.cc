@@ -23,15 +23,17 @@ std::string HostName(const std::string& address, bool numeric) {
   storage.ss_family = is_v4 ? AF_INET : AF_INET6;
   if (!is_v4) inet_pton(AF_INET6, address.c_str(), &v6->sin6_addr);
   char name[NI_MAXHOST];
-  const bool found = !numeric && getnameinfo(reinterpret_cast<sockaddr*>(&storage), is_v4 ? sizeof *v4 : sizeof *v6, name, sizeof name,
-                                             nullptr, 0, NI_NAMEREQD) == 0;
+  const bool found =
+      !numeric && getnameinfo(reinterpret_cast<sockaddr*>(&storage), is_v4 ? sizeof *v4 : sizeof *v6, name,
+                              sizeof name, nullptr, 0, NI_NAMEREQD) == 0;
   const std::string text = found ? name : address;
   return is_v4 ? text : absl::StrCat("[", text, "]");
 }
 
 std::string PortName(uint32_t port, v1::Protocol protocol, bool numeric) {
   if (!numeric && port != 0) {
-    const servent* known = getservbyport(htons(static_cast<uint16_t>(port)), protocol == v1::UDP ? "udp" : "tcp");
+    const servent* known =
+        getservbyport(htons(static_cast<uint16_t>(port)), protocol == v1::UDP ? "udp" : "tcp");
     if (known != nullptr) return known->s_name;
   }
   return absl::StrCat(port);
@@ -44,7 +46,8 @@ std::string AddressAndPort(const std::string& address, uint32_t port, v1::Protoc
 std::string ServiceName(const v1::ServiceKey& key, bool numeric) {
   if (key.fwmark() != 0) return absl::StrCat("FWM  ", key.fwmark(), key.family() == v1::IPV6 ? " IPv6" : "");
   const char* protocol = key.protocol() == v1::UDP ? "UDP" : key.protocol() == v1::SCTP ? "SCTP" : "TCP";
-  return absl::StrFormat("%-4s %s", protocol, AddressAndPort(key.address(), key.port(), key.protocol(), numeric));
+  return absl::StrFormat("%-4s %s", protocol,
+                         AddressAndPort(key.address(), key.port(), key.protocol(), numeric));
 }
 
 const char* MethodName(v1::ForwardingMethod method) {
@@ -61,7 +64,8 @@ std::string FlagNames(const v1::Service& service) {
   for (const int flag : service.scheduler_flags()) {
     const std::string& scheduler = service.scheduler();
     std::string name = absl::StrCat("flag-", flag);
-    if ((scheduler == "sh" || scheduler == "mh") && flag != v1::FLAG_3) name = absl::StrCat(scheduler, flag == v1::FLAG_1 ? "-fallback" : "-port");
+    if ((scheduler == "sh" || scheduler == "mh") && flag != v1::FLAG_3)
+      name = absl::StrCat(scheduler, flag == v1::FLAG_1 ? "-fallback" : "-port");
     absl::StrAppend(&names, names.empty() ? "" : ",", name);
   }
   return names;
@@ -73,8 +77,10 @@ std::string Settings(const v1::Service& service) {
   if (service.scheduler_flags_size() > 0) absl::StrAppend(&text, " (", FlagNames(service), ")");
   if (service.has_persistence()) {
     absl::StrAppend(&text, " persistent ", service.persistence().timeout_seconds());
-    if (!service.persistence().netmask().empty()) absl::StrAppend(&text, " mask ", service.persistence().netmask());
-    if (!service.persistence().engine().empty()) absl::StrAppend(&text, " pe ", service.persistence().engine());
+    if (!service.persistence().netmask().empty())
+      absl::StrAppend(&text, " mask ", service.persistence().netmask());
+    if (!service.persistence().engine().empty())
+      absl::StrAppend(&text, " pe ", service.persistence().engine());
   }
   if (service.one_packet()) absl::StrAppend(&text, " ops");
   return text;
@@ -82,8 +88,8 @@ std::string Settings(const v1::Service& service) {
 
 std::string PrintStatistics(const v1::Statistics& statistics, bool exact) {
   std::string text;
-  for (const uint64_t value :
-       {statistics.connections(), statistics.in_packets(), statistics.out_packets(), statistics.in_bytes(), statistics.out_bytes()}) {
+  for (const uint64_t value : {statistics.connections(), statistics.in_packets(), statistics.out_packets(),
+                               statistics.in_bytes(), statistics.out_bytes()}) {
     absl::StrAppend(&text, " ", PrintLarge(value, exact));
   }
   return text;
@@ -119,16 +125,20 @@ std::string PrintService(const v1::ServiceStatus& status, const Command& command
   for (const v1::DestinationStatus& destination : status.destinations()) destinations.push_back(&destination);
   if (!command.unsorted) {
     std::stable_sort(destinations.begin(), destinations.end(), [](const auto* a, const auto* b) {
-      return SortKey(a->destination().address(), a->destination().port()) < SortKey(b->destination().address(), b->destination().port());
+      return SortKey(a->destination().address(), a->destination().port()) <
+             SortKey(b->destination().address(), b->destination().port());
     });
   }
   for (const v1::DestinationStatus* each : destinations) {
     const v1::Destination& destination = each->destination();
-    const std::string name = AddressAndPort(destination.address(), destination.port(), service.key().protocol(), command.numeric);
+    const std::string name =
+        AddressAndPort(destination.address(), destination.port(), service.key().protocol(), command.numeric);
     if (command.statistics) {
-      absl::StrAppendFormat(&text, "  -> %-28s%s\n", name, PrintStatistics(each->statistics(), command.exact));
+      absl::StrAppendFormat(&text, "  -> %-28s%s\n", name,
+                            PrintStatistics(each->statistics(), command.exact));
     } else {
-      absl::StrAppendFormat(&text, "  -> %-28s %-7s %-6d %-10u %-10u\n", name, MethodName(destination.method()), destination.weight(),
+      absl::StrAppendFormat(&text, "  -> %-28s %-7s %-6d %-10u %-10u\n", name,
+                            MethodName(destination.method()), destination.weight(),
                             each->active_connections(), each->inactive_connections());
     }
   }
@@ -148,17 +158,20 @@ std::string PrintLarge(uint64_t number, bool exact) {
 
 std::string PrintServices(const v1::ListServicesResponse& services, const Command& command) {
   std::string text;
-  if (!command.key) text = absl::StrCat("IP Virtual Server version 1.2.1 (size=", services.connection_capacity(), ")\n");
+  if (!command.key)
+    text = absl::StrCat("IP Virtual Server version 1.2.1 (size=", services.connection_capacity(), ")\n");
   if (command.statistics) {
-    absl::StrAppend(&text, "Prot LocalAddress:Port               Conns   InPkts  OutPkts  InBytes OutBytes\n", "  -> RemoteAddress:Port\n");
+    absl::StrAppend(&text, "Prot LocalAddress:Port               Conns   InPkts  OutPkts  InBytes OutBytes\n",
+                    "  -> RemoteAddress:Port\n");
   } else {
     absl::StrAppend(&text, "Prot LocalAddress:Port Scheduler Flags\n",
                     "  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn\n");
   }
   std::vector<const v1::ServiceStatus*> sorted;
   for (const v1::ServiceStatus& service : services.services()) sorted.push_back(&service);
-  std::stable_sort(sorted.begin(), sorted.end(),
-                   [](const auto* a, const auto* b) { return ServiceOrder(a->service().key()) < ServiceOrder(b->service().key()); });
+  std::stable_sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) {
+    return ServiceOrder(a->service().key()) < ServiceOrder(b->service().key());
+  });
   for (const v1::ServiceStatus* service : sorted) text += PrintService(*service, command);
   return text;
 }
@@ -171,14 +184,17 @@ std::string ConnectionsTitle() {
 std::string PrintConnection(const v1::Connection& connection, bool numeric) {
   const uint32_t seconds = connection.expires_seconds();
   const v1::Protocol protocol = connection.protocol();
-  return absl::StrFormat("%-3s %02d:%02d  %-11s %-18s %-18s %s\n", protocol == v1::UDP ? "UDP" : "TCP", seconds / 60, seconds % 60,
-                         connection.state(), AddressAndPort(connection.client_address(), connection.client_port(), protocol, numeric),
-                         AddressAndPort(connection.virtual_address(), connection.virtual_port(), protocol, numeric),
-                         AddressAndPort(connection.destination_address(), connection.destination_port(), protocol, numeric));
+  return absl::StrFormat(
+      "%-3s %02d:%02d  %-11s %-18s %-18s %s\n", protocol == v1::UDP ? "UDP" : "TCP", seconds / 60,
+      seconds % 60, connection.state(),
+      AddressAndPort(connection.client_address(), connection.client_port(), protocol, numeric),
+      AddressAndPort(connection.virtual_address(), connection.virtual_port(), protocol, numeric),
+      AddressAndPort(connection.destination_address(), connection.destination_port(), protocol, numeric));
 }
 
 std::string PrintTimeouts(const v1::Timeouts& timeouts) {
-  return absl::StrFormat("Timeout (tcp tcpfin udp): %d %d %d\n", timeouts.tcp_seconds(), timeouts.tcp_fin_seconds(), timeouts.udp_seconds());
+  return absl::StrFormat("Timeout (tcp tcpfin udp): %d %d %d\n", timeouts.tcp_seconds(),
+                         timeouts.tcp_fin_seconds(), timeouts.udp_seconds());
 }
 
 }  // namespace sluice

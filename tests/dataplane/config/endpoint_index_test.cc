@@ -9,7 +9,8 @@ namespace sluice {
 namespace {
 
 Endpoint EndpointOf(uint32_t n) {
-  return {IpAddress::FromV4(Be32::FromHost(0x0a000000 + n / 8)), Be16::FromHost(static_cast<uint16_t>(80 + n % 4)), n % 8 < 4 ? Protocol::kTcp : Protocol::kUdp};
+  return {IpAddress::FromV4(Be32::FromHost(0x0a000000 + n / 8)),
+          Be16::FromHost(static_cast<uint16_t>(80 + n % 4)), n % 8 < 4 ? Protocol::kTcp : Protocol::kUdp};
 }
 
 TEST(EndpointIndexTest, RolesAreApart) {

@@ -17,12 +17,17 @@ class ForwardingTest : public testing::Test {
     spec_.links[2] = {.mac = Mac(2), .mtu = 9000, .up = true, .port = 1};
     spec_.links[3] = {.mac = Mac(3), .up = true, .port = kNoPort};
   }
-  void Route(const std::string& prefix, int length, const std::vector<RouteLeg>& legs, RouteKind kind = RouteKind::kUnicast) {
+  void Route(const std::string& prefix, int length, const std::vector<RouteLeg>& legs,
+             RouteKind kind = RouteKind::kUnicast) {
     spec_.routes.push_back({.prefix = Ip(prefix), .prefix_length = length, .kind = kind, .legs = legs});
   }
-  void Neighbour(int interface, const std::string& address, uint8_t mac) { spec_.neighbours[{interface, Ip(address)}] = Mac(mac); }
+  void Neighbour(int interface, const std::string& address, uint8_t mac) {
+    spec_.neighbours[{interface, Ip(address)}] = Mac(mac);
+  }
   void Build() { forwarding_ = builder_.Build(spec_); }
-  NextHopId Id(const std::string& destination, uint64_t hash = 0) { return forwarding_->Resolve(Ip(destination), hash); }
+  NextHopId Id(const std::string& destination, uint64_t hash = 0) {
+    return forwarding_->Resolve(Ip(destination), hash);
+  }
   // "02:00:00:00:00:07 port 1", "kernel" or "nowhere".
   std::string Way(const std::string& destination, uint64_t hash = 0) {
     const NextHop& hop = forwarding_->hop(Id(destination, hash));
@@ -94,7 +99,9 @@ TEST_F(ForwardingTest, LinksDecide) {
 }
 
 TEST_F(ForwardingTest, SeveralWaysShareByWeight) {
-  Route("10.9.0.0", 16, {{.interface = 1, .gateway = Ip("10.0.0.1"), .weight = 1}, {.interface = 2, .gateway = Ip("10.1.0.1"), .weight = 3}});
+  Route("10.9.0.0", 16,
+        {{.interface = 1, .gateway = Ip("10.0.0.1"), .weight = 1},
+         {.interface = 2, .gateway = Ip("10.1.0.1"), .weight = 3}});
   Neighbour(1, "10.0.0.1", 0x11);
   Neighbour(2, "10.1.0.1", 0x22);
   Build();
@@ -146,17 +153,21 @@ TEST_F(ForwardingTest, IdsOfGoneNeighboursAreUsedAgain) {
     Neighbour(1, "10.0.0." + std::to_string(i), static_cast<uint8_t>(i));
     Neighbour(1, "10.0.0." + std::to_string(i + 1), static_cast<uint8_t>(i + 1));
     Build();
-    EXPECT_EQ(Way("10.0.0." + std::to_string(i)), Mac(static_cast<uint8_t>(i)).ToString().substr(15) + " port 0");
+    EXPECT_EQ(Way("10.0.0." + std::to_string(i)),
+              Mac(static_cast<uint8_t>(i)).ToString().substr(15) + " port 0");
   }
   EXPECT_LE(forwarding_->hop_count(), 5u);
 }
 
 TEST_F(ForwardingTest, NeighboursTowards) {
   Route("10.0.0.0", 24, {{.interface = 1}});
-  Route("10.9.0.0", 16, {{.interface = 1, .gateway = Ip("10.0.0.1")}, {.interface = 2, .gateway = Ip("10.1.0.1")}});
+  Route("10.9.0.0", 16,
+        {{.interface = 1, .gateway = Ip("10.0.0.1")}, {.interface = 2, .gateway = Ip("10.1.0.1")}});
   Build();
-  EXPECT_EQ(forwarding_->NeighboursTowards(Ip("10.0.0.7")), (std::vector<Forwarding::Neighbour>{{1, Ip("10.0.0.7")}}));
-  EXPECT_EQ(forwarding_->NeighboursTowards(Ip("10.9.0.7")), (std::vector<Forwarding::Neighbour>{{1, Ip("10.0.0.1")}, {2, Ip("10.1.0.1")}}));
+  EXPECT_EQ(forwarding_->NeighboursTowards(Ip("10.0.0.7")),
+            (std::vector<Forwarding::Neighbour>{{1, Ip("10.0.0.7")}}));
+  EXPECT_EQ(forwarding_->NeighboursTowards(Ip("10.9.0.7")),
+            (std::vector<Forwarding::Neighbour>{{1, Ip("10.0.0.1")}, {2, Ip("10.1.0.1")}}));
   EXPECT_TRUE(forwarding_->NeighboursTowards(Ip("8.8.8.8")).empty());
 }
 
@@ -176,7 +187,9 @@ TEST_F(ForwardingTest, RandomTablesAgreeWithAScan) {
     }
     for (const auto& [prefix, mac] : prefixes) {
       const IpAddress gateway = IpAddress::FromV4(Be32::FromHost(0xc0a80000 + mac));
-      spec_.routes.push_back({.prefix = IpAddress::FromV4(Be32::FromHost(prefix.first)), .prefix_length = prefix.second, .legs = {{.interface = 1, .gateway = gateway}}});
+      spec_.routes.push_back({.prefix = IpAddress::FromV4(Be32::FromHost(prefix.first)),
+                              .prefix_length = prefix.second,
+                              .legs = {{.interface = 1, .gateway = gateway}}});
       spec_.neighbours[{1, gateway}] = Mac(mac);
     }
     Build();
@@ -191,7 +204,8 @@ TEST_F(ForwardingTest, RandomTablesAgreeWithAScan) {
             mac = candidate;
           }
         }
-        const NextHop& hop = forwarding_->hop(forwarding_->Resolve(IpAddress::FromV4(Be32::FromHost(address)), 0));
+        const NextHop& hop =
+            forwarding_->hop(forwarding_->Resolve(IpAddress::FromV4(Be32::FromHost(address)), 0));
         ASSERT_EQ(hop.kind, best < 0 ? NextHopKind::kNoRoute : NextHopKind::kWire);
         if (best >= 0) {
           ASSERT_EQ(hop.destination, Mac(mac));

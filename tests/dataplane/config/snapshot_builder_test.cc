@@ -12,7 +12,8 @@ const ServiceKey kKey{Ip("10.99.0.1"), Be16::FromHost(80), Protocol::kTcp};
 
 class SnapshotBuilderTest : public testing::Test {
  protected:
-  static ServiceSpec Spec(const std::vector<std::pair<int, int>>& servers, const std::string& scheduler = "rr") {
+  static ServiceSpec Spec(const std::vector<std::pair<int, int>>& servers,
+                          const std::string& scheduler = "rr") {
     ServiceSpec spec{.key = kKey, .scheduler = scheduler};
     for (const auto& [server, weight] : servers) {
       spec.destinations.push_back({Ip("10.1.0." + std::to_string(server)), Be16::FromHost(80), weight});
@@ -27,7 +28,8 @@ class SnapshotBuilderTest : public testing::Test {
   // The last numbers of the addresses, in list order.
   static std::string Order(const Service& service) {
     std::string text;
-    for (const Candidate& candidate : service.candidates) text += std::to_string(candidate.address.bytes[15]) + " ";
+    for (const Candidate& candidate : service.candidates)
+      text += std::to_string(candidate.address.bytes[15]) + " ";
     return text;
   }
   DestinationId IdOf(int server) {
@@ -65,7 +67,8 @@ TEST_F(SnapshotBuilderTest, UnchangedServicesAreShared) {
   EXPECT_NE(after->services[0], before->services[0]);
   EXPECT_EQ(after->services[1], before->services[1]);
   EXPECT_EQ(before->services[0]->candidates[0].weight, 1) << "a snapshot never changes";
-  EXPECT_EQ(after->endpoints.FindService(kKey.address.V4(), kKey.port, kKey.protocol), after->services[0].get());
+  EXPECT_EQ(after->endpoints.FindService(kKey.address.V4(), kKey.port, kKey.protocol),
+            after->services[0].get());
 }
 
 TEST_F(SnapshotBuilderTest, DestinationsKeepTheirIdentity) {
@@ -138,7 +141,9 @@ TEST_F(SnapshotBuilderTest, TrashIsEmptiedTwoMinutesAfterTheLastConnection) {
 TEST_F(SnapshotBuilderTest, SteeringLearnsRolesAndKeepsThemWhileThereMayBeConnections) {
   const Endpoint server{Ip("10.1.0.1"), Be16::FromHost(80), Protocol::kTcp};
   builder_.Put(Spec({{1, 1}}));
-  EXPECT_EQ(Publish()->endpoint_changes, (std::vector<EndpointChange>{{kKey, EndpointRole::kVirtual, true}, {server, EndpointRole::kRealServer, true}}));
+  EXPECT_EQ(Publish()->endpoint_changes,
+            (std::vector<EndpointChange>{{kKey, EndpointRole::kVirtual, true},
+                                         {server, EndpointRole::kRealServer, true}}));
   builder_.Put(Spec({{1, 5}}));
   EXPECT_TRUE(Publish()->endpoint_changes.empty());
   builder_.Delete(kKey);
@@ -149,7 +154,9 @@ TEST_F(SnapshotBuilderTest, SteeringLearnsRolesAndKeepsThemWhileThereMayBeConnec
   builder_.EmptyTrash(now);
   builder_.EmptyTrash(now += seconds(121));
   const auto emptied = Publish();
-  EXPECT_EQ(emptied->endpoint_changes, (std::vector<EndpointChange>{{kKey, EndpointRole::kVirtual, false}, {server, EndpointRole::kRealServer, false}}));
+  EXPECT_EQ(emptied->endpoint_changes,
+            (std::vector<EndpointChange>{{kKey, EndpointRole::kVirtual, false},
+                                         {server, EndpointRole::kRealServer, false}}));
   EXPECT_FALSE(emptied->endpoints.IsRealServer(server.address.V4(), server.port, server.protocol));
 }
 
@@ -165,7 +172,8 @@ TEST_F(SnapshotBuilderTest, OneRealServerOfTwoServices) {
   SnapshotBuilder::Clock::time_point now{};
   builder_.EmptyTrash(now);
   builder_.EmptyTrash(now += seconds(121));
-  EXPECT_EQ(Publish()->endpoint_changes, (std::vector<EndpointChange>{{kKey, EndpointRole::kVirtual, false}}));
+  EXPECT_EQ(Publish()->endpoint_changes,
+            (std::vector<EndpointChange>{{kKey, EndpointRole::kVirtual, false}}));
 }
 
 }  // namespace

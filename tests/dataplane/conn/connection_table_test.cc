@@ -11,7 +11,8 @@ namespace {
 
 constexpr HashSecret kSecret = {{11, 22, 33, 55}};
 
-Connection Make(uint32_t client, uint16_t client_port, uint32_t virtual_address = 0x0a630001, uint32_t destination = 0x0a010001) {
+Connection Make(uint32_t client, uint16_t client_port, uint32_t virtual_address = 0x0a630001,
+                uint32_t destination = 0x0a010001) {
   Connection connection;
   connection.client = Be32::FromHost(client);
   connection.client_port = Be16::FromHost(client_port);
@@ -40,7 +41,8 @@ TEST(ConnectionTable, FindsBothDirections) {
   EXPECT_EQ(ConnectionTable::DirectionOf(in), Direction::kIn);
   EXPECT_EQ(&table.At(out), stored);
   EXPECT_EQ(ConnectionTable::DirectionOf(out), Direction::kOut);
-  EXPECT_EQ(Find(table, connection.InTuple().Reversed()), 0u) << "a packet from the virtual address to the client is no reply";
+  EXPECT_EQ(Find(table, connection.InTuple().Reversed()), 0u)
+      << "a packet from the virtual address to the client is no reply";
 }
 
 TEST(ConnectionTable, DistinguishesEveryFieldOfTheTuple) {

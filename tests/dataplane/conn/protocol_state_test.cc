@@ -51,7 +51,9 @@ uint8_t StateOf(const std::string& name) {
 
 void Check(Direction direction, const Row& row) {
   SCOPED_TRACE(row.state);
-  const auto next = [&](uint8_t flags) { return std::string(StateName(Protocol::kTcp, NextTcpState(direction, flags, StateOf(row.state)))); };
+  const auto next = [&](uint8_t flags) {
+    return std::string(StateName(Protocol::kTcp, NextTcpState(direction, flags, StateOf(row.state))));
+  };
   EXPECT_EQ(next(kTcpSyn), row.on_syn);
   EXPECT_EQ(next(kTcpSyn | kTcpAck), row.on_syn);
   EXPECT_EQ(next(kTcpFin | kTcpAck), row.on_fin);
@@ -71,7 +73,8 @@ TEST(TcpState, FollowsTheKernelFromTheServer) {
 }
 
 TEST(TcpState, ActiveStates) {
-  for (const char* name : {"ESTABLISHED", "SYN_SENT", "SYN_RECV", "SYNACK"}) EXPECT_TRUE(IsActiveState(Protocol::kTcp, StateOf(name))) << name;
+  for (const char* name : {"ESTABLISHED", "SYN_SENT", "SYN_RECV", "SYNACK"})
+    EXPECT_TRUE(IsActiveState(Protocol::kTcp, StateOf(name))) << name;
   for (const char* name : {"NONE", "FIN_WAIT", "TIME_WAIT", "CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN"}) {
     EXPECT_FALSE(IsActiveState(Protocol::kTcp, StateOf(name))) << name;
   }
@@ -80,7 +83,9 @@ TEST(TcpState, ActiveStates) {
 
 TEST(StateTimeouts, AreTheKernels) {
   const StateTimeouts timeouts{TimeoutSpec{}};
-  const auto seconds = [&](const char* state) { return timeouts.Of(Protocol::kTcp, StateOf(state)) / kJiffiesPerSecond; };
+  const auto seconds = [&](const char* state) {
+    return timeouts.Of(Protocol::kTcp, StateOf(state)) / kJiffiesPerSecond;
+  };
   EXPECT_EQ(seconds("NONE"), 2u);
   EXPECT_EQ(seconds("ESTABLISHED"), 900u);
   EXPECT_EQ(seconds("SYN_SENT"), 120u);

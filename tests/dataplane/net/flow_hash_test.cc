@@ -11,7 +11,8 @@ namespace {
 const HashSecret kSecret = {{0x1122334455667788, 0x99aabbccddeeff00, 0x0f1e2d3c4b5a6978, 0x8796a5b4c3d2e1f0}};
 
 Ipv4Tuple TupleOf(uint32_t source, uint16_t port) {
-  return Ipv4Tuple::Of(Be32::FromHost(source), Be32::FromHost(0x0a630001), Be16::FromHost(port), Be16::FromHost(80), Protocol::kTcp);
+  return Ipv4Tuple::Of(Be32::FromHost(source), Be32::FromHost(0x0a630001), Be16::FromHost(port),
+                       Be16::FromHost(80), Protocol::kTcp);
 }
 
 TEST(FlowHashTest, TheTupleKeepsItsFields) {
@@ -55,9 +56,12 @@ TEST(FlowHashTest, OwnersAreEvenForAnyNumberOfWorkers) {
     std::vector<int> owned(workers);
     constexpr int kClients = 64'000;
     for (int i = 0; i < kClients; ++i) {
-      ++owned.at(OwnerOfClient(Be32::FromHost(0x0a000000 + i / 100), Be16::FromHost(static_cast<uint16_t>(32768 + i % 100)), Protocol::kTcp, kSecret, workers));
+      ++owned.at(OwnerOfClient(Be32::FromHost(0x0a000000 + i / 100),
+                               Be16::FromHost(static_cast<uint16_t>(32768 + i % 100)), Protocol::kTcp,
+                               kSecret, workers));
     }
-    for (const int count : owned) EXPECT_NEAR(count, kClients / static_cast<int>(workers), 6 * std::sqrt(kClients / workers) + 1);
+    for (const int count : owned)
+      EXPECT_NEAR(count, kClients / static_cast<int>(workers), 6 * std::sqrt(kClients / workers) + 1);
   }
 }
 

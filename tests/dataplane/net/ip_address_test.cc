@@ -6,7 +6,8 @@ namespace sluice {
 namespace {
 
 TEST(IpAddressTest, ParsesAndWrites) {
-  for (const char* text : {"0.0.0.0", "10.0.0.1", "255.255.255.255", "::", "::1", "2001:db8::1", "fe80::1:2:3:4"}) {
+  for (const char* text :
+       {"0.0.0.0", "10.0.0.1", "255.255.255.255", "::", "::1", "2001:db8::1", "fe80::1:2:3:4"}) {
     const std::optional<IpAddress> address = IpAddress::Parse(text);
     ASSERT_TRUE(address) << text;
     EXPECT_EQ(address->ToString(), text);
@@ -15,8 +16,9 @@ TEST(IpAddressTest, ParsesAndWrites) {
 }
 
 TEST(IpAddressTest, RefusesEverythingElse) {
-  for (const char* text : {"", " ", "10.0.0", "10.0.0.256", "10.0.0.1 ", " 10.0.0.1", "10.0.0.1:80", "10.0.0.1/24", "010.0.0.1", "localhost", "1",
-                           "::ffff:10.0.0.1", "2001:db8::1%eth0", "[::1]", ":::", "1:2:3:4:5:6:7:8:9"}) {
+  for (const char* text :
+       {"", " ", "10.0.0", "10.0.0.256", "10.0.0.1 ", " 10.0.0.1", "10.0.0.1:80", "10.0.0.1/24", "010.0.0.1",
+        "localhost", "1", "::ffff:10.0.0.1", "2001:db8::1%eth0", "[::1]", ":::", "1:2:3:4:5:6:7:8:9"}) {
     EXPECT_FALSE(IpAddress::Parse(text)) << text;
   }
   EXPECT_FALSE(IpAddress::Parse(std::string_view("10.0.0.1\0", 9)));

@@ -11,7 +11,9 @@ class ConnectionTest : public testing::Test {
   void Serve(const std::vector<DestinationSpec>& servers, const std::string& scheduler = "rr") {
     rig_.AddService("10.99.0.1", 80, Protocol::kTcp, scheduler, servers);
   }
-  static Packet FromClient(uint16_t port, uint8_t flags) { return Packet().From("10.0.0.1", port).To("10.99.0.1", 80).Tcp(flags); }
+  static Packet FromClient(uint16_t port, uint8_t flags) {
+    return Packet().From("10.0.0.1", port).To("10.99.0.1", 80).Tcp(flags);
+  }
   static Packet FromServer(const std::string& server, uint16_t port, uint8_t flags) {
     return Packet().From(server, 80).To("10.0.0.1", port).Tcp(flags);
   }
@@ -25,7 +27,9 @@ class ConnectionTest : public testing::Test {
     rig_.Send(FromServer(server, port, kTcpSyn | kTcpAck), 1);
     rig_.Send(FromClient(port, kTcpAck));
   }
-  const DestinationLoad& Load(size_t candidate) { return *rig_.snapshot->services.front()->candidates[candidate].load; }
+  const DestinationLoad& Load(size_t candidate) {
+    return *rig_.snapshot->services.front()->candidates[candidate].load;
+  }
 
   PipelineRig rig_;
   const DestinationSpec one_ = PipelineRig::Server("10.1.0.1", 80);
@@ -136,7 +140,8 @@ TEST_F(ConnectionTest, LatePacketsInTheBurstOfAReplacementAreNamed) {
   Serve({one_});
   Open(1000);
   rig_.Send(FromServer("10.1.0.1", 1000, kTcpRst), 1);
-  const std::vector<Outcome> outcomes = rig_.Send({FromClient(1000, kTcpAck).Bytes(), FromClient(1000, kTcpSyn).Bytes()});
+  const std::vector<Outcome> outcomes =
+      rig_.Send({FromClient(1000, kTcpAck).Bytes(), FromClient(1000, kTcpSyn).Bytes()});
   EXPECT_EQ(outcomes[0].where, "dropped");
   EXPECT_EQ(outcomes[1].where, "wire 1");
   EXPECT_EQ(rig_.Count(Counter::kDropConnectionReused), 1u);
@@ -149,7 +154,8 @@ TEST_F(ConnectionTest, ARemovedServersConnectionsFallSilentAndComeBackWithIt) {
   Serve({one_});
   EXPECT_EQ(rig_.Send(FromClient(1000, kTcpAck)).where, "dropped");
   EXPECT_EQ(rig_.Count(Counter::kDropDestinationRemoved), 1u);
-  EXPECT_EQ(rig_.Send(FromServer("10.1.0.2", 1000, kTcpAck), 1).where, "wire 0") << "as in IPVS, replies still pass";
+  EXPECT_EQ(rig_.Send(FromServer("10.1.0.2", 1000, kTcpAck), 1).where, "wire 0")
+      << "as in IPVS, replies still pass";
   EXPECT_EQ(rig_.Send(FromClient(1001, kTcpAck)).where, "wire 1");
   Serve({one_, two_});
   EXPECT_EQ(rig_.Send(FromClient(1000, kTcpAck)).where, "wire 1");

@@ -12,7 +12,8 @@ class HandoverTest : public testing::Test {
   HandoverTest() {
     for (int i = 0; i < kWorkers; ++i) {
       rigs_.push_back(std::make_unique<PipelineRig>(PipelineRig::Options{.index = i, .workers = kWorkers}));
-      rigs_.back()->AddService("10.99.0.1", 80, Protocol::kTcp, "rr", {PipelineRig::Server("10.1.0.1", 8080)});
+      rigs_.back()->AddService("10.99.0.1", 80, Protocol::kTcp, "rr",
+                               {PipelineRig::Server("10.1.0.1", 8080)});
     }
   }
   std::vector<std::unique_ptr<PipelineRig>> rigs_;
@@ -46,7 +47,8 @@ TEST_F(HandoverTest, WhatWasHandedOverIsNotHandedOnAgain) {
     Batch batch;
     rte_mbuf* packet = rte_pktmbuf_alloc(rte_mempool_lookup("test"));
     const FrameBytes frame = Packet().From("10.0.0.1", port).To("10.99.0.1", 80).Tcp(kTcpSyn).Bytes();
-    std::copy(frame.begin(), frame.end(), reinterpret_cast<uint8_t*>(rte_pktmbuf_append(packet, static_cast<uint16_t>(frame.size()))));
+    std::copy(frame.begin(), frame.end(),
+              reinterpret_cast<uint8_t*>(rte_pktmbuf_append(packet, static_cast<uint16_t>(frame.size()))));
     packet->port = 0;
     batch.count = 1;
     batch.packet[0] = packet;
@@ -60,7 +62,8 @@ TEST_F(HandoverTest, WhatWasHandedOverIsNotHandedOnAgain) {
 }
 
 TEST_F(HandoverTest, WhatIsNobodysFlowStaysHere) {
-  EXPECT_EQ(rigs_[1]->Send(Packet().From("10.0.0.1", 1000).To("10.99.0.1", 81).Tcp(kTcpSyn)).where, "kernel input");
+  EXPECT_EQ(rigs_[1]->Send(Packet().From("10.0.0.1", 1000).To("10.99.0.1", 81).Tcp(kTcpSyn)).where,
+            "kernel input");
 }
 
 }  // namespace

@@ -52,13 +52,16 @@ std::vector<Case> Cases() {
       {"half a UDP header", Cut(datagram, 41), "dropped", Counter::kDropIpTruncated},
       {"payload cut off", Cut(datagram, 45), "dropped", Counter::kDropIpTruncated},
       {"for another host", Syn().Macs(kMacOfClient, other).Bytes(), "dropped", Counter::kDropOtherHost},
-      {"broadcast frame", Syn().Macs(kMacOfClient, broadcast).Bytes(), "kernel input", Counter::kKernelGroupAddress},
+      {"broadcast frame", Syn().Macs(kMacOfClient, broadcast).Bytes(), "kernel input",
+       Counter::kKernelGroupAddress},
       {"ARP", Syn().EtherType(kEtherTypeArp).Bytes(), "kernel input", Counter::kKernelArp},
       {"IPv6", Syn().EtherType(kEtherTypeIpv6).Bytes(), "kernel input", Counter::kKernelIpv6},
-      {"IPv6 with a chain of extension headers", With(Syn().EtherType(kEtherTypeIpv6).Bytes(), 14, {0x60, 0, 0, 0, 0, 24, 0, 64}),
-       "kernel input", Counter::kKernelIpv6},
+      {"IPv6 with a chain of extension headers",
+       With(Syn().EtherType(kEtherTypeIpv6).Bytes(), 14, {0x60, 0, 0, 0, 0, 24, 0, 64}), "kernel input",
+       Counter::kKernelIpv6},
       {"VLAN", Syn().Vlan(7).Bytes(), "kernel input", Counter::kKernelVlan},
-      {"unknown EtherType", Syn().EtherType(Be16::FromHost(0x88b5)).Bytes(), "kernel input", Counter::kKernelEtherType},
+      {"unknown EtherType", Syn().EtherType(Be16::FromHost(0x88b5)).Bytes(), "kernel input",
+       Counter::kKernelEtherType},
       {"IP version 5", WithIp(syn, 0, {0x55}), "dropped", Counter::kDropIpHeader},
       {"IP header length 0", WithIp(syn, 0, {0x40}), "dropped", Counter::kDropIpHeader},
       {"IP header length 16", WithIp(syn, 0, {0x44}), "dropped", Counter::kDropIpHeader},
@@ -81,16 +84,19 @@ std::vector<Case> Cases() {
       {"source broadcast", Syn().From("255.255.255.255", 1000).Bytes(), "dropped", Counter::kDropIpSource},
       {"first fragment", Syn().Fragment(0, true).Bytes(), "kernel input", Counter::kKernelFragment},
       {"last fragment", Syn().Fragment(3, false).Bytes(), "kernel input", Counter::kKernelFragment},
-      {"ICMP", Syn().IpProtocol(1).Payload("\x08\x01\x02\x03\x04\x05\x06\x07").Bytes(), "kernel input", Counter::kKernelIcmp},
+      {"ICMP", Syn().IpProtocol(1).Payload("\x08\x01\x02\x03\x04\x05\x06\x07").Bytes(), "kernel input",
+       Counter::kKernelIcmp},
       {"GRE", Syn().IpProtocol(47).Payload("gre").Bytes(), "kernel input", Counter::kKernelProtocol},
       {"no service", Syn().To("10.99.0.1", 81).Bytes(), "kernel input", Counter::kKernelNoService},
       {"nothing opened", Syn().Tcp(kTcpAck).Bytes(), "kernel input", Counter::kKernelNoConnection},
       {"RST with SYN", Syn().Tcp(kTcpSyn | kTcpRst).Bytes(), "kernel input", Counter::kKernelNoConnection},
       {"TTL 1", Syn().Ttl(1).Bytes(), "dropped", Counter::kDropTtlExpired},
       {"TTL 0", Syn().Ttl(0).Bytes(), "dropped", Counter::kDropTtlExpired},
-      {"TCP checksum broken: not our business", Syn().BreakTransportChecksum().Bytes(), "wire 1", Counter::kConnectionsCreated},
+      {"TCP checksum broken: not our business", Syn().BreakTransportChecksum().Bytes(), "wire 1",
+       Counter::kConnectionsCreated},
       {"IP options", Syn().IpOptions({1, 1, 1, 0}).Bytes(), "wire 1", Counter::kConnectionsCreated},
-      {"longest IP options", Syn().IpOptions(FrameBytes(40, 1)).Bytes(), "wire 1", Counter::kConnectionsCreated},
+      {"longest IP options", Syn().IpOptions(FrameBytes(40, 1)).Bytes(), "wire 1",
+       Counter::kConnectionsCreated},
       {"padding after the packet", Cut(syn, 60), "wire 1", Counter::kConnectionsCreated},
   };
 }
@@ -133,8 +139,12 @@ TEST_F(MalformedTest, EveryFaultHasItsName) {
 }
 
 TEST_F(MalformedTest, TruncationAtEveryByte) {
-  const std::vector<FrameBytes> whole = {Syn().Bytes(), Datagram().Bytes(), Syn().IpOptions(FrameBytes(40, 1)).Bytes(), Syn().Vlan(5).Bytes(),
-                                         Syn().Fragment(0, true).Bytes(), Syn().EtherType(kEtherTypeIpv6).Bytes()};
+  const std::vector<FrameBytes> whole = {Syn().Bytes(),
+                                         Datagram().Bytes(),
+                                         Syn().IpOptions(FrameBytes(40, 1)).Bytes(),
+                                         Syn().Vlan(5).Bytes(),
+                                         Syn().Fragment(0, true).Bytes(),
+                                         Syn().EtherType(kEtherTypeIpv6).Bytes()};
   for (const FrameBytes& frame : whole) {
     for (size_t length = 0; length < frame.size(); ++length) {
       const std::vector<uint64_t> before = AllCounts(rig_);
@@ -154,12 +164,14 @@ TEST_F(MalformedTest, RandomDamage) {
   RecordProperty("seed", static_cast<int>(seed));
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
-  const std::vector<FrameBytes> whole = {Syn().Payload("some payload").Bytes(), Datagram().Bytes(), Syn().IpOptions(FrameBytes(12, 1)).Bytes()};
+  const std::vector<FrameBytes> whole = {Syn().Payload("some payload").Bytes(), Datagram().Bytes(),
+                                         Syn().IpOptions(FrameBytes(12, 1)).Bytes()};
   for (int round = 0; round < 20'000; ++round) {
     std::vector<FrameBytes> frames;
     for (int i = 0; i < kBurst; ++i) {
       FrameBytes frame = whole[random() % whole.size()];
-      for (uint32_t hits = random() % 4; hits > 0; --hits) frame[random() % frame.size()] = static_cast<uint8_t>(random());
+      for (uint32_t hits = random() % 4; hits > 0; --hits)
+        frame[random() % frame.size()] = static_cast<uint8_t>(random());
       if (random() % 4 == 0) frame.resize(random() % (frame.size() + 1));
       frames.push_back(std::move(frame));
     }

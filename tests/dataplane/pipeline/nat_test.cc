@@ -15,8 +15,12 @@ class NatTest : public testing::Test {
     rig_.AddService("10.99.0.1", 53, Protocol::kUdp, "rr", {PipelineRig::Server("10.1.0.2", 5353)});
   }
   static Packet FromClient() { return Packet().From("10.0.0.1", 1000).To("10.99.0.1", 80); }
-  static Packet FromServer() { return Packet().From("10.1.0.1", 8080).To("10.0.0.1", 1000).Macs(kMacOfServer, kMacOfSluice); }
-  static Packet Question() { return Packet().From("10.0.0.1", 1000).To("10.99.0.1", 53).Udp().Payload("question"); }
+  static Packet FromServer() {
+    return Packet().From("10.1.0.1", 8080).To("10.0.0.1", 1000).Macs(kMacOfServer, kMacOfSluice);
+  }
+  static Packet Question() {
+    return Packet().From("10.0.0.1", 1000).To("10.99.0.1", 53).Udp().Payload("question");
+  }
 
   PipelineRig rig_;
 };
@@ -27,7 +31,8 @@ TEST_F(NatTest, Tcp) {
   EXPECT_EQ(Describe(in.frame), "10.0.0.1:1000 > 10.1.0.1:8080 tcp 02 ttl 63 len 40");
   EXPECT_EQ(ChecksumFaults(in.frame), "");
   // The next hop's frame: from our port to the real server.
-  EXPECT_EQ(FrameBytes(in.frame.begin(), in.frame.begin() + 14), (FrameBytes{2, 0, 0, 0, 0x51, 1, 2, 0, 0, 0, 0, 1, 8, 0}));
+  EXPECT_EQ(FrameBytes(in.frame.begin(), in.frame.begin() + 14),
+            (FrameBytes{2, 0, 0, 0, 0x51, 1, 2, 0, 0, 0, 0, 1, 8, 0}));
 
   const Outcome out = rig_.Send(FromServer().Tcp(kTcpSyn | kTcpAck).Ttl(60), 1);
   EXPECT_EQ(out.where, "wire 0");
@@ -48,7 +53,8 @@ TEST_F(NatTest, Udp) {
   const Outcome in = rig_.Send(Question());
   EXPECT_EQ(Describe(in.frame), "10.0.0.1:1000 > 10.1.0.2:5353 udp ttl 63 len 36");
   EXPECT_EQ(ChecksumFaults(in.frame), "");
-  const Outcome out = rig_.Send(Packet().From("10.1.0.2", 5353).To("10.0.0.1", 1000).Udp().Payload("answer"), 1);
+  const Outcome out =
+      rig_.Send(Packet().From("10.1.0.2", 5353).To("10.0.0.1", 1000).Udp().Payload("answer"), 1);
   EXPECT_EQ(Describe(out.frame), "10.99.0.1:53 > 10.0.0.1:1000 udp ttl 63 len 34");
   EXPECT_EQ(ChecksumFaults(out.frame), "");
 }
@@ -56,13 +62,23 @@ TEST_F(NatTest, Udp) {
 TEST_F(NatTest, AZeroUdpChecksumIsReplacedByAComputedOne) {
   for (const std::string payload : {"", "x", "xy", "an odd number", std::string(1400, 'z').c_str()}) {
     EXPECT_EQ(ChecksumFaults(rig_.Send(Question().Payload(payload).ZeroUdpChecksum()).frame), "");
-    EXPECT_EQ(ChecksumFaults(rig_.Send(Packet().From("10.1.0.2", 5353).To("10.0.0.1", 1000).Udp().Payload(payload).ZeroUdpChecksum(), 1).frame), "");
+    EXPECT_EQ(ChecksumFaults(rig_.Send(Packet()
+                                           .From("10.1.0.2", 5353)
+                                           .To("10.0.0.1", 1000)
+                                           .Udp()
+                                           .Payload(payload)
+                                           .ZeroUdpChecksum(),
+                                       1)
+                                 .frame),
+              "");
   }
 }
 
 TEST_F(NatTest, ABrokenChecksumStaysBroken) {
-  EXPECT_EQ(ChecksumFaults(rig_.Send(FromClient().Tcp(kTcpSyn).BreakTransportChecksum()).frame), "transport checksum is wrong");
-  EXPECT_EQ(ChecksumFaults(rig_.Send(Question().BreakTransportChecksum()).frame), "transport checksum is wrong");
+  EXPECT_EQ(ChecksumFaults(rig_.Send(FromClient().Tcp(kTcpSyn).BreakTransportChecksum()).frame),
+            "transport checksum is wrong");
+  EXPECT_EQ(ChecksumFaults(rig_.Send(Question().BreakTransportChecksum()).frame),
+            "transport checksum is wrong");
 }
 
 // Incremental updates against sums made from scratch, all the corners of one's complement included.
@@ -71,11 +87,17 @@ TEST_F(NatTest, ChecksumsOfManyPackets) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
   for (int i = 0; i < 50'000; ++i) {
-    const std::string client = "10.0." + std::to_string(random() % 256) + "." + std::to_string(1 + random() % 254);
+    const std::string client =
+        "10.0." + std::to_string(random() % 256) + "." + std::to_string(1 + random() % 254);
     const auto port = static_cast<uint16_t>(1 + random() % 65535);
     std::string payload(random() % 4, '\0');
     for (char& c : payload) c = static_cast<char>(random() % 3 == 0 ? 0xff : random());
-    Packet in = Packet().From(client, port).To("10.99.0.1", 53).Udp().Payload(payload).Ttl(static_cast<uint8_t>(2 + random() % 254));
+    Packet in = Packet()
+                    .From(client, port)
+                    .To("10.99.0.1", 53)
+                    .Udp()
+                    .Payload(payload)
+                    .Ttl(static_cast<uint8_t>(2 + random() % 254));
     ASSERT_EQ(ChecksumFaults(rig_.Send(in).frame), "") << client << ":" << port;
     Packet out = Packet().From("10.1.0.2", 5353).To(client, port).Udp().Payload(payload);
     const Outcome answer = rig_.Send(out, 1);
@@ -86,7 +108,9 @@ TEST_F(NatTest, ChecksumsOfManyPackets) {
 }
 
 TEST_F(NatTest, TheOtherPacketsOfABurstFindTheConnectionItsFirstMade) {
-  const std::vector<Outcome> outcomes = rig_.Send({FromClient().Tcp(kTcpSyn).Bytes(), FromClient().Tcp(kTcpAck).Bytes(), FromClient().Tcp(kTcpSyn).Bytes()});
+  const std::vector<Outcome> outcomes =
+      rig_.Send({FromClient().Tcp(kTcpSyn).Bytes(), FromClient().Tcp(kTcpAck).Bytes(),
+                 FromClient().Tcp(kTcpSyn).Bytes()});
   for (const Outcome& outcome : outcomes) EXPECT_EQ(outcome.where, "wire 1");
   EXPECT_EQ(rig_.Count(Counter::kConnectionsCreated), 1u);
 }

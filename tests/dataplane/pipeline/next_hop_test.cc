@@ -8,8 +8,12 @@ namespace {
 
 class NextHopTest : public testing::Test {
  protected:
-  NextHopTest() { rig_.AddService("10.99.0.1", 80, Protocol::kTcp, "rr", {PipelineRig::Server("10.1.0.1", 80)}); }
-  Outcome Send(uint8_t flags = kTcpAck) { return rig_.Send(Packet().From("10.0.0.1", 1000).To("10.99.0.1", 80).Tcp(flags).Payload(payload_)); }
+  NextHopTest() {
+    rig_.AddService("10.99.0.1", 80, Protocol::kTcp, "rr", {PipelineRig::Server("10.1.0.1", 80)});
+  }
+  Outcome Send(uint8_t flags = kTcpAck) {
+    return rig_.Send(Packet().From("10.0.0.1", 1000).To("10.99.0.1", 80).Tcp(flags).Payload(payload_));
+  }
 
   PipelineRig rig_;
   ForwardingSpec spec_ = PipelineRig::DefaultForwarding();
@@ -38,7 +42,9 @@ TEST_F(NextHopTest, AnUnknownNeighbourIsTheKernelsRewritten) {
 
 TEST_F(NextHopTest, ARouteMoves) {
   EXPECT_EQ(Send(kTcpSyn).where, "wire 1");
-  spec_.routes.push_back({.prefix = server_, .prefix_length = 32, .legs = {{.interface = 1, .gateway = *IpAddress::Parse("10.0.0.254")}}});
+  spec_.routes.push_back({.prefix = server_,
+                          .prefix_length = 32,
+                          .legs = {{.interface = 1, .gateway = *IpAddress::Parse("10.0.0.254")}}});
   rig_.SetForwarding(spec_);
   EXPECT_EQ(Send().where, "wire 0");
   rig_.SetForwarding(PipelineRig::DefaultForwarding());

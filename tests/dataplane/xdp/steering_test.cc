@@ -72,7 +72,8 @@ class SteeringTest : public testing::Test {
  protected:
   static void SetUpTestSuite() {
     ASSERT_EQ(unshare(CLONE_NEWNET), 0) << "needs root";
-    ASSERT_EQ(std::system("ip link set lo up && ip link add port0 address 02:00:00:00:00:01 numrxqueues 1 type veth peer name far0 && "
+    ASSERT_EQ(std::system("ip link set lo up && ip link add port0 address 02:00:00:00:00:01 numrxqueues 1 "
+                          "type veth peer name far0 && "
                           "ip link set port0 up && ip link set far0 up"),
               0);
   }
@@ -82,7 +83,8 @@ class SteeringTest : public testing::Test {
     socket_ = std::make_unique<XdpSocket>();
     AttachWith({socket_->fd()});
     Beat();
-    Apply({{Ours("10.99.0.1", 80), EndpointRole::kVirtual, true}, {Ours("10.1.0.1", 8080), EndpointRole::kRealServer, true}});
+    Apply({{Ours("10.99.0.1", 80), EndpointRole::kVirtual, true},
+           {Ours("10.1.0.1", 8080), EndpointRole::kRealServer, true}});
   }
   void TearDown() override {
     if (program_ >= 0) close(program_);
@@ -105,12 +107,15 @@ class SteeringTest : public testing::Test {
     return {*IpAddress::Parse(address), Be16::FromHost(port), protocol};
   }
   void Apply(const std::vector<EndpointChange>& changes) { EXPECT_TRUE(steering_->Apply(changes).ok()); }
-  void Beat(int64_t ago_ms = 0) { *steering_->heartbeat(0) = NowNs() - static_cast<uint64_t>(ago_ms * 1'000'000); }
+  void Beat(int64_t ago_ms = 0) {
+    *steering_->heartbeat(0) = NowNs() - static_cast<uint64_t>(ago_ms * 1'000'000);
+  }
 
   // "sluice" or "kernel".
   std::string Ask(FrameBytes frame) {
     frame.resize(std::max<size_t>(frame.size(), 14));
-    LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame.data(), .data_size_in = static_cast<uint32_t>(frame.size()), .repeat = 1);
+    LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame.data(),
+                .data_size_in = static_cast<uint32_t>(frame.size()), .repeat = 1);
     EXPECT_EQ(bpf_prog_test_run_opts(program_, &run), 0) << strerror(errno);
     return run.retval == XDP_REDIRECT ? "sluice" : run.retval == XDP_PASS ? "kernel" : "other";
   }
@@ -129,8 +134,10 @@ TEST_F(SteeringTest, OursAndNotOurs) {
   EXPECT_EQ(Ask(Request().To("10.99.0.2", 80).Bytes()), "kernel") << "another address";
   EXPECT_EQ(Ask(Request().Udp().Bytes()), "kernel") << "another protocol";
   EXPECT_EQ(Ask(Reply().From("10.1.0.1", 22).Bytes()), "kernel") << "ssh of a real server";
-  EXPECT_EQ(Ask(Packet().From("10.0.0.1", 1000).To("10.1.0.1", 8080).Tcp(kTcpSyn).Bytes()), "kernel") << "to a real server itself";
-  EXPECT_EQ(Ask(Packet().From("10.99.0.1", 80).To("10.0.0.1", 1000).Tcp(kTcpSyn).Bytes()), "kernel") << "from the virtual address";
+  EXPECT_EQ(Ask(Packet().From("10.0.0.1", 1000).To("10.1.0.1", 8080).Tcp(kTcpSyn).Bytes()), "kernel")
+      << "to a real server itself";
+  EXPECT_EQ(Ask(Packet().From("10.99.0.1", 80).To("10.0.0.1", 1000).Tcp(kTcpSyn).Bytes()), "kernel")
+      << "from the virtual address";
 }
 
 TEST_F(SteeringTest, WhatOnlyTheKernelHandles) {
@@ -149,10 +156,14 @@ TEST_F(SteeringTest, LengthsAreChecked) {
   const FrameBytes plain = Request().Bytes();
   const FrameBytes options = Request().IpOptions(FrameBytes(40, 1)).Bytes();
   for (size_t length = 14; length <= plain.size(); ++length) {
-    EXPECT_EQ(Ask(FrameBytes(plain.begin(), plain.begin() + static_cast<ptrdiff_t>(length))), length >= 38 ? "sluice" : "kernel") << length;
+    EXPECT_EQ(Ask(FrameBytes(plain.begin(), plain.begin() + static_cast<ptrdiff_t>(length))),
+              length >= 38 ? "sluice" : "kernel")
+        << length;
   }
   for (size_t length = 14; length <= options.size(); ++length) {
-    EXPECT_EQ(Ask(FrameBytes(options.begin(), options.begin() + static_cast<ptrdiff_t>(length))), length >= 78 ? "sluice" : "kernel") << length;
+    EXPECT_EQ(Ask(FrameBytes(options.begin(), options.begin() + static_cast<ptrdiff_t>(length))),
+              length >= 78 ? "sluice" : "kernel")
+        << length;
   }
   for (int header = 0; header < 5; ++header) {
     FrameBytes frame = plain;
@@ -227,7 +238,10 @@ TEST_F(SteeringTest, TheStubIsAFileForTheDriver) {
 TEST_F(SteeringTest, AFullMapIsReportedAndTheKernelHandlesTheRest) {
   std::vector<EndpointChange> changes;
   for (uint32_t i = 0; i < (1u << 20) + 1; ++i) {
-    changes.push_back({{IpAddress::FromV4(Be32::FromHost(0x0b000000 + i)), Be16::FromHost(80), Protocol::kTcp}, EndpointRole::kVirtual, true});
+    changes.push_back(
+        {{IpAddress::FromV4(Be32::FromHost(0x0b000000 + i)), Be16::FromHost(80), Protocol::kTcp},
+         EndpointRole::kVirtual,
+         true});
   }
   const absl::Status applied = steering_->Apply(changes);
   EXPECT_FALSE(applied.ok());

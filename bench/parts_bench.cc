@@ -1,0 +1,155 @@
+// The parts of the pipeline, one by one: checksum, parse, connection table, timers, schedulers.
+// SPDX-License-Identifier: Apache-2.0
+#include <benchmark/benchmark.h>
+
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "bench/memory_traffic.h"
+#include "dataplane/config/forwarding.h"
+#include "dataplane/config/snapshot.h"
+#include "dataplane/conn/connection_table.h"
+#include "dataplane/conn/timer_wheel.h"
+#include "dataplane/net/checksum.h"
+#include "dataplane/pipeline/stages.h"
+#include "schedulers/scheduler.h"
+#include "tests/support/eal.h"
+#include "tests/support/packet_builder.h"
+
+namespace sluice {
+namespace {
+
+void BM_SumBytes(benchmark::State& state) {
+  std::vector<uint8_t> bytes(static_cast<size_t>(state.range(0)), 0x5a);
+  for (auto _ : state) benchmark::DoNotOptimize(SumBytes(bytes.data(), bytes.size()));
+  state.SetBytesProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK(BM_SumBytes)->Arg(20)->Arg(64)->Arg(1480);
+
+void BM_UpdateChecksum(benchmark::State& state) {
+  uint16_t checksum = 0x1234;
+  uint16_t delta = 0x4321;
+  for (auto _ : state) {
+    checksum = UpdateChecksum(checksum, delta);
+    benchmark::DoNotOptimize(checksum);
+  }
+}
+BENCHMARK(BM_UpdateChecksum);
+
+// A burst that stays where it is: the packets are in the first-level cache.
+void BM_Parse(benchmark::State& state) {
+  DestinationTable destinations;
+  Worker worker({.connection_capacity = 1024,
+                 .secret = HashSecret::Random(),
+                 .destinations = &destinations,
+                 .port_macs = {kMacOfSluice}});
+  MemoryTraffic traffic(PacketPoolForTest(), {.protocol = Protocol::kTcp, .flows = 1024});
+  Batch batch;
+  traffic.Fill(batch);
+  for (auto _ : state) {
+    const LaneMask parsed = Parse(worker, batch, batch.all());
+    if (parsed != ~LaneMask{0}) state.SkipWithError("packets were refused");
+  }
+  rte_pktmbuf_free_bulk(batch.packet, kBurst);
+  state.SetItemsProcessed(state.iterations() * kBurst);
+}
+BENCHMARK(BM_Parse);
+
+Connection ConnectionOf(uint32_t flow) {
+  Connection connection;
+  connection.client = MemoryTraffic::ClientOf(flow);
+  connection.client_port = MemoryTraffic::ClientPortOf(flow);
+  connection.virtual_address = MemoryTraffic::ServiceOf(0);
+  connection.virtual_port = MemoryTraffic::kServicePort;
+  connection.protocol = Protocol::kUdp;
+  connection.destination = Be32::FromHost(0x0a010001 + flow % 3);
+  connection.destination_port = Be16::FromHost(8080);
+  connection.destination_id = 1;
+  return connection;
+}
+
+// Random flows in bursts of 32, as Lookup does it.
+void BM_TableLookup(benchmark::State& state) {
+  const auto flows = static_cast<uint32_t>(state.range(0));
+  ConnectionTable table(flows, HashSecret::Random());
+  for (uint32_t flow = 0; flow < flows; ++flow) table.Insert(ConnectionOf(flow));
+  std::mt19937 random(1);
+  uint64_t hash[kBurst];
+  Ipv4Tuple tuple[kBurst];
+  ConnectionEntry entry[kBurst];
+  for (auto _ : state) {
+    const uint32_t base = random();
+    for (int i = 0; i < kBurst; ++i) {
+      const Connection wanted = ConnectionOf((base + static_cast<uint32_t>(i) * 0x9e3779b1u) & (flows - 1));
+      tuple[i] = i % 2 == 0 ? wanted.InTuple() : wanted.OutTuple();
+    }
+    for (int i = 0; i < kBurst; ++i) {
+      hash[i] = table.Hash(tuple[i]);
+      table.PrefetchBucket(hash[i]);
+    }
+    for (int i = 0; i < kBurst; ++i) {
+      entry[i] = table.Guess(hash[i]);
+      table.PrefetchConnection(entry[i]);
+    }
+    for (int i = 0; i < kBurst; ++i) {
+      if (!table.Is(entry[i], tuple[i])) entry[i] = table.Search(tuple[i], hash[i]);
+      if (entry[i] == 0) state.SkipWithError("a connection was not found");
+    }
+  }
+  state.SetItemsProcessed(state.iterations() * kBurst);
+}
+BENCHMARK(BM_TableLookup)->Arg(1 << 10)->Arg(1 << 16)->Arg(1 << 20)->Arg(1 << 23);
+
+void BM_TableInsertAndRemove(benchmark::State& state) {
+  const auto flows = static_cast<uint32_t>(state.range(0));
+  ConnectionTable table(flows + 1, HashSecret::Random());
+  for (uint32_t flow = 0; flow < flows; ++flow) table.Insert(ConnectionOf(flow));
+  uint32_t flow = flows;
+  for (auto _ : state) {
+    Connection* connection = table.Insert(ConnectionOf(flow++));
+    if (connection == nullptr) state.SkipWithError("the table is full");
+    table.Remove(*connection);
+  }
+}
+BENCHMARK(BM_TableInsertAndRemove)->Arg(1 << 10)->Arg(1 << 16)->Arg(1 << 20);
+
+// Filed, taken when due, filed again: what a timer costs in its life.
+void BM_TimerWheel(benchmark::State& state) {
+  const auto timers = static_cast<uint32_t>(state.range(0));
+  TimerWheel wheel(timers, 0);
+  std::mt19937 random(1);
+  for (uint32_t i = 1; i <= timers; ++i) wheel.File(i, random() % 75'000);
+  Jiffies now = 0;
+  uint32_t due[kBurst];
+  int64_t taken = 0;
+  for (auto _ : state) {
+    const int count = wheel.TakeDue(now, due, kBurst);
+    for (int i = 0; i < count; ++i) wheel.File(due[i], now + 75'000);
+    if (count < kBurst) ++now;
+    taken += count;
+  }
+  state.SetItemsProcessed(taken);
+}
+BENCHMARK(BM_TimerWheel)->Arg(1 << 16)->Arg(1 << 20);
+
+void BM_SchedulerPick(benchmark::State& state, const char* name) {
+  std::vector<DestinationLoad> loads(static_cast<size_t>(state.range(0)));
+  std::vector<Candidate> candidates;
+  for (uint32_t i = 0; i < loads.size(); ++i)
+    candidates.push_back(
+        {.weight = 1 + static_cast<int>(i % 7), .ordinal = i + 1, .id = i + 1, .load = &loads[i]});
+  const auto scheduler = FindScheduler(name)({candidates, {}});
+  const FlowKey flow;
+  for (auto _ : state) {
+    const int chosen = scheduler->Pick(flow, candidates);
+    loads[static_cast<size_t>(chosen)].total.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+BENCHMARK_CAPTURE(BM_SchedulerPick, rr, "rr")->Arg(2)->Arg(100)->Arg(1000);
+BENCHMARK_CAPTURE(BM_SchedulerPick, wlc, "wlc")->Arg(2)->Arg(100)->Arg(1000);
+
+}  // namespace
+}  // namespace sluice
+
+BENCHMARK_MAIN();
