@@ -162,6 +162,8 @@ void KernelPort::Run() {
       if (polled[i + 1].revents & POLLIN) ReadTap(taps_[i]);
     }
   }
+  while (!rte_ring_empty(input_)) WriteInput();
+  while (!rte_ring_empty(output_)) SendOutput();
 }
 
 void KernelPort::WriteInput() {

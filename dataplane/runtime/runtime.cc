@@ -24,6 +24,20 @@ constexpr int kPacketsPerQueue = 3 * 2048;
 constexpr int kPacketsBesides = 8192;
 constexpr int kMegabytesBesides = 64;
 
+// The connection itself, its place in the table, the free list and the timer wheel.
+constexpr uint64_t kBytesPerConnection = 64 + 26 + 4 + 8;
+
+absl::Status CheckMemory(const DataplaneOptions& options) {
+  const uint64_t needed =
+      kBytesPerConnection * options.connections_per_worker * static_cast<uint64_t>(options.workers);
+  const uint64_t present =
+      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+  if (needed <= present / 10 * 9) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat("--connections ", options.connections_per_worker, " for ",
+                                                 options.workers, " workers take ", needed >> 20,
+                                                 " MB when full, and this machine has ", present >> 20));
+}
+
 int PacketsFor(int queues) { return queues * kPacketsPerQueue + kPacketsBesides; }
 
 // 2 KiB of data, headroom, and the pool's own words.
@@ -91,6 +105,7 @@ absl::Status Dataplane::Runtime::Check(const DataplaneOptions& options) {
     return absl::InvalidArgumentError(
         absl::StrCat("--workers ", options.workers, ": must be 1..", kMaxWorkers));
   }
+  if (const absl::Status memory = CheckMemory(options); !memory.ok()) return memory;
   if (!options.interfaces.empty()) {
     if (const absl::Status permitted = CheckPermission(); !permitted.ok()) return permitted;
   }

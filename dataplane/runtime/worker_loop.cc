@@ -16,6 +16,8 @@ constexpr int kIdleRoundsBeforeSleep = 200;
 // stay well below the heartbeat limit.
 constexpr int kLongestSleepMs = 20;
 constexpr int kSendTries = 4;
+// Once stopped, a worker goes on until its queues are empty, but not for ever: nobody steers to it any more.
+constexpr int kDrainRounds = 10'000;
 
 uint64_t MonotonicNs() {
   timespec now;
@@ -30,10 +32,12 @@ WorkerLoop::WorkerLoop(const Setup& setup, Worker& worker) : setup_(setup), work
 void WorkerLoop::Run() {
   int idle_rounds = 0;
   setup_.grace_period->Online(worker_.index);
-  while (!stop_.load(std::memory_order_relaxed)) {
+  int rounds_left = kDrainRounds;
+  bool busy = true;
+  while (!stop_.load(std::memory_order_relaxed) || (busy && --rounds_left > 0)) {
     ReadClock();
     worker_.Use(setup_.snapshot->Get(), setup_.forwarding->Get());
-    bool busy = ReceiveAll();
+    busy = ReceiveAll();
     busy |= TakeFromPeers();
     busy |= SendForKernel();
     busy |= ExpireConnections(worker_) > 0;

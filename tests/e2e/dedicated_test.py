@@ -2,6 +2,7 @@
 
 import os
 import unittest
+from pathlib import Path
 
 from common import BACK, CLIENT, FRONT, VIP, Lab
 
@@ -43,6 +44,26 @@ class DedicatedTest(unittest.TestCase):
             lab.sluiced.terminate()
             self.assertEqual(lab.sluiced.wait(timeout=10), 0)
             self.assertNotIn("sluice", lab.ip("lb", "-o", "link").stdout)
+
+    def test_devices_and_drivers_from_outside(self):
+        # EAL arguments pass through: a plugin loaded by -d, a device that the EAL itself made.
+        plugin = sorted(Path("/usr/lib").glob("*/dpdk/pmds-*/librte_net_null.so*"))[0]
+        with Lab(servers=1) as lab:
+            lab.start_sluiced("--eal=-d", f"--eal={plugin}", "--eal=--vdev=net_null0,no-rx=1", "--vdev", "net_null0", interfaces=[])
+            self.assertEqual([(port["name"], port["driver"]) for port in lab.info()["ports"]], [("net_null0", "net_null")])
+
+    def test_an_interface_that_disappears(self):
+        # Nothing can be forwarded, but sluiced answers and ends as it should.
+        with Lab() as lab:
+            lab.start_http_servers()
+            lab.start_sluiced()
+            lab.add_service()
+            self.assertRegex(lab.fetch(), "server [012]")
+            lab.ip("lb", "link", "del", "back")
+            self.assertEqual(lab.fetch(timeout=1), "")
+            self.assertIn("10.99.0.1:80 rr", lab.adm("-Ln").stdout)
+            lab.sluiced.terminate()
+            self.assertEqual(lab.sluiced.wait(timeout=10), 0)
 
     def test_a_device_that_is_not_there(self):
         with Lab(servers=1) as lab:
