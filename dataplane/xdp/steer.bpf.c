@@ -1,12 +1,13 @@
 // Decides, for every packet an interface receives, whether it is Sluice's: then it goes to the worker's
 // AF_XDP socket. All else, and everything while a worker does not answer, is the kernel's.
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-#include <bpf/bpf_endian.h>
-#include <bpf/bpf_helpers.h>
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
 #include <linux/in.h>
 #include <linux/ip.h>
+
+#include <bpf/bpf_endian.h>
+#include <bpf/bpf_helpers.h>
 
 #include "dataplane/xdp/steer_abi.h"
 

@@ -1,8 +1,9 @@
 // What DPDK's AF_XDP driver attaches while it sets up its queues: everything stays the kernel's. Our own
 // program takes its place as soon as the workers run.
 // SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
-#include <bpf/bpf_helpers.h>
 #include <linux/bpf.h>
+
+#include <bpf/bpf_helpers.h>
 
 #include "dataplane/xdp/steer_abi.h"
 

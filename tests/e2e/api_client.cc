@@ -1,11 +1,14 @@
 // The API for tests, from a command line:
 //   api_client SERVER info                      GetInfo as JSON
+//   api_client SERVER health                    what gRPC's health service says: "serving"
+//   api_client SERVER reflect                   whether reflection lists sluice.v1.Sluice
 //   api_client SERVER apply JSON                one ApplyRequest; the answer as JSON
 //   api_client SERVER churn RATE SECONDS VIP SERVER...
 //                                               configuration changes at a rate that must hurt nobody; prints
 //                                               how many
 // SPDX-License-Identifier: Apache-2.0
 #include <google/protobuf/util/json_util.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
 #include <chrono>
@@ -103,8 +106,56 @@ int Churn(Stub& stub, int rate, int seconds, const std::string& vip,
   return 0;
 }
 
+// The health service's messages, by hand: an empty request; the answer's field 1 is the status, 1: serving.
+int Health(const std::string& server) {
+  grpc::GenericStub stub(grpc::CreateChannel(server, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  const auto call =
+      stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", grpc::ByteBuffer(), &queue);
+  grpc::ByteBuffer response;
+  grpc::Status status;
+  call->StartCall();
+  call->Finish(&response, &status, nullptr);
+  void* tag = nullptr;
+  bool ok = false;
+  queue.Next(&tag, &ok);
+  grpc::Slice bytes;
+  if (!status.ok() || !response.TrySingleSlice(&bytes).ok()) return std::fputs("no answer\n", stderr), 1;
+  const bool serving = bytes.size() == 2 && bytes.begin()[0] == 8 && bytes.begin()[1] == 1;
+  std::printf("%s\n", serving ? "serving" : "not serving");
+  return 0;
+}
+
+// The names of the services that reflection lists.
+int Reflect(const std::string& server) {
+  grpc::GenericStub stub(grpc::CreateChannel(server, grpc::InsecureChannelCredentials()));
+  grpc::ClientContext context;
+  grpc::CompletionQueue queue;
+  const auto call =
+      stub.PrepareCall(&context, "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue);
+  void* tag = nullptr;
+  bool ok = false;
+  call->StartCall(nullptr);
+  queue.Next(&tag, &ok);
+  const grpc::Slice request("\x3a\x01*");  // list_services: "*"
+  call->Write(grpc::ByteBuffer(&request, 1), nullptr);
+  queue.Next(&tag, &ok);
+  grpc::ByteBuffer response;
+  call->Read(&response, nullptr);
+  queue.Next(&tag, &ok);
+  grpc::Slice bytes;
+  if (!ok || !response.TrySingleSlice(&bytes).ok()) return std::fputs("no answer\n", stderr), 1;
+  const std::string text(reinterpret_cast<const char*>(bytes.begin()), bytes.size());
+  std::printf("%s\n", text.find("sluice.v1.Sluice") == std::string::npos ? "no sluice.v1.Sluice"
+                                                                         : "sluice.v1.Sluice");
+  context.TryCancel();
+  return 0;
+}
+
 int Main(const std::vector<std::string>& arguments) {
-  if (arguments.size() < 2) return std::fputs("api_client SERVER info|apply|churn ...\n", stderr), 2;
+  if (arguments.size() < 2)
+    return std::fputs("api_client SERVER info|health|reflect|apply|churn ...\n", stderr), 2;
   const auto stub =
       v1::Sluice::NewStub(grpc::CreateChannel(arguments[0], grpc::InsecureChannelCredentials()));
   if (arguments[1] == "info") {
@@ -113,6 +164,8 @@ int Main(const std::vector<std::string>& arguments) {
     const grpc::Status status = stub->GetInfo(&context, {}, &response);
     return Print(status, response);
   }
+  if (arguments[1] == "health") return Health(arguments[0]);
+  if (arguments[1] == "reflect") return Reflect(arguments[0]);
   if (arguments[1] == "apply" && arguments.size() == 3) {
     v1::ApplyRequest request;
     const auto parsed = google::protobuf::util::JsonStringToMessage(arguments[2], &request);

@@ -101,7 +101,7 @@ std::vector<Outcome> PipelineRig::Send(const std::vector<FrameBytes>& frames, ui
     packet->port = port;
     char* room = rte_pktmbuf_append(packet, static_cast<uint16_t>(frames[i].size()));
     SLUICE_CHECK(room != nullptr);
-    std::memcpy(room, frames[i].data(), frames[i].size());
+    if (!frames[i].empty()) std::memcpy(room, frames[i].data(), frames[i].size());
     batch.packet[i] = packet;
   }
   ProcessBurst(*worker, batch);

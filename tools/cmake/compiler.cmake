@@ -16,13 +16,13 @@ endif()
 
 add_library(sluice_flags INTERFACE)
 target_include_directories(sluice_flags INTERFACE ${CMAKE_SOURCE_DIR})
-target_compile_options(sluice_flags INTERFACE ${SLUICE_ARCH} -Wall -Wextra -Wshadow=local -Wno-unused-parameter
+target_compile_options(sluice_flags INTERFACE ${SLUICE_ARCH} -Wall -Wextra -Wno-unused-parameter
   -fno-strict-aliasing -fno-omit-frame-pointer)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "Clang")
-  target_compile_options(sluice_flags INTERFACE -Wno-shadow -Wthread-safety -Werror=thread-safety -Wno-missing-field-initializers
+  target_compile_options(sluice_flags INTERFACE -Wthread-safety -Werror=thread-safety -Wno-missing-field-initializers
     -Wno-gnu-zero-variadic-macro-arguments)
 else()
-  target_compile_options(sluice_flags INTERFACE -Wno-missing-field-initializers)
+  target_compile_options(sluice_flags INTERFACE -Wshadow=local -Wno-missing-field-initializers)
 endif()
 if(SLUICE_SANITIZE)
   # vptr checks need the RTTI that dataplane/ and schedulers/ do without.
