@@ -11,7 +11,7 @@ namespace {
 // The last choice: its ordinal, and its index as a hint where to find it. Ordinals only grow and new
 // destinations come first in the list, so "the next after this one" keeps its meaning when destinations
 // come and go, as the kernel's list pointer does.
-struct Cursor {
+struct alignas(8) Cursor {
   uint32_t ordinal;
   uint32_t index;
 };

@@ -171,7 +171,7 @@ void KernelFeed::ConfirmNeighbours() {
 
 // To the kernel it is as if it had a packet for the neighbour.
 void KernelFeed::Confirm(const KernelState::NeighbourName& name) {
-  char buffer[256] = {};
+  alignas(nlmsghdr) char buffer[256] = {};
   nlmsghdr* request = mnl_nlmsg_put_header(buffer);
   request->nlmsg_type = RTM_NEWNEIGH;
   request->nlmsg_flags = NLM_F_REQUEST | NLM_F_CREATE;

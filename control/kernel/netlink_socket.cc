@@ -37,7 +37,7 @@ absl::StatusOr<std::unique_ptr<NetlinkSocket>> NetlinkSocket::Open(unsigned grou
 int NetlinkSocket::fd() const { return mnl_socket_get_fd(socket_); }
 
 absl::Status NetlinkSocket::Dump(uint16_t type, const Receiver& receive) {
-  char request[MNL_SOCKET_BUFFER_SIZE > 1024 ? 1024 : MNL_SOCKET_BUFFER_SIZE] = {};
+  alignas(nlmsghdr) char request[256] = {};
   nlmsghdr* header = mnl_nlmsg_put_header(request);
   header->nlmsg_type = type;
   header->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;

