@@ -12,7 +12,7 @@ namespace sluice {
 absl::StatusOr<v1::ApplyResponse> ConfigStore::Apply(const v1::ApplyRequest& request) {
   absl::StatusOr<v1::ApplyResponse> response;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     response = Commit(request);
   }
   if (response.ok() && !request.dry_run()) publisher_.WaitFor(response->generation());
@@ -62,7 +62,7 @@ absl::StatusOr<v1::ApplyResponse> ConfigStore::Commit(const v1::ApplyRequest& re
 }
 
 v1::GetConfigResponse ConfigStore::Config() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   v1::GetConfigResponse response;
   for (const auto& [key, service] : state_.services) *response.mutable_config()->add_services() = service;
   *response.mutable_config()->mutable_timeouts() = ToMessage(state_.timeouts);
@@ -71,7 +71,7 @@ v1::GetConfigResponse ConfigStore::Config() const {
 }
 
 uint64_t ConfigStore::generation() const {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return generation_;
 }
 
@@ -84,7 +84,7 @@ absl::StatusOr<v1::ListServicesResponse> ConfigStore::ListServices(
   const Publisher::View view = publisher_.Current();
   v1::ListServicesResponse response;
   response.set_generation(view.generation);
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   if (!wanted) {
     for (const auto& [key, service] : state_.services)
       *response.add_services() = StatusOf(service, key, *view.snapshot);

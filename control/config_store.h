@@ -7,8 +7,8 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "control/desired_state.h"
+#include "control/mutex.h"
 #include "control/publisher.h"
 #include "sluice/v1/sluice.pb.h"
 
@@ -32,7 +32,7 @@ class ConfigStore {
                              const Snapshot& snapshot) const;
 
   Publisher& publisher_;
-  mutable absl::Mutex mutex_;
+  mutable Mutex mutex_;
   DesiredState state_ ABSL_GUARDED_BY(mutex_);
   uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
 };

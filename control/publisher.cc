@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/publisher.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <set>
-
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 
 namespace sluice {
 namespace {
 
-constexpr absl::Duration kEmptyTrashEvery = absl::Seconds(30);
+constexpr std::chrono::seconds kEmptyTrashEvery{30};
 // Collecting the real servers costs as much as there are.
-constexpr absl::Duration kTellRealServersEvery = absl::Milliseconds(200);
+constexpr std::chrono::milliseconds kTellRealServersEvery{200};
 
 }  // namespace
 
@@ -21,7 +19,7 @@ Publisher::Publisher(PublishTarget target)
       builder_(*target_.destinations),
       statistics_(*target_.destinations, target_.statistics) {
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     view_.snapshot = builder_.Build();
     free_destinations_ = target_.destinations->FreeCount();
   }
@@ -30,20 +28,22 @@ Publisher::Publisher(PublishTarget target)
 
 Publisher::~Publisher() {
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     stop_ = true;
+    mutex_.NotifyAll();
   }
   thread_.join();
 }
 
 bool Publisher::HasRoomFor(size_t destinations) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return unbuilt_destinations_ + destinations <= free_destinations_;
 }
 
 void Publisher::Submit(Change change) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   unbuilt_destinations_ += change.added_destinations;
+  mutex_.NotifyAll();
   if (!has_pending_) {
     pending_ = std::move(change);
     has_pending_ = true;
@@ -56,39 +56,35 @@ void Publisher::Submit(Change change) {
 }
 
 void Publisher::WaitFor(uint64_t generation) {
-  const absl::MutexLock lock(&mutex_);
-  const auto published = [this, generation]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return view_.generation >= generation || stop_;
-  };
-  mutex_.Await(absl::Condition(&published));
+  const MutexLock lock(mutex_);
+  while (view_.generation < generation && !stop_) mutex_.Wait();
 }
 
 Publisher::View Publisher::Current() {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return view_;
 }
 
 DestinationStatistics Publisher::StatisticsOf(const ServiceKey& service) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return statistics_.OfService(service);
 }
 
 DestinationStatistics Publisher::StatisticsOf(DestinationId id) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   return statistics_.OfDestination(id);
 }
 
 void Publisher::Run() {
-  absl::Time next_emptying = absl::Now() + kEmptyTrashEvery;
-  absl::Time tell_at = absl::InfiniteFuture();
-  absl::Time told_at = absl::InfinitePast();
-  const auto something_to_do = [this]()
-                                   ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stop_ || has_pending_; };
+  Clock::time_point next_emptying = Clock::now() + kEmptyTrashEvery;
+  Clock::time_point tell_at = Clock::time_point::max();
+  Clock::time_point told_at{};
   while (true) {
     std::optional<Change> change;
     {
-      const absl::MutexLock lock(&mutex_);
-      mutex_.AwaitWithDeadline(absl::Condition(&something_to_do), std::min(next_emptying, tell_at));
+      const MutexLock lock(mutex_);
+      const Clock::time_point wait_until = std::min(next_emptying, tell_at);
+      while (!stop_ && !has_pending_ && Clock::now() < wait_until) mutex_.WaitUntil(wait_until);
       if (stop_) return;
       if (has_pending_) {
         change = std::move(pending_);
@@ -99,13 +95,13 @@ void Publisher::Run() {
     if (change) {
       Build(*change);
       Publish(change->generation);
-      tell_at = std::min(tell_at, std::max(absl::Now(), told_at + kTellRealServersEvery));
+      tell_at = std::min(tell_at, std::max(Clock::now(), told_at + kTellRealServersEvery));
     }
-    const absl::Time now = absl::Now();
+    const Clock::time_point now = Clock::now();
     if (now >= tell_at) {
       TellRealServers();
       told_at = now;
-      tell_at = absl::InfiniteFuture();
+      tell_at = Clock::time_point::max();
     }
     if (now >= next_emptying) {
       EmptyTrash();
@@ -122,14 +118,14 @@ void Publisher::Build(const Change& change) {
     } else {
       builder_.Delete(key);
     }
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     if (spec) {
       statistics_.Follow(*builder_.Find(key));
     } else {
       statistics_.Forget(key);
     }
   }
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   unbuilt_destinations_ -= change.added_destinations;
   free_destinations_ = target_.destinations->FreeCount();
 }
@@ -139,7 +135,7 @@ void Publisher::EmptyTrash() {
   if (freed.empty()) return;
   uint64_t generation;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     for (const SnapshotBuilder::Freed& each : freed) statistics_.Freed(each);
     free_destinations_ = target_.destinations->FreeCount();
     generation = view_.generation;
@@ -153,8 +149,9 @@ void Publisher::Publish(uint64_t generation) {
     std::fprintf(stderr, "sluiced: %s\n", std::string(published.message()).c_str());
   }
   builder_.Published();
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   view_ = {snapshot, generation};
+  mutex_.NotifyAll();
 }
 
 void Publisher::TellRealServers() {

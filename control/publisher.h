@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -13,7 +14,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
-#include "absl/synchronization/mutex.h"
+#include "control/mutex.h"
 #include "control/service_statistics.h"
 #include "dataplane/config/snapshot_builder.h"
 
@@ -57,6 +58,8 @@ class Publisher {
   DestinationStatistics StatisticsOf(DestinationId id);
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   void Run();
   void Build(const Change& change);
   void EmptyTrash();
@@ -66,7 +69,7 @@ class Publisher {
   const PublishTarget target_;
   SnapshotBuilder builder_;  // the thread's own
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   bool has_pending_ ABSL_GUARDED_BY(mutex_) = false;
   Change pending_ ABSL_GUARDED_BY(mutex_);

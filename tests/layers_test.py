@@ -20,7 +20,7 @@ ALLOWED = {
     "dataplane/xdp": CONFIG,
     "dataplane/pipeline": CONN,
     "dataplane/runtime": CONN | {"dataplane/pipeline", "dataplane/xdp"},
-    "control/kernel": CONFIG,
+    "control/kernel": CONFIG | {"control/mutex.h"},
     "control": CONFIG | {"control/kernel", "dataplane/runtime/dataplane.h"},
     "tools/sluiceadm": set(),
 }

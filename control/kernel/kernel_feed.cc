@@ -59,7 +59,7 @@ KernelFeed::~KernelFeed() {
 }
 
 void KernelFeed::KeepResolved(std::vector<IpAddress> addresses) {
-  const absl::MutexLock lock(&mutex_);
+  const MutexLock lock(mutex_);
   keep_resolved_ = std::set<IpAddress>(addresses.begin(), addresses.end());
   Wake();
 }
@@ -150,7 +150,7 @@ void KernelFeed::HandOn() {
 void KernelFeed::ConfirmNeighbours() {
   std::set<KernelState::NeighbourName> needed = gateways_;
   {
-    const absl::MutexLock lock(&mutex_);
+    const MutexLock lock(mutex_);
     auto address = keep_resolved_.upper_bound(confirm_after_);
     for (int i = 0; i < kAddressesPerRound && i < static_cast<int>(keep_resolved_.size()); ++i, ++address) {
       if (address == keep_resolved_.end()) address = keep_resolved_.begin();

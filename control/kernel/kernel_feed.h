@@ -17,9 +17,9 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/synchronization/mutex.h"
 #include "control/kernel/kernel_state.h"
 #include "control/kernel/netlink_socket.h"
+#include "control/mutex.h"
 
 namespace sluice {
 
@@ -69,7 +69,7 @@ class KernelFeed {
   bool everything_in_doubt_ = false;
   IpAddress confirm_after_;  // where the next round goes on
 
-  absl::Mutex mutex_;
+  Mutex mutex_;
   std::set<IpAddress> keep_resolved_ ABSL_GUARDED_BY(mutex_);
 
   std::atomic<uint64_t> route_count_{0};

@@ -77,6 +77,11 @@ bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
     Drop(worker, batch, lane, Counter::kRefusedTableFull);
     return false;
   }
+  // The next pick, perhaps in this very burst, must see the load as this packet leaves it. Track then finds
+  // nothing left to change.
+  if (connection->protocol == Protocol::kTcp) {
+    ChangeState(worker, *connection, NextTcpState(Direction::kIn, batch.tcp_flags[lane], connection->state));
+  }
   batch.connection[lane] = connection;
   batch.direction[lane] = Direction::kIn;
   return true;

@@ -215,5 +215,15 @@ TEST_F(ConnectionTest, WlcSeesTheConnectionsThatAreThere) {
   EXPECT_EQ(Open(1003), "2");
 }
 
+TEST_F(ConnectionTest, WlcSpreadsTheNewConnectionsOfOneBurst) {
+  Serve({one_, two_, PipelineRig::Server("10.1.0.3", 80, 2)}, "wlc");
+  std::vector<FrameBytes> frames;
+  for (uint16_t port = 1000; port < 1008; ++port) frames.push_back(FromClient(port, kTcpSyn).Bytes());
+  std::string chosen;
+  for (const Outcome& outcome : rig_.Send(frames)) chosen += std::to_string(outcome.frame[33]);
+  // One packet after the other, the lowest (256 active + total) / weight, the head of the list among equals.
+  EXPECT_EQ(chosen, "32133213");
+}
+
 }  // namespace
 }  // namespace sluice
