@@ -60,7 +60,8 @@ TEST_F(NatTest, Udp) {
 }
 
 TEST_F(NatTest, AZeroUdpChecksumIsReplacedByAComputedOne) {
-  for (const std::string payload : {"", "x", "xy", "an odd number", std::string(1400, 'z').c_str()}) {
+  for (const std::string& payload :
+       std::initializer_list<std::string>{"", "x", "xy", "an odd number", std::string(1400, 'z')}) {
     EXPECT_EQ(ChecksumFaults(rig_.Send(Question().Payload(payload).ZeroUdpChecksum()).frame), "");
     EXPECT_EQ(ChecksumFaults(rig_.Send(Packet()
                                            .From("10.1.0.2", 5353)
