@@ -83,6 +83,9 @@ std::vector<CounterStatus> Dataplane::Counters() const {
     for (const auto& worker : runtime_->workers) status.value += worker->counters.Get(description.counter);
     counters.push_back(status);
   }
+  uint64_t missed = 0;
+  for (const auto& port : runtime_->ports) missed += port->Missed();
+  counters.push_back({"port_missed", "packets for which a port's receive queue had no room", missed});
   counters.push_back({"kernel_port_failed", "packets that the kernel would not take or Sluice not hold",
                       runtime_->kernel_port->failures()});
   if (runtime_->steering != nullptr) {

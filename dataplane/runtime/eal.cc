@@ -5,10 +5,12 @@
 #include <rte_errno.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -17,9 +19,15 @@
 namespace sluice {
 namespace {
 
-// The main lcore floats over all CPUs: it is the control thread, and threads made by it inherit that.
+// The main lcore is the control thread, and threads made by it inherit its CPUs: all but the workers', unless
+// there are no others.
 std::string Lcores(const std::vector<int>& worker_cpus) {
-  std::string lcores = absl::StrCat("0@(", absl::StrJoin(AllowedCpus(), ","), ")");
+  const std::vector<int> allowed = AllowedCpus();
+  std::vector<int> others;
+  std::copy_if(allowed.begin(), allowed.end(), std::back_inserter(others), [&](int cpu) {
+    return std::find(worker_cpus.begin(), worker_cpus.end(), cpu) == worker_cpus.end();
+  });
+  std::string lcores = absl::StrCat("0@(", absl::StrJoin(others.empty() ? allowed : others, ","), ")");
   for (size_t i = 0; i < worker_cpus.size(); ++i) absl::StrAppend(&lcores, ",", i + 1, "@", worker_cpus[i]);
   return lcores;
 }

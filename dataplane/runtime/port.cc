@@ -216,4 +216,13 @@ bool Port::LinkUp() const {
   return rte_eth_link_get_nowait(dpdk_ports_.front(), &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
+uint64_t Port::Missed() const {
+  uint64_t missed = 0;
+  for (const uint16_t id : dpdk_ports_) {
+    rte_eth_stats statistics{};
+    if (rte_eth_stats_get(id, &statistics) == 0) missed += statistics.imissed + statistics.rx_nombuf;
+  }
+  return missed;
+}
+
 }  // namespace sluice

@@ -40,6 +40,8 @@ class Port {
   const std::vector<PortQueue>& queues() const { return queues_; }
   bool is_shared() const { return shared_; }
   bool LinkUp() const;
+  // Packets that came and found no room: the queue was full, or no buffer was left.
+  uint64_t Missed() const;
 
  private:
   Port() = default;
