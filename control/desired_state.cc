@@ -117,6 +117,7 @@ void StateChange::PutService(const v1::PutService& put, const std::string& field
     changed_.push_back(absl::StrCat("edited service ", NameOf(*key)));
   }
   if (put.replace_destinations()) ReplaceDestinations(*key, wanted, service);
+  ValidateSize(service, path, problems);
   overlay_[*key] = std::move(service);
 }
 
@@ -179,6 +180,7 @@ void StateChange::PutDestination(const v1::PutDestination& put, const std::strin
                  absl::StrCat("there is no ", ServerText(endpoint, *key)));
   } else if (present == nullptr) {
     *service->add_destinations() = wanted;
+    ValidateSize(*service, absl::StrCat(field, ".destination"), problems);
     ++added_destinations_;
     changed_.push_back(absl::StrCat("added ", ServerText(endpoint, *key)));
   } else if (!MessageDifferencer::Equals(*present, wanted)) {

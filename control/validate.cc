@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/validate.h"
 
-#include <algorithm>
-#include <array>
-
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "schedulers/scheduler.h"
@@ -16,8 +13,8 @@ constexpr uint32_t kMaxWeight = 2147483647;
 // As in the kernel: INT_MAX jiffies, at 250 of them a second.
 constexpr uint32_t kMaxTimeoutSeconds = 2147483647 / 250;
 
-constexpr std::array<std::string_view, 14> kSchedulersOfIpvs = {
-    "rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "mh", "fo", "ovf", "twos"};
+// Maglev's table has no more places.
+constexpr int kMaxMaglevDestinations = 4093;
 
 std::optional<IpAddress> ValidateAddress(const std::string& text, const std::string& field,
                                          Problems& problems) {
@@ -54,13 +51,8 @@ void ValidateScheduler(const std::string& name, const std::string& field, Proble
   if (name.empty() || FindScheduler(name) != nullptr) return;
   const std::string known = absl::StrJoin(SchedulerNames(), ", ",
                                           [](std::string* out, std::string_view each) { out->append(each); });
-  if (std::find(kSchedulersOfIpvs.begin(), kSchedulersOfIpvs.end(), name) != kSchedulersOfIpvs.end()) {
-    problems.Add(v1::NOT_SUPPORTED, field,
-                 absl::StrCat("\"", name, "\" is not supported yet: must be one of ", known));
-  } else {
-    problems.Add(v1::SCHEDULER_NOT_FOUND, field,
-                 absl::StrCat("\"", name, "\" is not a scheduler: must be one of ", known));
-  }
+  problems.Add(v1::SCHEDULER_NOT_FOUND, field,
+               absl::StrCat("\"", name, "\" is not a scheduler: must be one of ", known));
 }
 
 void ValidateTimeout(uint32_t seconds, const std::string& field, Problems& problems) {
@@ -170,6 +162,13 @@ void ValidateTimeouts(const v1::Timeouts& timeouts, const std::string& field, Pr
   ValidateTimeout(timeouts.tcp_seconds(), absl::StrCat(field, ".tcp_seconds"), problems);
   ValidateTimeout(timeouts.tcp_fin_seconds(), absl::StrCat(field, ".tcp_fin_seconds"), problems);
   ValidateTimeout(timeouts.udp_seconds(), absl::StrCat(field, ".udp_seconds"), problems);
+}
+
+void ValidateSize(const v1::Service& service, const std::string& field, Problems& problems) {
+  if (service.scheduler() != "mh" || service.destinations_size() <= kMaxMaglevDestinations) return;
+  problems.Add(
+      v1::INVALID_VALUE, field,
+      absl::StrCat(service.destinations_size(), " real servers: mh can have ", kMaxMaglevDestinations));
 }
 
 }  // namespace sluice

@@ -23,6 +23,8 @@ void ValidateDestination(const ServiceKey& service, const v1::Destination& desti
 std::optional<Endpoint> ValidateDestinationEndpoint(const ServiceKey& service, const std::string& address,
                                                     uint32_t port, const std::string& field,
                                                     Problems& problems);
+// A whole service, as it would be after a change.
+void ValidateSize(const v1::Service& service, const std::string& field, Problems& problems);
 void ValidateTimeouts(const v1::Timeouts& timeouts, const std::string& field, Problems& problems);
 
 }  // namespace sluice

@@ -57,7 +57,8 @@ struct SchedulerFlags {
 };
 
 struct SchedulerSetup {
-  std::span<const Candidate> candidates;  // in IPVS's list order: the newest first
+  // In IPVS's list order, the newest first. They live as long as the scheduler.
+  std::span<const Candidate> candidates;
   SchedulerFlags flags;
 };
 

@@ -143,13 +143,6 @@ TEST_F(ConfigStoreTest, EveryFaultAtOnce) {
 }
 
 TEST_F(ConfigStoreTest, WhatIpvsHasAndSluiceNotYetIsSaidSo) {
-  for (const char* scheduler :
-       {"wrr", "lc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "mh", "fo", "ovf", "twos"}) {
-    EXPECT_THAT(
-        Refused("changes { put_service { service { " + key_ + " scheduler: \"" + scheduler + "\" } } }"),
-        ElementsAre(HasSubstr("NOT_SUPPORTED")))
-        << scheduler;
-  }
   for (const char* method : {"DR", "TUN", "FULLNAT"}) {
     EXPECT_THAT(Refused(add_ + "changes { put_destination { " + service_ +
                         R"( destination { address: "10.1.0.1" port: 80 method: )" + method + " } } }"),
@@ -161,6 +154,32 @@ TEST_F(ConfigStoreTest, WhatIpvsHasAndSluiceNotYetIsSaidSo) {
       Refused(
           R"(changes { put_service { service { key { protocol: UDP address: "10.99.0.1" port: 53 } one_packet: true } } })"),
       ElementsAre(HasSubstr("NOT_SUPPORTED")));
+}
+
+TEST_F(ConfigStoreTest, EverySchedulerOfIpvs) {
+  for (const char* scheduler :
+       {"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "mh", "fo", "ovf", "twos"}) {
+    Changed("changes { put_service { service { " + key_ + " scheduler: \"" + scheduler + "\" } } }");
+    EXPECT_EQ(published_->services[0]->spec.scheduler, scheduler);
+  }
+  Changed("changes { put_service { service { " + key_ + " scheduler: \"sh\" scheduler_flags: FLAG_2 } } }");
+  EXPECT_TRUE(published_->services[0]->spec.flags.flag_2);
+}
+
+TEST_F(ConfigStoreTest, MaglevsTableHasItsLimit) {
+  v1::ApplyRequest request = Request("changes { put_service { replace_destinations: true service { " + key_ +
+                                     " scheduler: \"mh\" } } }");
+  v1::Service& service = *request.mutable_changes(0)->mutable_put_service()->mutable_service();
+  for (int i = 0; i < 4094; ++i) {
+    v1::Destination& destination = *service.add_destinations();
+    destination.set_address("10.1." + std::to_string(i / 250) + "." + std::to_string(i % 250 + 1));
+    destination.set_port(80);
+    destination.set_method(v1::NAT);
+  }
+  EXPECT_THAT(std::string(store_.Apply(request).status().message()),
+              HasSubstr("4094 real servers: mh can have 4093"));
+  service.mutable_destinations()->RemoveLast();
+  EXPECT_TRUE(store_.Apply(request).ok());
 }
 
 TEST_F(ConfigStoreTest, AddressesThatCannotBe) {

@@ -110,7 +110,6 @@ class WrongUseTest(unittest.TestCase):
         cases = [
             (f"-A -t {VIP}:80 -s rr", 255, "Service already exists"),
             (f"-A -t {VIP}:81 -s fastest", 255, "Scheduler or persistence engine not found"),
-            (f"-A -t {VIP}:81 -s mh", 255, '"mh" is not supported yet: must be one of rr, wlc'),
             (f"-A -t {VIP}:70000", 2, "illegal virtual server address[:port] specified"),
             (f"-A -t {VIP}:81 -p", 255, "persistence is not supported yet: leave it out"),
             (f"-D -t {VIP}:81", 255, "No such service"),

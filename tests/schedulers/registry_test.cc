@@ -7,7 +7,8 @@ namespace sluice {
 namespace {
 
 TEST(SchedulerRegistry, HasOneEntryForEachFile) {
-  EXPECT_THAT(SchedulerNames(), testing::ElementsAre("rr", "wlc"));
+  EXPECT_THAT(SchedulerNames(), testing::ElementsAre("dh", "fo", "lblc", "lblcr", "lc", "mh", "nq", "ovf",
+                                                     "rr", "sed", "sh", "twos", "wlc", "wrr"));
 }
 
 TEST(SchedulerRegistry, DoesNotKnowOtherNames) {

@@ -1,5 +1,5 @@
 // A service's destinations as a scheduler sees them, for tests: D1, D2 ... as ipvs-semantics names them,
-// added in this order, so that the list order is the reverse.
+// added in this order, so that the list order is the reverse. Dn is 10.0.1.n:80.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -14,16 +14,27 @@ namespace sluice {
 
 class SchedulerRig {
  public:
-  SchedulerRig(const std::string& name, const std::vector<int>& weights) : name_(name) {
-    for (const int weight : weights) AddDestination(weight);
+  SchedulerRig(const std::string& name, const std::vector<int>& weights, const SchedulerFlags& flags = {},
+               const std::string& prefix = "10.0.1.")
+      : name_(name), flags_(flags), prefix_(prefix) {
     Reconfigure();
+    for (const int weight : weights) Add(weight);
   }
 
   // D<n>, n counting from 1 over all that were ever added.
   int Add(int weight) {
-    AddDestination(weight);
+    loads_.emplace_back();
+    const auto d = static_cast<uint32_t>(loads_.size());
+    candidates_.insert(candidates_.begin(),
+                       Candidate{.address = IpAddress::Parse(prefix_ + std::to_string(d)).value(),
+                                 .port = Be16::FromHost(80),
+                                 .weight = weight,
+                                 .last_weight = weight,
+                                 .ordinal = d,
+                                 .id = d,
+                                 .load = &loads_.back()});
     Reconfigure();
-    return static_cast<int>(loads_.size());
+    return static_cast<int>(d);
   }
   void Delete(int d) {
     std::erase_if(candidates_, [d](const Candidate& c) { return c.ordinal == static_cast<uint32_t>(d); });
@@ -31,52 +42,64 @@ class SchedulerRig {
   }
   void SetWeight(int d, int weight) {
     for (Candidate& candidate : candidates_) {
-      if (candidate.ordinal == static_cast<uint32_t>(d)) candidate.weight = weight;
+      if (candidate.ordinal != static_cast<uint32_t>(d)) continue;
+      candidate.weight = weight;
+      if (weight != 0) candidate.last_weight = weight;
     }
     Reconfigure();
   }
   DestinationLoad& Load(int d) { return loads_[d - 1]; }
 
   // The destinations of `count` new connections that stay in SYN_RECV, "3 2 1 -".
-  std::string Picks(int count) {
+  std::string Picks(int count, const FlowKey& flow = {}) {
     std::string text;
-    for (int i = 0; i < count; ++i) {
-      const int chosen = scheduler_->Pick(FlowKey{}, current_);
-      if (!text.empty()) text += ' ';
-      if (chosen == kNoCandidate) {
-        text += '-';
-        continue;
-      }
-      const int d = static_cast<int>(current_[chosen].ordinal);
-      Load(d).active.fetch_add(1);
-      Load(d).total.fetch_add(1);
-      text += std::to_string(d);
+    for (int i = 0; i < count; ++i) Append(text, PickOne(flow));
+    return text;
+  }
+  // The destination of one new connection, which stays; 0: none.
+  int PickOne(const FlowKey& flow) {
+    const int chosen = scheduler_->Pick(flow, *current_);
+    if (chosen == kNoCandidate) return 0;
+    const int d = static_cast<int>((*current_)[chosen].ordinal);
+    Load(d).active.fetch_add(1);
+    Load(d).total.fetch_add(1);
+    return d;
+  }
+  // One new connection from each of these clients, from ports 5000, 5001 ...
+  std::string PicksFrom(const std::vector<std::string>& clients) {
+    std::string text;
+    for (size_t i = 0; i < clients.size(); ++i) {
+      FlowKey flow;
+      flow.source = IpAddress::Parse(clients[i]).value();
+      flow.source_port = Be16::FromHost(static_cast<uint16_t>(5000 + i));
+      Append(text, PickOne(flow));
     }
     return text;
   }
+
   Scheduler& scheduler() { return *scheduler_; }
-  const std::vector<Candidate>& candidates() const { return current_; }
+  const std::vector<Candidate>& candidates() const { return *current_; }
 
  private:
-  void AddDestination(int weight) {
-    loads_.emplace_back();
-    const auto d = static_cast<uint32_t>(loads_.size());
-    candidates_.insert(
-        candidates_.begin(),
-        Candidate{.weight = weight, .last_weight = weight, .ordinal = d, .id = d, .load = &loads_.back()});
+  static void Append(std::string& text, int d) {
+    if (!text.empty()) text += ' ';
+    text += d == 0 ? "-" : std::to_string(d);
   }
+
   void Reconfigure() {
-    const std::vector<Candidate> next = candidates_;
-    auto scheduler = FindScheduler(name_)({next, {}});
+    const auto next = std::make_shared<const std::vector<Candidate>>(candidates_);
+    auto scheduler = FindScheduler(name_)({*next, flags_});
     if (scheduler_ != nullptr) scheduler->Inherit(*scheduler_);
     scheduler_ = std::move(scheduler);
     current_ = next;
   }
 
-  std::string name_;
+  const std::string name_;
+  const SchedulerFlags flags_;
+  const std::string prefix_;
   std::deque<DestinationLoad> loads_;
   std::vector<Candidate> candidates_;
-  std::vector<Candidate> current_;
+  std::shared_ptr<const std::vector<Candidate>> current_;
   std::unique_ptr<Scheduler> scheduler_;
 };
 

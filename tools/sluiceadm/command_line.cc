@@ -464,41 +464,42 @@ std::variant<Command, UsageError> ParseCommandLine(const std::string& program,
 
 std::string HelpText(const std::string& program) {
   return absl::StrCat(
-      "sluiceadm: ipvsadm's commands for Sluice\n\n",                                                //
-      "  ", program, " -A|E -t|u service-address [-s scheduler] [-b sched-flags]\n",                 //
-      "  ", program, " -D -t|u service-address\n",                                                   //
-      "  ", program, " -C\n",                                                                        //
-      "  ", program, " -a|e -t|u service-address -r server-address -m [-w weight]\n",                //
-      "  ", program, " -d -t|u service-address -r server-address\n",                                 //
-      "  ", program, " -L|l [-t|u service-address] [-n] [--stats [--exact]] [--sort|--nosort]\n",    //
-      "  ", program, " -L -c [-n]\n",                                                                //
-      "  ", program, " -L --timeout\n",                                                              //
-      "  ", program, " --set tcp tcpfin udp\n",                                                      //
-      "  ", program, " -h\n\n",                                                                      //
-      "Commands:\n",                                                                                 //
-      "  --add-service     -A        add virtual service with options\n",                            //
-      "  --edit-service    -E        edit virtual service with options\n",                           //
-      "  --delete-service  -D        delete virtual service\n",                                      //
-      "  --clear           -C        clear the whole table\n",                                       //
-      "  --add-server      -a        add real server with options\n",                                //
-      "  --edit-server     -e        edit real server with options\n",                               //
-      "  --delete-server   -d        delete real server\n",                                          //
-      "  --list            -L|-l     list the table\n",                                              //
-      "  --set tcp tcpfin udp        set connection timeout values, 0 keeps one\n",                  //
-      "  --help            -h        this text\n\n",                                                 //
-      "Options:\n",                                                                                  //
-      "  --tcp-service  -t service-address   service-address is host[:port]\n",                      //
-      "  --udp-service  -u service-address   service-address is host[:port]\n",                      //
-      "  --scheduler    -s scheduler         one of rr|wlc, the default is wlc\n",                   //
-      "  --real-server  -r server-address    server-address is host (and port)\n",                   //
-      "  --masquerading -m                   masquerading (NAT)\n",                                  //
-      "  --weight       -w weight            capacity of real server\n",                             //
-      "  --connection   -c                   output of current connections\n",                       //
-      "  --stats                             output of statistics information\n",                    //
-      "  --exact                             expand numbers (display exact values)\n",               //
-      "  --nosort                            newest first, as the scheduler sees them\n",            //
-      "  --numeric      -n                   numeric output of addresses and ports\n",               //
-      "  --server       unix:PATH            where sluiced listens; otherwise $SLUICE_SERVER or\n",  //
+      "sluiceadm: ipvsadm's commands for Sluice\n\n",                                                   //
+      "  ", program, " -A|E -t|u service-address [-s scheduler] [-b sched-flags]\n",                    //
+      "  ", program, " -D -t|u service-address\n",                                                      //
+      "  ", program, " -C\n",                                                                           //
+      "  ", program, " -a|e -t|u service-address -r server-address -m [-w weight]\n",                   //
+      "  ", program, " -d -t|u service-address -r server-address\n",                                    //
+      "  ", program, " -L|l [-t|u service-address] [-n] [--stats [--exact]] [--sort|--nosort]\n",       //
+      "  ", program, " -L -c [-n]\n",                                                                   //
+      "  ", program, " -L --timeout\n",                                                                 //
+      "  ", program, " --set tcp tcpfin udp\n",                                                         //
+      "  ", program, " -h\n\n",                                                                         //
+      "Commands:\n",                                                                                    //
+      "  --add-service     -A        add virtual service with options\n",                               //
+      "  --edit-service    -E        edit virtual service with options\n",                              //
+      "  --delete-service  -D        delete virtual service\n",                                         //
+      "  --clear           -C        clear the whole table\n",                                          //
+      "  --add-server      -a        add real server with options\n",                                   //
+      "  --edit-server     -e        edit real server with options\n",                                  //
+      "  --delete-server   -d        delete real server\n",                                             //
+      "  --list            -L|-l     list the table\n",                                                 //
+      "  --set tcp tcpfin udp        set connection timeout values, 0 keeps one\n",                     //
+      "  --help            -h        this text\n\n",                                                    //
+      "Options:\n",                                                                                     //
+      "  --tcp-service  -t service-address   service-address is host[:port]\n",                         //
+      "  --udp-service  -u service-address   service-address is host[:port]\n",                         //
+      "  --scheduler    -s scheduler         rr|wrr|lc|wlc|lblc|lblcr|dh|sh|sed|nq|fo|ovf|mh|twos;\n",  //
+      "                                      the default is wlc\n",                                     //
+      "  --real-server  -r server-address    server-address is host (and port)\n",                      //
+      "  --masquerading -m                   masquerading (NAT)\n",                                     //
+      "  --weight       -w weight            capacity of real server\n",                                //
+      "  --connection   -c                   output of current connections\n",                          //
+      "  --stats                             output of statistics information\n",                       //
+      "  --exact                             expand numbers (display exact values)\n",                  //
+      "  --nosort                            newest first, as the scheduler sees them\n",               //
+      "  --numeric      -n                   numeric output of addresses and ports\n",                  //
+      "  --server       unix:PATH            where sluiced listens; otherwise $SLUICE_SERVER or\n",     //
       "                                      unix:/run/sluice/sluiced.sock\n");
 }
 

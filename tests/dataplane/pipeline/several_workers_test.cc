@@ -20,10 +20,11 @@ class SeveralWorkersTest : public testing::Test {
     forwarding_ = forwardings_.Build(PipelineRig::DefaultForwarding());
   }
 
-  void Serve(const std::string& scheduler) {
+  void Serve(const std::string& scheduler, const std::vector<int>& weights = {1, 1, 1}) {
     ServiceSpec spec{{*IpAddress::Parse("10.99.0.1"), Be16::FromHost(80), Protocol::kTcp}, scheduler, {}, {}};
-    for (int i = 1; i <= 3; ++i)
-      spec.destinations.push_back(PipelineRig::Server("10.1.0." + std::to_string(i), 80));
+    for (size_t i = 0; i < weights.size(); ++i) {
+      spec.destinations.push_back(PipelineRig::Server("10.1.0." + std::to_string(i + 1), 80, weights[i]));
+    }
     snapshots_.Put(spec);
     snapshot_ = snapshots_.Build();
     snapshots_.Published();
@@ -92,12 +93,43 @@ TEST_F(SeveralWorkersTest, RrSpreadsExactly) {
   EXPECT_EQ(Totals(), (std::vector<int>{kEach, kEach, kEach}));
 }
 
-TEST_F(SeveralWorkersTest, WlcStaysLevel) {
-  Serve("wlc");
+TEST_F(SeveralWorkersTest, WrrSpreadsExactlyByWeight) {
+  Serve("wrr", {1, 2, 3});
   OpenConnections();
-  constexpr int kEach = kWorkers * kBursts * kBurst / 3;
-  // As in the kernel, a pick may be a few others' picks old: every worker has one in flight.
-  for (const int total : Totals()) EXPECT_NEAR(total, kEach, 2 * kWorkers);
+  constexpr int kShare = kWorkers * kBursts * kBurst / 6;
+  // The level at which the walk begins may be any: a round too few or too many.
+  const std::vector<int> totals = Totals();  // the newest first
+  EXPECT_NEAR(totals[0], 3 * kShare, 3);
+  EXPECT_NEAR(totals[1], 2 * kShare, 3);
+  EXPECT_NEAR(totals[2], kShare, 3);
+}
+
+// As in the kernel, a pick may be a few others' picks old: every worker has one in flight.
+TEST_F(SeveralWorkersTest, LeastConnectionSchedulersStayLevel) {
+  for (const char* scheduler : {"lc", "wlc", "sed", "nq"}) {
+    SCOPED_TRACE(scheduler);
+    const std::vector<int> before = snapshot_ == nullptr ? std::vector<int>(3) : Totals();
+    Serve(scheduler);
+    OpenConnections();
+    constexpr int kEach = kWorkers * kBursts * kBurst / 3;
+    const std::vector<int> after = Totals();
+    for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(after[i] - before[i], kEach, 4 * kWorkers);
+  }
+}
+
+TEST_F(SeveralWorkersTest, LocalityAndHashSchedulersBearIt) {
+  for (const char* scheduler : {"lblc", "lblcr", "sh", "dh", "mh", "twos", "fo"}) {
+    SCOPED_TRACE(scheduler);
+    int before = 0;
+    if (snapshot_ != nullptr) {
+      for (const int total : Totals()) before += total;
+    }
+    Serve(scheduler);
+    OpenConnections();
+    int after = 0;
+    for (const int total : Totals()) after += total;
+    EXPECT_EQ(after - before, kWorkers * kBursts * kBurst) << "nobody was refused";
+  }
 }
 
 }  // namespace

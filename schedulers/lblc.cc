@@ -1,0 +1,52 @@
+// lblc: locality-based least-connection, for caches: a virtual address stays with one destination until that
+// is overtaxed; then wlc chooses anew. SPDX-License-Identifier: Apache-2.0
+#include <mutex>
+
+#include "schedulers/load.h"
+#include "schedulers/locality_cache.h"
+#include "schedulers/spin_lock.h"
+
+namespace sluice {
+namespace {
+
+struct Memory {
+  SpinLock lock;
+  LocalityCache<RememberedDestination> destinations;
+};
+
+class LocalityBasedLeastConnection final : public Scheduler {
+ public:
+  explicit LocalityBasedLeastConnection(const SchedulerSetup&) : memory_(std::make_shared<Memory>()) {}
+
+  void Inherit(const Scheduler& previous) override {
+    memory_ = static_cast<const LocalityBasedLeastConnection&>(previous).memory_;
+  }
+
+  int Pick(const FlowKey& flow, std::span<const Candidate> candidates) override {
+    const SchedulerClock::time_point now = SchedulerClock::now();
+    const std::lock_guard lock(memory_->lock);
+    LocalityCache<RememberedDestination>& cache = memory_->destinations;
+    cache.Tick(now);
+    RememberedDestination* remembered = cache.Find(flow.destination, now);
+    if (remembered != nullptr) {
+      // As in the kernel, one that has reached its threshold keeps what it has.
+      const int known = FindRemembered(*remembered, candidates);
+      if (known != kNoCandidate && candidates[known].weight > 0 &&
+          !IsOvertaxed(candidates[known], candidates))
+        return known;
+    }
+    const int chosen = LeastLoaded(candidates, Overhead);
+    if (chosen == kNoCandidate) return kNoCandidate;
+    if (remembered == nullptr) remembered = cache.Add(flow.destination, now);
+    if (remembered != nullptr) *remembered = {candidates[chosen].ordinal, candidates[chosen].id};
+    return chosen;
+  }
+
+ private:
+  std::shared_ptr<Memory> memory_;
+};
+
+const SchedulerEntry kEntry("lblc", MakeScheduler<LocalityBasedLeastConnection>);
+
+}  // namespace
+}  // namespace sluice

@@ -1,0 +1,21 @@
+// sed: shortest expected delay; the least (active + 1) for its weight.
+// SPDX-License-Identifier: Apache-2.0
+#include "schedulers/load.h"
+#include "schedulers/scheduler.h"
+
+namespace sluice {
+namespace {
+
+class ShortestExpectedDelay final : public Scheduler {
+ public:
+  explicit ShortestExpectedDelay(const SchedulerSetup&) {}
+
+  int Pick(const FlowKey&, std::span<const Candidate> candidates) override {
+    return LeastLoaded(candidates, ExpectedActive);
+  }
+};
+
+const SchedulerEntry kEntry("sed", MakeScheduler<ShortestExpectedDelay>);
+
+}  // namespace
+}  // namespace sluice
