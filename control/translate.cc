@@ -22,8 +22,11 @@ ServiceSpec ToSpec(const v1::Service& service) {
   }
   for (const v1::Destination& destination : service.destinations()) {
     const Endpoint endpoint = ToEndpoint(destination.address(), destination.port(), spec.key.protocol);
-    spec.destinations.push_back(
-        {endpoint.address, endpoint.port, static_cast<int32_t>(destination.weight())});
+    spec.destinations.push_back({.address = endpoint.address,
+                                 .port = endpoint.port,
+                                 .weight = static_cast<int32_t>(destination.weight()),
+                                 .upper_threshold = destination.upper_threshold(),
+                                 .lower_threshold = destination.lower_threshold()});
   }
   return spec;
 }

@@ -10,6 +10,7 @@ namespace {
 
 constexpr uint32_t kMaxPort = 65535;
 constexpr uint32_t kMaxWeight = 2147483647;
+constexpr uint32_t kMaxThreshold = 2147483647;
 // As in the kernel: INT_MAX jiffies, at 250 of them a second.
 constexpr uint32_t kMaxTimeoutSeconds = 2147483647 / 250;
 
@@ -148,9 +149,13 @@ void ValidateDestination(const ServiceKey& service, const v1::Destination& desti
     problems.Add(v1::OUT_OF_RANGE_VALUE, absl::StrCat(field, ".weight"),
                  absl::StrCat(destination.weight(), ": must be 0..", kMaxWeight));
   }
-  if (destination.upper_threshold() != 0 || destination.lower_threshold() != 0) {
-    problems.Add(v1::NOT_SUPPORTED, absl::StrCat(field, ".upper_threshold"),
-                 "connection thresholds are not supported yet: leave them out");
+  if (destination.upper_threshold() > kMaxThreshold) {
+    problems.Add(v1::OUT_OF_RANGE_VALUE, absl::StrCat(field, ".upper_threshold"),
+                 absl::StrCat(destination.upper_threshold(), ": must be 0..", kMaxThreshold));
+  } else if (destination.lower_threshold() > destination.upper_threshold()) {
+    problems.Add(v1::OUT_OF_RANGE_VALUE, absl::StrCat(field, ".lower_threshold"),
+                 absl::StrCat(destination.lower_threshold(), ": must not be above the upper_threshold, ",
+                              destination.upper_threshold()));
   }
   if (destination.has_tunnel() && destination.method() != v1::TUN) {
     problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".tunnel"),

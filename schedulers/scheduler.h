@@ -23,6 +23,7 @@ struct alignas(16) DestinationLoad {
   std::atomic<int32_t> total{0};  // active and inactive
   std::atomic<int32_t> persistent{0};
   std::atomic<bool> overloaded{false};
+  std::atomic<bool> has_thresholds{false};
 
   int32_t Active() const { return active.load(std::memory_order_relaxed); }
   int32_t Total() const { return total.load(std::memory_order_relaxed); }

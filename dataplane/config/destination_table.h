@@ -20,7 +20,10 @@ inline constexpr uint32_t kMaxDestinations = 1 << 20;
 class DestinationTable {
  public:
   DestinationTable()
-      : loads_(kMaxDestinations), lives_(kMaxDestinations), available_(kMaxDestinations / 64) {}
+      : loads_(kMaxDestinations),
+        thresholds_(kMaxDestinations),
+        lives_(kMaxDestinations),
+        available_(kMaxDestinations / 64) {}
 
   // kNoDestination when all are in use.
   DestinationId Allocate();
@@ -40,8 +43,20 @@ class DestinationTable {
   }
   void SetAvailable(DestinationId id, bool available);
 
+  // A connection came or went; inactive ones count, too. The overload flag follows.
+  void AddConnection(DestinationId id);
+  void RemoveConnection(DestinationId id, bool active);
+  void SetThresholds(DestinationId id, uint32_t upper, uint32_t lower);
+
  private:
+  // How many connections make a destination overloaded, and below how many it no longer is.
+  struct Thresholds {
+    std::atomic<int32_t> upper;
+    std::atomic<int32_t> lower;
+  };
+
   HugeArray<DestinationLoad> loads_;
+  HugeArray<Thresholds> thresholds_;
   HugeArray<uint32_t> lives_;
   HugeArray<std::atomic<uint64_t>> available_;  // a bit each: thousands fit into the first-level cache
   std::atomic<uint32_t> next_unused_{kNoDestination + 1};

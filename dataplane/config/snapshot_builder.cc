@@ -48,6 +48,7 @@ void SnapshotBuilder::Put(const ServiceSpec& spec) {
       candidate.id = Adopt({spec.key, endpoint});
     }
     candidate.load = &destinations_.load(candidate.id);
+    destinations_.SetThresholds(candidate.id, wanted.upper_threshold, wanted.lower_threshold);
     service->candidates.push_back(candidate);
   }
   for (const auto& [endpoint, candidate] : known) Remove({spec.key, endpoint}, candidate->id);

@@ -18,6 +18,9 @@ struct DestinationSpec {
   IpAddress address;
   Be16 port;
   int32_t weight = 1;
+  // No more connections than this, and new ones again below that; 0: no limit, three quarters of the upper.
+  uint32_t upper_threshold = 0;
+  uint32_t lower_threshold = 0;
 
   friend bool operator==(const DestinationSpec&, const DestinationSpec&) = default;
 };

@@ -38,16 +38,14 @@ Connection* CreateConnection(Worker& worker, const Ipv4Tuple& tuple, const Candi
   if (created == nullptr) return nullptr;
   created->deadline = worker.now + worker.timeouts.Of(created->protocol, FirstState(created->protocol));
   created->filed_for = worker.wheel.File(worker.connections.IndexOf(*created), created->deadline);
-  worker.destinations.load(candidate.id).total.fetch_add(1, std::memory_order_relaxed);
+  worker.destinations.AddConnection(candidate.id);
   worker.counters.Add(Counter::kConnectionsCreated);
   StatisticsLine::Add(worker.statistics[candidate.id].connections, 1);
   return created;
 }
 
 void RemoveConnection(Worker& worker, Connection& connection) {
-  DestinationLoad& load = worker.destinations.load(connection.destination_id);
-  load.total.fetch_sub(1, std::memory_order_relaxed);
-  if (!connection.IsInactive()) load.active.fetch_sub(1, std::memory_order_relaxed);
+  worker.destinations.RemoveConnection(connection.destination_id, !connection.IsInactive());
   worker.connections.Remove(connection);
 }
 

@@ -131,7 +131,7 @@ TEST_F(ConfigStoreTest, EveryFaultAtOnce) {
                          persistence { timeout_seconds: 60 } one_packet: true timeouts { tcp_seconds: 5 } } } }
                          changes { put_destination { )" +
           service_ +
-          R"( destination { address: "2001:db8::1" port: 80 weight: 4294967295 upper_threshold: 5 } } })"),
+          R"( destination { address: "2001:db8::1" port: 80 weight: 4294967295 lower_threshold: 5 } } })"),
       ElementsAre(HasSubstr("key.protocol: SCTP is not supported"),
                   HasSubstr("\"10.99.0.300\": must be an IPv4 address"), HasSubstr("key.port: 0: must be"),
                   HasSubstr("SCHEDULER_NOT_FOUND changes[0].put_service.service.scheduler: \"best\""),
@@ -139,7 +139,7 @@ TEST_F(ConfigStoreTest, EveryFaultAtOnce) {
                   HasSubstr("one_packet: true: only UDP"),
                   HasSubstr("NOT_SUPPORTED changes[0].put_service.service.timeouts"),
                   HasSubstr("IPv6 is not supported yet"), HasSubstr("method: DR is not supported yet"),
-                  HasSubstr("OUT_OF_RANGE_VALUE"), HasSubstr("thresholds")));
+                  HasSubstr("OUT_OF_RANGE_VALUE"), HasSubstr("lower_threshold: 5: must not be above")));
 }
 
 TEST_F(ConfigStoreTest, WhatIpvsHasAndSluiceNotYetIsSaidSo) {

@@ -58,7 +58,7 @@ ForwardingSpec PipelineRig::DefaultForwarding() {
 }
 
 DestinationSpec PipelineRig::Server(const std::string& address, uint16_t port, int weight) {
-  return {IpAddress::Parse(address).value(), Be16::FromHost(port), weight};
+  return {.address = IpAddress::Parse(address).value(), .port = Be16::FromHost(port), .weight = weight};
 }
 
 void PipelineRig::AddService(const std::string& address, uint16_t port, Protocol protocol,

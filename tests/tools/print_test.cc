@@ -77,6 +77,30 @@ TEST(PrintTest, Statistics) {
             "  -> 10.1.0.1:80                         0        0        0        0        0\n");
 }
 
+TEST(PrintTest, ThresholdsAndPersistence) {
+  v1::ListServicesResponse response = Response();
+  response.mutable_services()->DeleteSubrange(2, 3);
+  response.mutable_services()->DeleteSubrange(0, 1);
+  response.mutable_services(0)->mutable_destinations()->DeleteSubrange(1, 1);
+  v1::DestinationStatus& status = *response.mutable_services(0)->mutable_destinations(0);
+  status.mutable_destination()->set_upper_threshold(1000);
+  status.mutable_destination()->set_lower_threshold(800);
+  status.mutable_destination()->set_weight(100);
+  status.set_persistent_connections(3);
+  EXPECT_EQ(PrintServices(response, {.numeric = true, .thresholds = true}),
+            "IP Virtual Server version 1.2.1 (size=4096)\n"
+            "Prot LocalAddress:Port            Uthreshold Lthreshold ActiveConn InActConn \n"
+            "  -> RemoteAddress:Port\n"
+            "TCP  10.0.0.1:80 rr\n"
+            "  -> 10.1.0.2:80                  1000       800        6          77        \n");
+  EXPECT_EQ(PrintServices(response, {.numeric = true, .persistent_connections = true}),
+            "IP Virtual Server version 1.2.1 (size=4096)\n"
+            "Prot LocalAddress:Port            Weight    PersistConn ActiveConn InActConn \n"
+            "  -> RemoteAddress:Port\n"
+            "TCP  10.0.0.1:80 rr\n"
+            "  -> 10.1.0.2:80                  100       3           6          77        \n");
+}
+
 TEST(PrintTest, Connections) {
   v1::Connection connection;
   connection.set_protocol(v1::TCP);

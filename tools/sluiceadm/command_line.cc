@@ -90,12 +90,11 @@ const std::map<std::string, Verb> kVerbs = {
 };
 
 // ipvsadm has them; sluiceadm not yet.
-const std::set<std::string> kNotYet = {"restore",     "save",  "zero",       "start-daemon",
-                                       "stop-daemon", "rate",  "thresholds", "persistent-conn",
-                                       "tun-info",    "daemon"};
+const std::set<std::string> kNotYet = {"restore",     "save", "zero",     "start-daemon",
+                                       "stop-daemon", "rate", "tun-info", "daemon"};
 
-const std::set<std::string> kListOptions = {"numeric", "connection", "timeout", "stats",
-                                            "exact",   "sort",       "nosort"};
+const std::set<std::string> kListOptions = {"numeric",    "connection",      "timeout", "stats", "exact",
+                                            "thresholds", "persistent-conn", "sort",    "nosort"};
 const std::set<std::string> kServiceOptions = {"scheduler", "persistent",  "netmask",
                                                "pe",        "sched-flags", "ops"};
 const std::set<std::string> kServerOptions = {"real-server", "packet-forwarding", "weight", "u-threshold",
@@ -320,6 +319,8 @@ class Parser {
     if (name == "timeout") return command_.show_timeouts = true;
     if (name == "stats") return command_.statistics = true;
     if (name == "exact") return command_.exact = true;
+    if (name == "thresholds") return command_.thresholds = true;
+    if (name == "persistent-conn") return command_.persistent_connections = true;
     if (name == "nosort") return command_.unsorted = true;
     return true;  // --sort is how it is
   }
@@ -493,13 +494,17 @@ std::string HelpText(const std::string& program) {
       "                                      the default is wlc\n",                                     //
       "  --real-server  -r server-address    server-address is host (and port)\n",                      //
       "  --masquerading -m                   masquerading (NAT)\n",                                     //
-      "  --weight       -w weight            capacity of real server\n",                                //
-      "  --connection   -c                   output of current connections\n",                          //
-      "  --stats                             output of statistics information\n",                       //
-      "  --exact                             expand numbers (display exact values)\n",                  //
-      "  --nosort                            newest first, as the scheduler sees them\n",               //
-      "  --numeric      -n                   numeric output of addresses and ports\n",                  //
-      "  --server       unix:PATH            where sluiced listens; otherwise $SLUICE_SERVER or\n",     //
+      "  --u-threshold  -x uthreshold        upper threshold of connections\n",
+      "  --l-threshold  -y lthreshold        lower threshold of connections\n",
+      "  --weight       -w weight            capacity of real server\n",           //
+      "  --connection   -c                   output of current connections\n",     //
+      "  --stats                             output of statistics information\n",  //
+      "  --thresholds                        output of thresholds information\n",
+      "  --persistent-conn                   output of persistent connection info\n",
+      "  --exact                             expand numbers (display exact values)\n",               //
+      "  --nosort                            newest first, as the scheduler sees them\n",            //
+      "  --numeric      -n                   numeric output of addresses and ports\n",               //
+      "  --server       unix:PATH            where sluiced listens; otherwise $SLUICE_SERVER or\n",  //
       "                                      unix:/run/sluice/sluiced.sock\n");
 }
 

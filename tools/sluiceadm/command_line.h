@@ -37,6 +37,8 @@ struct Command {
   bool show_timeouts = false;
   bool statistics = false;
   bool exact = false;
+  bool thresholds = false;
+  bool persistent_connections = false;
   bool unsorted = false;
   // Where sluiced listens; not an option of ipvsadm's.
   std::string server;

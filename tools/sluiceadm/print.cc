@@ -113,6 +113,41 @@ auto ServiceOrder(const v1::ServiceKey& key) {
   return std::make_tuple(key.fwmark(), address[0], static_cast<int>(key.protocol()), address);
 }
 
+// What follows a destination's address, by the table that was asked for.
+std::string Columns(const v1::DestinationStatus& status, const Command& command) {
+  const v1::Destination& destination = status.destination();
+  const uint32_t active = status.active_connections();
+  const uint32_t inactive = status.inactive_connections();
+  if (command.statistics) return PrintStatistics(status.statistics(), command.exact);
+  if (command.thresholds) {
+    return absl::StrFormat(" %-10u %-10u %-10u %-10u", destination.upper_threshold(),
+                           destination.lower_threshold(), active, inactive);
+  }
+  if (command.persistent_connections) {
+    return absl::StrFormat(" %-9d %-11u %-10u %-10u", destination.weight(), status.persistent_connections(),
+                           active, inactive);
+  }
+  return absl::StrFormat(" %-7s %-6d %-10u %-10u", MethodName(destination.method()), destination.weight(),
+                         active, inactive);
+}
+
+std::string Title(const Command& command) {
+  if (command.statistics) {
+    return "Prot LocalAddress:Port               Conns   InPkts  OutPkts  InBytes OutBytes\n"
+           "  -> RemoteAddress:Port\n";
+  }
+  if (command.thresholds) {
+    return "Prot LocalAddress:Port            Uthreshold Lthreshold ActiveConn InActConn \n"
+           "  -> RemoteAddress:Port\n";
+  }
+  if (command.persistent_connections) {
+    return "Prot LocalAddress:Port            Weight    PersistConn ActiveConn InActConn \n"
+           "  -> RemoteAddress:Port\n";
+  }
+  return "Prot LocalAddress:Port Scheduler Flags\n"
+         "  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn\n";
+}
+
 std::string PrintService(const v1::ServiceStatus& status, const Command& command) {
   const v1::Service& service = status.service();
   std::string text = ServiceName(service.key(), command.numeric);
@@ -133,14 +168,7 @@ std::string PrintService(const v1::ServiceStatus& status, const Command& command
     const v1::Destination& destination = each->destination();
     const std::string name =
         AddressAndPort(destination.address(), destination.port(), service.key().protocol(), command.numeric);
-    if (command.statistics) {
-      absl::StrAppendFormat(&text, "  -> %-28s%s\n", name,
-                            PrintStatistics(each->statistics(), command.exact));
-    } else {
-      absl::StrAppendFormat(&text, "  -> %-28s %-7s %-6d %-10u %-10u\n", name,
-                            MethodName(destination.method()), destination.weight(),
-                            each->active_connections(), each->inactive_connections());
-    }
+    absl::StrAppendFormat(&text, "  -> %-28s%s\n", name, Columns(*each, command));
   }
   return text;
 }
@@ -160,13 +188,7 @@ std::string PrintServices(const v1::ListServicesResponse& services, const Comman
   std::string text;
   if (!command.key)
     text = absl::StrCat("IP Virtual Server version 1.2.1 (size=", services.connection_capacity(), ")\n");
-  if (command.statistics) {
-    absl::StrAppend(&text, "Prot LocalAddress:Port               Conns   InPkts  OutPkts  InBytes OutBytes\n",
-                    "  -> RemoteAddress:Port\n");
-  } else {
-    absl::StrAppend(&text, "Prot LocalAddress:Port Scheduler Flags\n",
-                    "  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn\n");
-  }
+  text += Title(command);
   std::vector<const v1::ServiceStatus*> sorted;
   for (const v1::ServiceStatus& service : services.services()) sorted.push_back(&service);
   std::stable_sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) {

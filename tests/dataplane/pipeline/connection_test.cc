@@ -215,6 +215,55 @@ TEST_F(ConnectionTest, WlcSeesTheConnectionsThatAreThere) {
   EXPECT_EQ(Open(1003), "2");
 }
 
+// The two sequences observed on a kernel.
+TEST_F(ConnectionTest, ThresholdsRefuseAndAcceptAgain) {
+  DestinationSpec limited = PipelineRig::Server("10.1.0.1", 80);
+  limited.upper_threshold = 3;
+  limited.lower_threshold = 2;
+  Serve({limited});
+  for (uint16_t port = 1001; port <= 1003; ++port) EXPECT_EQ(Open(port), "1");
+  EXPECT_EQ(Open(1004), "dropped");
+  EXPECT_EQ(Open(1005), "dropped");
+  EXPECT_EQ(rig_.Send(FromClient(1001, kTcpAck)).where, "wire 1") << "those that are there go on";
+  EXPECT_EQ(rig_.Count(Counter::kRefusedNoDestination), 2u);
+}
+
+TEST_F(ConnectionTest, WithoutALowerThresholdItIsThreeQuarters) {
+  DestinationSpec limited = PipelineRig::Server("10.1.0.1", 80);
+  limited.upper_threshold = 4;
+  Serve({limited});
+  for (uint16_t port = 1001; port <= 1004; ++port) EXPECT_EQ(Open(port), "1");
+  EXPECT_EQ(Open(1005), "dropped");
+  rig_.Send(FromServer("10.1.0.1", 1001, kTcpRst), 1);
+  rig_.Advance(11);
+  EXPECT_EQ(Load(0).Total(), 3);
+  EXPECT_EQ(Open(1005), "dropped") << "three are not fewer than three";
+  rig_.Send(FromServer("10.1.0.1", 1002, kTcpRst), 1);
+  rig_.Advance(11);
+  EXPECT_EQ(Load(0).Total(), 2);
+  for (uint16_t port = 1006; port <= 1007; ++port) EXPECT_EQ(Open(port), "1");
+  EXPECT_EQ(Open(1008), "dropped");
+}
+
+TEST_F(ConnectionTest, EditedThresholdsCountAtOnce) {
+  Serve({one_});
+  for (uint16_t port = 1001; port <= 1005; ++port) EXPECT_EQ(Open(port), "1");
+  DestinationSpec limited = one_;
+  limited.upper_threshold = 5;
+  limited.lower_threshold = 4;
+  Serve({limited});
+  EXPECT_EQ(Open(1006), "dropped");
+  limited.upper_threshold = 8;
+  limited.lower_threshold = 5;
+  Serve({limited});
+  EXPECT_EQ(Open(1006), "dropped") << "between the two the flag stays";
+  limited.lower_threshold = 6;
+  Serve({limited});
+  EXPECT_EQ(Open(1006), "1");
+  Serve({one_});
+  EXPECT_EQ(Open(1007), "1");
+}
+
 TEST_F(ConnectionTest, WlcSpreadsTheNewConnectionsOfOneBurst) {
   Serve({one_, two_, PipelineRig::Server("10.1.0.3", 80, 2)}, "wlc");
   std::vector<FrameBytes> frames;
