@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "sluice/v1/sluice.grpc.pb.h"
+#include "tools/sluiceadm/change.h"
 #include "tools/sluiceadm/command_line.h"
 #include "tools/sluiceadm/print.h"
 
@@ -52,39 +53,6 @@ int Complain(const grpc::Status& status, const std::string& server, int exit_sta
     std::fprintf(stderr, "%s\n", status.error_message().c_str());
   }
   return kRefused;
-}
-
-v1::Change ChangeOf(const Command& command) {
-  v1::Change change;
-  switch (command.verb) {
-    case Verb::kAddService:
-    case Verb::kEditService: {
-      v1::PutService& put = *change.mutable_put_service();
-      *put.mutable_service() = command.service;
-      *put.mutable_service()->mutable_key() = *command.key;
-      put.set_mode(command.verb == Verb::kAddService ? v1::CREATE : v1::UPDATE);
-      break;
-    }
-    case Verb::kDeleteService: *change.mutable_delete_service()->mutable_key() = *command.key; break;
-    case Verb::kAddServer:
-    case Verb::kEditServer: {
-      v1::PutDestination& put = *change.mutable_put_destination();
-      *put.mutable_service() = *command.key;
-      *put.mutable_destination() = command.destination;
-      put.set_mode(command.verb == Verb::kAddServer ? v1::CREATE : v1::UPDATE);
-      break;
-    }
-    case Verb::kDeleteServer: {
-      v1::DeleteDestination& request = *change.mutable_delete_destination();
-      *request.mutable_service() = *command.key;
-      request.set_address(command.destination.address());
-      request.set_port(command.destination.port());
-      break;
-    }
-    case Verb::kSetTimeouts: *change.mutable_set_timeouts() = command.timeouts; break;
-    default: change.mutable_delete_all(); break;
-  }
-  return change;
 }
 
 class Client {

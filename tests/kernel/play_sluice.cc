@@ -1,0 +1,112 @@
+// Plays scenarios against Sluice: one worker's pipeline in this process, configured through ConfigStore with
+// sluiceadm's own command line; time is simulated.
+//   play_sluice SCENARIO...
+// SPDX-License-Identifier: Apache-2.0
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+
+#include "control/config_store.h"
+#include "tests/kernel/scenario.h"
+#include "tests/support/eal.h"
+#include "tests/support/pipeline_rig.h"
+#include "tools/sluiceadm/change.h"
+#include "tools/sluiceadm/command_line.h"
+#include "tools/sluiceadm/print.h"
+
+namespace sluice {
+namespace {
+
+class SluiceBalancer final : public Balancer {
+ public:
+  SluiceBalancer() {
+    ForwardingSpec spec = PipelineRig::DefaultForwarding();
+    // Every server behind one gateway: which MAC address it has is not the question here.
+    spec.routes[1].legs[0].gateway = *IpAddress::Parse("10.1.0.1");
+    rig_.SetForwarding(spec);
+  }
+
+  bool Configure(const std::vector<std::string>& words) override {
+    const auto parsed = ParseCommandLine("ipvsadm", words);
+    if (!std::holds_alternative<Command>(parsed)) return false;
+    v1::ApplyRequest request;
+    *request.add_changes() = ChangeOf(std::get<Command>(parsed));
+    const auto applied = store_.Apply(request);
+    if (!applied.ok()) std::fprintf(stderr, "%s\n", std::string(applied.status().message()).c_str());
+    return applied.ok();
+  }
+
+  Arrival Send(const FrameBytes& frame, bool from_client) override {
+    const Outcome outcome = rig_.Send(std::vector<FrameBytes>{frame}, from_client ? 0 : 1).front();
+    if (outcome.where == "wire 0") return {"client", outcome.frame};
+    if (outcome.where == "wire 1") return {"server", outcome.frame};
+    return {outcome.where == "kernel input" ? "host" : "nowhere", {}};
+  }
+
+  void Wait(double seconds) override { rig_.Advance(seconds); }
+
+  std::vector<std::string> Connections() override {
+    std::vector<std::string> lines;
+    const ConnectionTable& table = rig_.worker->connections;
+    for (uint32_t i = 1; i < table.IndexEnd(); ++i) {
+      if (!table.IsInUse(i)) continue;
+      const Connection& connection = table.ByIndex(i);
+      lines.push_back(
+          std::string(connection.protocol == Protocol::kUdp ? "UDP " : "TCP ") +
+          std::string(StateName(connection.protocol, connection.state)) + " " +
+          EndpointToString(IpAddress::FromV4(connection.client), connection.client_port) + " " +
+          EndpointToString(IpAddress::FromV4(connection.virtual_address), connection.virtual_port) + " " +
+          EndpointToString(IpAddress::FromV4(connection.destination), connection.destination_port));
+    }
+    return lines;
+  }
+
+  std::vector<std::string> Table(bool statistics) override {
+    Command command{.numeric = true, .statistics = statistics, .exact = true};
+    std::istringstream table(PrintServices(*store_.ListServices({}), command));
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(table, line);) {
+      const bool title =
+          line.starts_with("IP Virtual") || line.starts_with("Prot") || line.starts_with("  -> Remote");
+      line.erase(line.find_last_not_of(' ') + 1);
+      if (!title) lines.push_back(line);
+    }
+    return lines;
+  }
+
+ private:
+  DestinationStatistics StatisticsOf(DestinationId id) {
+    const StatisticsLine& line = rig_.worker->statistics[id];
+    return {.connections = line.connections,
+            .in_packets = line.in_packets,
+            .out_packets = line.out_packets,
+            .in_bytes = line.in_bytes,
+            .out_bytes = line.out_bytes};
+  }
+
+  PipelineRig rig_;
+  Publisher publisher_{{.destinations = &rig_.destinations,
+                        .publish =
+                            [this](std::shared_ptr<const Snapshot> snapshot) {
+                              rig_.worker->Use(*snapshot, *rig_.forwarding);
+                              std::swap(rig_.snapshot, snapshot);
+                              return absl::OkStatus();
+                            },
+                        .statistics = [this](DestinationId id) { return StatisticsOf(id); },
+                        .keep_resolved = [](std::vector<IpAddress>) {}}};
+  ConfigStore store_{publisher_};
+};
+
+}  // namespace
+}  // namespace sluice
+
+int main(int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    std::ifstream file(argv[i]);
+    std::stringstream text;
+    text << file.rdbuf();
+    sluice::SluiceBalancer balancer;
+    std::printf("=== %s\n%s", argv[i], sluice::Play(text.str(), balancer).c_str());
+  }
+  return 0;
+}

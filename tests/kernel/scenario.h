@@ -1,0 +1,49 @@
+// A scenario: commands in ipvsadm's words, packets, and time, read from a text file and played against kernel
+// IPVS or Sluice. What happens is a transcript; the two must be equal.
+//
+//   ipvsadm WORDS...                    a change; prints "ok" or "refused"
+//   new N [udp]                         N new clients, one packet each; prints the real servers that got them
+//   client FROM TO tcp FLAGS            one segment of a client; FLAGS are letters of SAFRP
+//   client FROM TO udp                  one datagram
+//   server FROM TO tcp FLAGS | udp      the same, of a real server
+//   wait SECONDS
+//   connections                         protocol, state and addresses of every connection, sorted
+//   servers                             for every real server: active and inactive connections, sorted
+//   statistics                          for every service and real server: connections, packets, bytes,
+//   sorted # a comment
+//
+// Threads: one.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tests/support/packet_builder.h"
+
+namespace sluice {
+
+// What balances: a kernel, or Sluice.
+class Balancer {
+ public:
+  virtual ~Balancer() = default;
+  // False: it refused.
+  virtual bool Configure(const std::vector<std::string>& words) = 0;
+  // Where a packet came out: the frame, as the client or a server sees it. Empty: nowhere. "host" in
+  // `where`: the balancer's own stack has it.
+  struct Arrival {
+    std::string where;  // "client", "server", "host", "nowhere"
+    FrameBytes frame;
+  };
+  virtual Arrival Send(const FrameBytes& frame, bool from_client) = 0;
+  virtual void Wait(double seconds) = 0;
+  // Lines in any order: "TCP ESTABLISHED 10.0.0.1:1000 10.99.0.1:80 10.1.0.1:80".
+  virtual std::vector<std::string> Connections() = 0;
+  // The table of ipvsadm -Ln [--stats --exact], without its titles.
+  virtual std::vector<std::string> Table(bool statistics) = 0;
+};
+
+// Plays the text of a scenario; what comes back ends with a line for every faulty line of the text.
+std::string Play(const std::string& text, Balancer& balancer);
+
+}  // namespace sluice
