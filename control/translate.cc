@@ -15,6 +15,7 @@ ServiceSpec ToSpec(const v1::Service& service) {
   spec.key = ToEndpoint(service.key().address(), service.key().port(),
                         static_cast<Protocol>(service.key().protocol()));
   spec.scheduler = service.scheduler();
+  spec.one_packet = service.one_packet();
   for (const int flag : service.scheduler_flags()) {
     spec.flags.flag_1 |= flag == v1::FLAG_1;
     spec.flags.flag_2 |= flag == v1::FLAG_2;

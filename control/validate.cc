@@ -112,14 +112,9 @@ void ValidateService(const v1::Service& service, const std::string& field, Probl
     problems.Add(v1::NOT_SUPPORTED, absl::StrCat(field, ".persistence"),
                  "persistence is not supported yet: leave it out");
   }
-  if (service.one_packet()) {
-    if (service.key().protocol() == v1::UDP) {
-      problems.Add(v1::NOT_SUPPORTED, absl::StrCat(field, ".one_packet"),
-                   "one-packet scheduling is not supported yet: leave it out");
-    } else {
-      problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".one_packet"),
-                   "true: only UDP services can have it");
-    }
+  if (service.one_packet() && service.key().protocol() != v1::UDP) {
+    problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".one_packet"),
+                 "true: only UDP services can have it");
   }
   if (service.has_timeouts()) {
     problems.Add(v1::NOT_SUPPORTED, absl::StrCat(field, ".timeouts"),

@@ -29,6 +29,7 @@ struct ServiceSpec {
   ServiceKey key;
   std::string scheduler = "wlc";  // a registered name
   SchedulerFlags flags;
+  bool one_packet = false;  // UDP: every datagram is scheduled by itself, and no connection is kept
   std::vector<DestinationSpec> destinations;  // in the order of adding; endpoints are distinct
 
   friend bool operator==(const ServiceSpec&, const ServiceSpec&) = default;

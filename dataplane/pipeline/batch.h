@@ -54,6 +54,7 @@ struct Batch {
   Connection* connection[kBurst];
   Direction direction[kBurst];
   uint8_t owner[kBurst];
+  Connection one_packet[kBurst];  // of lanes whose connection lives as long as the packet
   // Rewrite
   const NextHop* hop[kBurst];
 

@@ -17,7 +17,7 @@ uint8_t FirstState(Protocol protocol) {
 
 }  // namespace
 
-Connection* CreateConnection(Worker& worker, const Ipv4Tuple& tuple, const Candidate& candidate) {
+Connection MakeConnection(Worker& worker, const Ipv4Tuple& tuple, const Candidate& candidate) {
   Connection connection;
   connection.client = tuple.source();
   connection.client_port = tuple.source_port();
@@ -33,8 +33,11 @@ Connection* CreateConnection(Worker& worker, const Ipv4Tuple& tuple, const Candi
   const uint64_t port_change = SumOfChange16(connection.virtual_port.raw, connection.destination_port.raw);
   connection.address_delta = FoldSum(address_change);
   connection.transport_delta = FoldSum(address_change + port_change);
+  return connection;
+}
 
-  Connection* created = worker.connections.Insert(connection);
+Connection* CreateConnection(Worker& worker, const Ipv4Tuple& tuple, const Candidate& candidate) {
+  Connection* created = worker.connections.Insert(MakeConnection(worker, tuple, candidate));
   if (created == nullptr) return nullptr;
   created->deadline = worker.now + worker.timeouts.Of(created->protocol, FirstState(created->protocol));
   created->filed_for = worker.wheel.File(worker.connections.IndexOf(*created), created->deadline);

@@ -8,6 +8,9 @@
 
 namespace sluice {
 
+// A connection as it is before its first packet, in no table.
+Connection MakeConnection(Worker& worker, const Ipv4Tuple& tuple, const Candidate& candidate);
+
 // nullptr if the table is full.
 Connection* CreateConnection(Worker& worker, const Ipv4Tuple& tuple, const Candidate& candidate);
 // REQUIRES: the timer wheel has it no longer.

@@ -9,6 +9,7 @@ constexpr std::array<CounterDescription, kCounterCount> kDescriptions = {{
     {Counter::kConnectionsCreated, "connections_created", "connections scheduled"},
     {Counter::kConnectionsExpired, "connections_expired", "connections whose time was up"},
     {Counter::kConnectionsReused, "connections_reused", "closed connections replaced by a new SYN"},
+    {Counter::kOnePacket, "one_packet", "datagrams scheduled by themselves"},
     {Counter::kKernelArp, "kernel_arp", "ARP, given to the kernel"},
     {Counter::kKernelIpv6, "kernel_ipv6", "IPv6, given to the kernel"},
     {Counter::kKernelVlan, "kernel_vlan", "VLAN-tagged, given to the kernel"},

@@ -16,6 +16,7 @@ enum class Counter : uint8_t {
   kConnectionsCreated,
   kConnectionsExpired,
   kConnectionsReused,
+  kOnePacket,
   kKernelArp,
   kKernelIpv6,
   kKernelVlan,

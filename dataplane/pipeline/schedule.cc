@@ -72,7 +72,16 @@ bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
     Drop(worker, batch, lane, Counter::kRefusedNoDestination);
     return false;
   }
-  Connection* connection = CreateConnection(worker, tuple, service->candidates[chosen]);
+  const Candidate& candidate = service->candidates[chosen];
+  if (service->spec.one_packet) {
+    batch.one_packet[lane] = MakeConnection(worker, tuple, candidate);
+    batch.connection[lane] = &batch.one_packet[lane];
+    batch.direction[lane] = Direction::kIn;
+    StatisticsLine::Add(worker.statistics[candidate.id].connections, 1);
+    worker.counters.Add(Counter::kOnePacket);
+    return true;
+  }
+  Connection* connection = CreateConnection(worker, tuple, candidate);
   if (connection == nullptr) {
     Drop(worker, batch, lane, Counter::kRefusedTableFull);
     return false;

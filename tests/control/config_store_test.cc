@@ -150,10 +150,6 @@ TEST_F(ConfigStoreTest, WhatIpvsHasAndSluiceNotYetIsSaidSo) {
   }
   EXPECT_THAT(Refused("changes { put_service { service { key { fwmark: 7 } } } }"),
               ElementsAre(HasSubstr("NOT_SUPPORTED")));
-  EXPECT_THAT(
-      Refused(
-          R"(changes { put_service { service { key { protocol: UDP address: "10.99.0.1" port: 53 } one_packet: true } } })"),
-      ElementsAre(HasSubstr("NOT_SUPPORTED")));
 }
 
 TEST_F(ConfigStoreTest, EverySchedulerOfIpvs) {
@@ -164,6 +160,14 @@ TEST_F(ConfigStoreTest, EverySchedulerOfIpvs) {
   }
   Changed("changes { put_service { service { " + key_ + " scheduler: \"sh\" scheduler_flags: FLAG_2 } } }");
   EXPECT_TRUE(published_->services[0]->spec.flags.flag_2);
+}
+
+TEST_F(ConfigStoreTest, OnePacketSchedulingIsForUdp) {
+  Changed(
+      R"(changes { put_service { service { key { protocol: UDP address: "10.99.0.1" port: 53 } one_packet: true } } })");
+  EXPECT_TRUE(published_->services[0]->spec.one_packet);
+  EXPECT_THAT(Refused("changes { put_service { service { " + key_ + " one_packet: true } } }"),
+              ElementsAre(HasSubstr("only UDP services")));
 }
 
 TEST_F(ConfigStoreTest, MaglevsTableHasItsLimit) {

@@ -63,8 +63,13 @@ DestinationSpec PipelineRig::Server(const std::string& address, uint16_t port, i
 
 void PipelineRig::AddService(const std::string& address, uint16_t port, Protocol protocol,
                              const std::string& scheduler, const std::vector<DestinationSpec>& servers) {
-  snapshots.Put(
-      {{IpAddress::Parse(address).value(), Be16::FromHost(port), protocol}, scheduler, {}, servers});
+  AddService({.key = {IpAddress::Parse(address).value(), Be16::FromHost(port), protocol},
+              .scheduler = scheduler,
+              .destinations = servers});
+}
+
+void PipelineRig::AddService(const ServiceSpec& spec) {
+  snapshots.Put(spec);
   Publish();
 }
 

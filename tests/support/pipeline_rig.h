@@ -32,6 +32,7 @@ class PipelineRig {
   // Port 0 leads to clients (10.0.0.0/16, gateway 10.0.0.254), port 1 to servers (10.1.0.0/16, on link).
   void AddService(const std::string& address, uint16_t port, Protocol protocol, const std::string& scheduler,
                   const std::vector<DestinationSpec>& destinations);
+  void AddService(const ServiceSpec& spec);
   void DeleteService(const std::string& address, uint16_t port, Protocol protocol);
   void SetTimeouts(const TimeoutSpec& timeouts);
   void SetForwarding(const ForwardingSpec& spec);

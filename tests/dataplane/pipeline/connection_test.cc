@@ -215,6 +215,25 @@ TEST_F(ConnectionTest, WlcSeesTheConnectionsThatAreThere) {
   EXPECT_EQ(Open(1003), "2");
 }
 
+TEST_F(ConnectionTest, OnePacketSchedulingKeepsNothing) {
+  ServiceSpec spec{.key = {*IpAddress::Parse("10.99.0.1"), Be16::FromHost(53), Protocol::kUdp},
+                   .scheduler = "rr",
+                   .one_packet = true,
+                   .destinations = {one_, two_}};
+  rig_.AddService(spec);
+  const Packet question = Packet().From("10.0.0.1", 1000).To("10.99.0.1", 53).Udp();
+  std::string chosen;
+  for (const Outcome& outcome : rig_.Send({question.Bytes(), question.Bytes(), question.Bytes()})) {
+    EXPECT_EQ(ChecksumFaults(outcome.frame), "");
+    chosen += std::to_string(outcome.frame[33]);
+  }
+  EXPECT_EQ(chosen, "212");
+  EXPECT_EQ(rig_.worker->connections.size(), 0u);
+  EXPECT_EQ(Load(0).Total() + Load(1).Total(), 0);
+  EXPECT_EQ(rig_.Count(Counter::kOnePacket), 3u);
+  EXPECT_EQ(rig_.Send(Packet().From("10.1.0.2", 80).To("10.0.0.1", 1000).Udp(), 1).where, "kernel input");
+}
+
 // The two sequences observed on a kernel.
 TEST_F(ConnectionTest, ThresholdsRefuseAndAcceptAgain) {
   DestinationSpec limited = PipelineRig::Server("10.1.0.1", 80);
