@@ -143,11 +143,24 @@ void BM_SchedulerPick(benchmark::State& state, const char* name) {
   const FlowKey flow;
   for (auto _ : state) {
     const int chosen = scheduler->Pick(flow, candidates);
+    if (chosen == kNoCandidate) continue;
     loads[static_cast<size_t>(chosen)].total.fetch_add(1, std::memory_order_relaxed);
   }
 }
 BENCHMARK_CAPTURE(BM_SchedulerPick, rr, "rr")->Arg(2)->Arg(100)->Arg(1000);
+BENCHMARK_CAPTURE(BM_SchedulerPick, wrr, "wrr")->Arg(2)->Arg(100)->Arg(1000);
+BENCHMARK_CAPTURE(BM_SchedulerPick, lc, "lc")->Arg(2)->Arg(100)->Arg(1000);
 BENCHMARK_CAPTURE(BM_SchedulerPick, wlc, "wlc")->Arg(2)->Arg(100)->Arg(1000);
+BENCHMARK_CAPTURE(BM_SchedulerPick, lblc, "lblc")->Arg(2)->Arg(100)->Arg(1000);
+BENCHMARK_CAPTURE(BM_SchedulerPick, lblcr, "lblcr")->Arg(2)->Arg(100)->Arg(1000);
+BENCHMARK_CAPTURE(BM_SchedulerPick, sh, "sh")->Arg(2)->Arg(100)->Arg(1000);
+BENCHMARK_CAPTURE(BM_SchedulerPick, dh, "dh")->Arg(2)->Arg(100)->Arg(1000);
+BENCHMARK_CAPTURE(BM_SchedulerPick, sed, "sed")->Arg(2)->Arg(100)->Arg(1000);
+BENCHMARK_CAPTURE(BM_SchedulerPick, nq, "nq")->Arg(2)->Arg(100)->Arg(1000);
+BENCHMARK_CAPTURE(BM_SchedulerPick, mh, "mh")->Arg(2)->Arg(100)->Arg(1000);
+BENCHMARK_CAPTURE(BM_SchedulerPick, fo, "fo")->Arg(2)->Arg(100)->Arg(1000);
+BENCHMARK_CAPTURE(BM_SchedulerPick, ovf, "ovf")->Arg(2)->Arg(100)->Arg(1000);
+BENCHMARK_CAPTURE(BM_SchedulerPick, twos, "twos")->Arg(2)->Arg(100)->Arg(1000);
 
 }  // namespace
 }  // namespace sluice
