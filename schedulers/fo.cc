@@ -11,9 +11,11 @@ class Failover final : public Scheduler {
 
   int Pick(const FlowKey&, std::span<const Candidate> candidates) override {
     int best = kNoCandidate;
+    int best_weight = 0;
     for (int i = 0; i < static_cast<int>(candidates.size()); ++i) {
-      if (!candidates[i].CanAccept()) continue;
-      if (best == kNoCandidate || candidates[i].weight > candidates[best].weight) best = i;
+      if (!candidates[i].CanAccept() || candidates[i].weight <= best_weight) continue;
+      best = i;
+      best_weight = candidates[i].weight;
     }
     return best;
   }

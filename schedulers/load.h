@@ -25,14 +25,15 @@ template <class Load>
 int LeastLoaded(std::span<const Candidate> candidates, Load load) {
   int best = kNoCandidate;
   int64_t best_load = 0;
+  int64_t best_weight = 0;
   for (int i = 0; i < static_cast<int>(candidates.size()); ++i) {
     const Candidate& candidate = candidates[i];
     if (!candidate.CanAccept()) continue;
     const int64_t its_load = load(candidate);
-    if (best == kNoCandidate || best_load * candidate.weight > its_load * candidates[best].weight) {
-      best = i;
-      best_load = its_load;
-    }
+    if (best != kNoCandidate && best_load * candidate.weight <= its_load * best_weight) continue;
+    best = i;
+    best_load = its_load;
+    best_weight = candidate.weight;
   }
   return best;
 }

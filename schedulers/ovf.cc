@@ -11,10 +11,13 @@ class Overflow final : public Scheduler {
 
   int Pick(const FlowKey&, std::span<const Candidate> candidates) override {
     int best = kNoCandidate;
+    int best_weight = 0;
     for (int i = 0; i < static_cast<int>(candidates.size()); ++i) {
       const Candidate& candidate = candidates[i];
       if (!candidate.CanAccept() || candidate.load->Active() > candidate.weight) continue;
-      if (best == kNoCandidate || candidate.weight > candidates[best].weight) best = i;
+      if (candidate.weight <= best_weight) continue;
+      best = i;
+      best_weight = candidate.weight;
     }
     return best;
   }
