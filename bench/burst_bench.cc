@@ -24,6 +24,7 @@ struct Balancer {
                                                     .secret = HashSecret::Random(),
                                                     .now = 0,
                                                     .destinations = &destinations,
+                                                    .persistence = &persistence,
                                                     .port_macs = {kMacOfSluice, kMacOfSluice}});
     for (uint32_t i = 0; i < services; ++i) {
       for (const Protocol protocol : {Protocol::kUdp, Protocol::kTcp}) {
@@ -58,6 +59,7 @@ struct Balancer {
   }
 
   DestinationTable destinations;
+  PersistenceTable persistence{1 << 16, HashSecret::Random(), 0, destinations};
   SnapshotBuilder snapshots{destinations};
   ForwardingBuilder forwardings;
   std::shared_ptr<const Snapshot> snapshot;
@@ -119,7 +121,7 @@ BENCHMARK(BM_EstablishedTcp)->Args({1 << 20, 1});
 void BM_NewConnections(benchmark::State& state) {
   const auto flows = static_cast<uint32_t>(state.range(0));
   Balancer balancer(flows, 1);
-  balancer.snapshots.SetTimeouts({.udp_seconds = 1});
+  balancer.snapshots.SetGlobal({.timeouts = {.udp_seconds = 1}});
   balancer.snapshot = balancer.snapshots.Build();
   Worker& worker = *balancer.worker;
   worker.Use(*balancer.snapshot, *balancer.forwarding);
@@ -139,7 +141,7 @@ void BM_NewConnections(benchmark::State& state) {
     }
     ProcessBurst(worker, batch);
     MemoryTraffic::Sink(worker.output);
-    ExpireConnections(worker);
+    KeepHouse(worker);
   }
   if (worker.counters.Get(Counter::kConnectionsCreated) !=
       static_cast<uint64_t>(state.iterations()) * kBurst) {

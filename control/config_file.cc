@@ -113,26 +113,40 @@ absl::StatusOr<ConfigFile> ConfigFile::Parse(const std::string& path, const std:
   ConfigFile file(path);
   file.line_of_ = [lines](const std::string& field) { return NearestLine(*lines, field); };
   file.request_.set_owner(v1::FILE);
-  for (v1::Service& service : *config.mutable_services()) {
-    v1::PutService& put = *file.request_.add_changes()->mutable_put_service();
+  const auto add = [&file](std::string origin) -> v1::Change& {
+    file.origins_.push_back(std::move(origin));
+    return *file.request_.add_changes();
+  };
+  for (int i = 0; i < config.fwmark_rules_size(); ++i)
+    *add(absl::StrCat("fwmark_rules[", i, "]")).mutable_add_fwmark_rule() = config.fwmark_rules(i);
+  for (int i = 0; i < config.services_size(); ++i) {
+    v1::PutService& put = *add(absl::StrCat("services[", i, "]")).mutable_put_service();
     put.set_mode(v1::CREATE);
     put.set_replace_destinations(true);
-    *put.mutable_service() = std::move(service);
+    *put.mutable_service() = std::move(*config.mutable_services(i));
   }
-  if (config.has_timeouts()) *file.request_.add_changes()->mutable_set_timeouts() = config.timeouts();
+  if (config.has_timeouts()) *add("timeouts").mutable_set_timeouts() = config.timeouts();
+  if (config.has_settings()) *add("settings").mutable_set_settings() = config.settings();
   return file;
 }
 
-// changes[3].put_service.service.key is services[3].key in the file.
+// changes[3].put_service.service.key may be services[2].key in the file.
+std::string ConfigFile::OriginOf(const std::string& field) const {
+  absl::string_view rest = field;
+  size_t index = 0;
+  for (; index < origins_.size(); ++index) {
+    if (absl::ConsumePrefix(&rest, absl::StrCat("changes[", index, "]."))) break;
+  }
+  if (index == origins_.size()) return field;
+  if (!absl::ConsumePrefix(&rest, "put_service.service")) rest.remove_prefix(std::min(rest.find('.'), rest.size()));
+  return absl::StrCat(origins_[index], rest);
+}
+
 absl::Status ConfigFile::Explain(const absl::Status& refusal) const {
   std::string text;
   const v1::Refusals refusals = RefusalsOf(refusal);
   for (const v1::Refusal& each : refusals.refusals()) {
-    std::string field =
-        absl::StrReplaceAll(each.field(), {{".put_service.service", ""}, {"changes[", "services["}});
-    if (const size_t timeouts = field.find(".set_timeouts"); timeouts != std::string::npos) {
-      field = absl::StrCat("timeouts", field.substr(timeouts + std::string(".set_timeouts").size()));
-    }
+    const std::string field = OriginOf(each.field());
     const int line = line_of_(field);
     absl::StrAppend(&text, text.empty() ? "" : "\n", path_, line > 0 ? absl::StrCat(":", line) : "", ": ",
                     field, ": ", each.message());

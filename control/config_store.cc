@@ -41,10 +41,9 @@ absl::StatusOr<v1::ApplyResponse> ConfigStore::Commit(const v1::ApplyRequest& re
   for (const std::string& line : change.changed()) response.add_changed(line);
   response.set_generation(generation_);
   const std::map<ServiceKey, std::optional<v1::Service>> touched = change.Touched();
-  if (request.dry_run() || (touched.empty() && change.timeouts() == state_.timeouts)) return response;
+  if (request.dry_run() || (touched.empty() && !change.TouchesGlobal())) return response;
 
   Publisher::Change publication{.generation = ++generation_,
-                                .timeouts = change.timeouts(),
                                 .added_destinations = change.added_destinations()};
   for (const auto& [key, service] : touched) {
     if (service) {
@@ -56,6 +55,9 @@ absl::StatusOr<v1::ApplyResponse> ConfigStore::Commit(const v1::ApplyRequest& re
     }
   }
   state_.timeouts = change.timeouts();
+  state_.settings = change.settings();
+  state_.fwmark_rules = change.fwmark_rules();
+  if (change.TouchesGlobal()) publication.global = state_.Global();
   publisher_.Submit(std::move(publication));
   response.set_generation(generation_);
   return response;
@@ -66,6 +68,9 @@ v1::GetConfigResponse ConfigStore::Config() const {
   v1::GetConfigResponse response;
   for (const auto& [key, service] : state_.services) *response.mutable_config()->add_services() = service;
   *response.mutable_config()->mutable_timeouts() = ToMessage(state_.timeouts);
+  *response.mutable_config()->mutable_settings() = ToMessage(state_.settings);
+  for (const v1::FwmarkRule& rule : state_.fwmark_rules)
+    *response.mutable_config()->add_fwmark_rules() = rule;
   response.set_generation(generation_);
   return response;
 }
@@ -119,6 +124,8 @@ v1::ServiceStatus ConfigStore::StatusOf(const v1::Service& service, const Servic
       destination.set_active_connections(static_cast<uint32_t>(std::max(active, 0)));
       destination.set_inactive_connections(
           static_cast<uint32_t>(std::max(candidate.load->Total() - active, 0)));
+      destination.set_persistent_connections(
+          static_cast<uint32_t>(std::max(candidate.load->persistent.load(std::memory_order_relaxed), 0)));
       *destination.mutable_statistics() = ToMessage(publisher_.StatisticsOf(candidate.id));
       break;
     }

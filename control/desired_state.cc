@@ -3,6 +3,7 @@
 
 #include <google/protobuf/util/message_differencer.h>
 
+#include <algorithm>
 #include <set>
 
 #include "absl/strings/ascii.h"
@@ -49,6 +50,12 @@ std::string ServerText(const Endpoint& endpoint, const ServiceKey& key) {
 
 }  // namespace
 
+GlobalSpec DesiredState::Global() const {
+  GlobalSpec global{.timeouts = timeouts, .settings = settings};
+  for (const v1::FwmarkRule& rule : fwmark_rules) global.fwmark_rules.push_back(ToSpec(rule));
+  return global;
+}
+
 void StateChange::Apply(const v1::Change& change, const std::string& field, Problems& problems) {
   switch (change.change_case()) {
     case v1::Change::kPutService:
@@ -63,6 +70,13 @@ void StateChange::Apply(const v1::Change& change, const std::string& field, Prob
     case v1::Change::kSetTimeouts:
       return SetTimeouts(change.set_timeouts(), absl::StrCat(field, ".set_timeouts"), problems);
     case v1::Change::kDeleteAll: return DeleteAll();
+    case v1::Change::kSetSettings:
+      return SetSettings(change.set_settings(), absl::StrCat(field, ".set_settings"), problems);
+    case v1::Change::kAddFwmarkRule:
+      return AddFwmarkRule(change.add_fwmark_rule(), absl::StrCat(field, ".add_fwmark_rule"), problems);
+    case v1::Change::kDeleteFwmarkRule:
+      return DeleteFwmarkRule(change.delete_fwmark_rule(), absl::StrCat(field, ".delete_fwmark_rule"),
+                              problems);
     case v1::Change::CHANGE_NOT_SET:
       problems.Add(v1::INVALID_VALUE, field, "is empty: says nothing this Sluice understands");
       return;
@@ -222,8 +236,57 @@ void StateChange::SetTimeouts(const v1::Timeouts& wanted, const std::string& fie
   if (wanted.tcp_fin_seconds() != 0) timeouts_.tcp_fin_seconds = wanted.tcp_fin_seconds();
   if (wanted.udp_seconds() != 0) timeouts_.udp_seconds = wanted.udp_seconds();
   if (timeouts_ == old) return;
+  touches_global_ = true;
   changed_.push_back(absl::StrCat("set timeouts (tcp tcpfin udp): ", timeouts_.tcp_seconds, " ",
                                   timeouts_.tcp_fin_seconds, " ", timeouts_.udp_seconds));
+}
+
+void StateChange::SetSettings(const v1::Settings& wanted, const std::string& field, Problems& problems) {
+  const int before = problems.Count();
+  ValidateSettings(wanted, field, problems);
+  if (problems.Count() > before) return;
+  const Settings merged = Merge(settings_, wanted);
+  if (merged == settings_) return;
+  settings_ = merged;
+  touches_global_ = true;
+  changed_.push_back(absl::StrCat("set ", wanted.ShortDebugString()));
+}
+
+void StateChange::AddFwmarkRule(const v1::FwmarkRule& rule, const std::string& field, Problems& problems) {
+  const int before = problems.Count();
+  ValidateFwmarkRule(rule, field, problems);
+  if (problems.Count() > before) return;
+  for (const v1::FwmarkRule& present : fwmark_rules_) {
+    if (ToSpec(present) != ToSpec(rule)) continue;
+    problems.Add(v1::RULE_EXISTS, field, absl::StrCat("the rule ", NameOf(rule), " exists already"));
+    return;
+  }
+  fwmark_rules_.push_back(rule);
+  fwmark_rules_.back().set_owner(owner_);
+  touches_global_ = true;
+  changed_.push_back(absl::StrCat("added rule ", NameOf(rule)));
+}
+
+void StateChange::DeleteFwmarkRule(const v1::FwmarkRule& rule, const std::string& field,
+                                   Problems& problems) {
+  const int before = problems.Count();
+  ValidateFwmarkRule(rule, field, problems);
+  if (problems.Count() > before) return;
+  const auto found = std::find_if(fwmark_rules_.begin(), fwmark_rules_.end(),
+                                  [&](const auto& present) { return ToSpec(present) == ToSpec(rule); });
+  if (found == fwmark_rules_.end()) {
+    problems.Add(v1::RULE_NOT_FOUND, field, absl::StrCat("there is no rule ", NameOf(rule)));
+    return;
+  }
+  if (!MayChange(owner_, found->owner())) {
+    problems.Add(v1::OWNED_BY_ANOTHER, field,
+                 absl::StrCat("the rule ", NameOf(rule), " belongs to ", OwnerName(found->owner()), ": ",
+                              OwnerName(owner_), " may not delete it"));
+    return;
+  }
+  fwmark_rules_.erase(found);
+  touches_global_ = true;
+  changed_.push_back(absl::StrCat("deleted rule ", NameOf(rule)));
 }
 
 void StateChange::DeleteAll() {

@@ -19,13 +19,22 @@ struct DesiredState {
   // Schedulers, owners and weights are spelt out; addresses are as IpAddress writes them.
   std::map<ServiceKey, v1::Service> services;
   TimeoutSpec timeouts;
+  Settings settings;
+  std::vector<v1::FwmarkRule> fwmark_rules;
+
+  // What of this belongs to no service.
+  GlobalSpec Global() const;
 };
 
 // The changes of one request, applied in order to a copy of what they touch.
 class StateChange {
  public:
   StateChange(const DesiredState& state, v1::Owner owner)
-      : state_(state), owner_(owner), timeouts_(state.timeouts) {}
+      : state_(state),
+        owner_(owner),
+        timeouts_(state.timeouts),
+        settings_(state.settings),
+        fwmark_rules_(state.fwmark_rules) {}
 
   // `field` is the path of `change` in the request. What is wrong is added to `problems`; then the whole
   // StateChange must be dropped.
@@ -34,6 +43,10 @@ class StateChange {
   // The services that differ from before, and what they become; nullopt: deleted.
   std::map<ServiceKey, std::optional<v1::Service>> Touched() const;
   const TimeoutSpec& timeouts() const { return timeouts_; }
+  const Settings& settings() const { return settings_; }
+  const std::vector<v1::FwmarkRule>& fwmark_rules() const { return fwmark_rules_; }
+  // Whether anything differs from before that belongs to no service.
+  bool TouchesGlobal() const { return touches_global_; }
   // In words, one line for each effect.
   const std::vector<std::string>& changed() const { return changed_; }
   // Destinations that were not there before.
@@ -45,6 +58,9 @@ class StateChange {
   void PutDestination(const v1::PutDestination& put, const std::string& field, Problems& problems);
   void DeleteDestination(const v1::DeleteDestination& request, const std::string& field, Problems& problems);
   void SetTimeouts(const v1::Timeouts& wanted, const std::string& field, Problems& problems);
+  void SetSettings(const v1::Settings& wanted, const std::string& field, Problems& problems);
+  void AddFwmarkRule(const v1::FwmarkRule& rule, const std::string& field, Problems& problems);
+  void DeleteFwmarkRule(const v1::FwmarkRule& rule, const std::string& field, Problems& problems);
   void DeleteAll();
 
   void ReplaceDestinations(const ServiceKey& key, const v1::Service& wanted, v1::Service& service);
@@ -57,6 +73,9 @@ class StateChange {
   const v1::Owner owner_;
   std::map<ServiceKey, std::optional<v1::Service>> overlay_;
   TimeoutSpec timeouts_;
+  Settings settings_;
+  std::vector<v1::FwmarkRule> fwmark_rules_;
+  bool touches_global_ = false;
   std::vector<std::string> changed_;
   size_t added_destinations_ = 0;
 };

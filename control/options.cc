@@ -26,6 +26,7 @@ Work:
   --cpus LIST               their CPUs, as 2,3 (the last that this process may use)
   --poll=idle|always        idle: a worker without packets sleeps on its sockets; always: never (idle)
   --connections N           room for connections, per worker (1048576)
+  --templates N             room for persistence templates (262144)
   --heartbeat-limit-ms N    packets go to the kernel when a worker was silent for so long (100)
 
 Control:
@@ -93,6 +94,10 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) 
       {"--connections",
        [&](const std::string& value) {
          return SetNumber("--connections", value, 1024, 1 << 28, dataplane.connections_per_worker);
+       }},
+      {"--templates",
+       [&](const std::string& value) {
+         return SetNumber("--templates", value, 1024, 1 << 26, dataplane.templates);
        }},
       {"--heartbeat-limit-ms",
        [&](const std::string& value) {

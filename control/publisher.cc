@@ -50,7 +50,7 @@ void Publisher::Submit(Change change) {
     return;
   }
   for (auto& [key, service] : change.services) pending_.services[key] = std::move(service);
-  pending_.timeouts = change.timeouts;
+  if (change.global) pending_.global = std::move(change.global);
   pending_.generation = change.generation;
   pending_.added_destinations += change.added_destinations;
 }
@@ -111,7 +111,7 @@ void Publisher::Run() {
 }
 
 void Publisher::Build(const Change& change) {
-  builder_.SetTimeouts(change.timeouts);
+  if (change.global) builder_.SetGlobal(*change.global);
   for (const auto& [key, spec] : change.services) {
     if (spec) {
       builder_.Put(*spec);

@@ -35,7 +35,7 @@ class Publisher {
   struct Change {
     uint64_t generation = 0;
     std::map<ServiceKey, std::optional<ServiceSpec>> services;  // nullopt: deleted
-    TimeoutSpec timeouts;
+    std::optional<GlobalSpec> global;                           // nullopt: as before
     size_t added_destinations = 0;
   };
 

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/translate.h"
 
+#include <bit>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 
 namespace sluice {
@@ -10,10 +14,17 @@ Endpoint ToEndpoint(const std::string& address, uint32_t port, Protocol protocol
           protocol};
 }
 
+// The kernel has them as TCP, too.
+ServiceKey KeyOfFwmark(uint32_t fwmark) {
+  return {{IpAddress::FromV4(Be32{}), Be16{}, Protocol::kTcp}, fwmark};
+}
+
 ServiceSpec ToSpec(const v1::Service& service) {
   ServiceSpec spec;
-  spec.key = ToEndpoint(service.key().address(), service.key().port(),
-                        static_cast<Protocol>(service.key().protocol()));
+  spec.key = service.key().fwmark() != 0
+                 ? KeyOfFwmark(service.key().fwmark())
+                 : ServiceKey{ToEndpoint(service.key().address(), service.key().port(),
+                                         static_cast<Protocol>(service.key().protocol()))};
   spec.scheduler = service.scheduler();
   spec.one_packet = service.one_packet();
   for (const int flag : service.scheduler_flags()) {
@@ -29,6 +40,14 @@ ServiceSpec ToSpec(const v1::Service& service) {
                                  .upper_threshold = destination.upper_threshold(),
                                  .lower_threshold = destination.lower_threshold()});
   }
+  if (service.has_persistence()) {
+    spec.persistence = {
+        .timeout_seconds = service.persistence().timeout_seconds(),
+        .prefix_length = PrefixLengthOfNetmask(service.persistence().netmask()).value_or(32),
+        .strict = service.persistence().strict()};
+  }
+  if (service.has_timeouts()) spec.timeouts = ToSpec(service.timeouts());
+  spec.drain_seconds = service.drain_seconds();
   return spec;
 }
 
@@ -38,8 +57,86 @@ TimeoutSpec ToSpec(const v1::Timeouts& timeouts) {
           .udp_seconds = timeouts.udp_seconds()};
 }
 
+FwmarkRule ToSpec(const v1::FwmarkRule& rule) {
+  const auto prefix = ParsePrefix(rule.prefix()).value_or(std::pair<IpAddress, uint8_t>());
+  FwmarkRule spec{.fwmark = rule.fwmark(),
+                  .prefix = prefix.first,
+                  .prefix_length = prefix.second,
+                  .first_port = static_cast<uint16_t>(rule.first_port()),
+                  .last_port = static_cast<uint16_t>(rule.last_port())};
+  if (rule.protocol() != v1::PROTOCOL_UNSPECIFIED) spec.protocol = static_cast<Protocol>(rule.protocol());
+  if (rule.last_port() == 0) spec.last_port = rule.first_port() == 0 ? uint16_t{65535} : spec.first_port;
+  return spec;
+}
+
+Settings Merge(const Settings& present, const v1::Settings& wanted) {
+  Settings merged = present;
+  if (wanted.has_amemthresh()) merged.amemthresh = wanted.amemthresh();
+  if (wanted.has_am_droprate()) merged.am_droprate = wanted.am_droprate();
+  if (wanted.has_drop_entry()) merged.drop_entry = wanted.drop_entry();
+  if (wanted.has_drop_packet()) merged.drop_packet = wanted.drop_packet();
+  if (wanted.has_secure_tcp()) merged.secure_tcp = wanted.secure_tcp();
+  if (wanted.has_conn_reuse_mode()) merged.conn_reuse_mode = wanted.conn_reuse_mode();
+  if (wanted.has_cache_bypass()) merged.cache_bypass = wanted.cache_bypass();
+  if (wanted.has_expire_nodest_conn()) merged.expire_nodest_conn = wanted.expire_nodest_conn();
+  if (wanted.has_expire_quiescent_template())
+    merged.expire_quiescent_template = wanted.expire_quiescent_template();
+  if (wanted.has_sloppy_tcp()) merged.sloppy_tcp = wanted.sloppy_tcp();
+  if (wanted.has_sloppy_sctp()) merged.sloppy_sctp = wanted.sloppy_sctp();
+  if (wanted.has_run_estimation()) merged.run_estimation = wanted.run_estimation();
+  if (wanted.has_lblc_expiration()) merged.lblc_expiration = wanted.lblc_expiration();
+  if (wanted.has_lblcr_expiration()) merged.lblcr_expiration = wanted.lblcr_expiration();
+  return merged;
+}
+
+v1::Settings ToMessage(const Settings& settings) {
+  v1::Settings message;
+  message.set_amemthresh(settings.amemthresh);
+  message.set_am_droprate(settings.am_droprate);
+  message.set_drop_entry(settings.drop_entry);
+  message.set_drop_packet(settings.drop_packet);
+  message.set_secure_tcp(settings.secure_tcp);
+  message.set_conn_reuse_mode(settings.conn_reuse_mode);
+  message.set_cache_bypass(settings.cache_bypass);
+  message.set_expire_nodest_conn(settings.expire_nodest_conn);
+  message.set_expire_quiescent_template(settings.expire_quiescent_template);
+  message.set_sloppy_tcp(settings.sloppy_tcp);
+  message.set_sloppy_sctp(settings.sloppy_sctp);
+  message.set_run_estimation(settings.run_estimation);
+  message.set_lblc_expiration(settings.lblc_expiration);
+  message.set_lblcr_expiration(settings.lblcr_expiration);
+  return message;
+}
+
+std::optional<uint8_t> PrefixLengthOfNetmask(const std::string& netmask) {
+  const std::optional<IpAddress> mask = IpAddress::Parse(netmask);
+  if (!mask || !mask->IsV4()) return std::nullopt;
+  const uint32_t bits = mask->V4().ToHost();
+  const int length = std::countl_one(bits);
+  if (length == 0 || (length < 32 && bits << length != 0)) return std::nullopt;
+  return static_cast<uint8_t>(length);
+}
+
+std::optional<std::pair<IpAddress, uint8_t>> ParsePrefix(const std::string& text) {
+  const size_t slash = text.find('/');
+  const std::optional<IpAddress> address = IpAddress::Parse(text.substr(0, slash));
+  if (!address) return std::nullopt;
+  const uint32_t most = address->IsV4() ? 32 : 128;
+  uint32_t length = most;
+  if (slash != std::string::npos && (!absl::SimpleAtoi(text.substr(slash + 1), &length) || length > most))
+    return std::nullopt;
+  const int bits = static_cast<int>(address->IsV4() ? 96 + length : length);
+  if (address->Prefix(bits) != *address) return std::nullopt;
+  return std::pair(*address, static_cast<uint8_t>(length));
+}
+
 v1::ServiceKey ToMessage(const ServiceKey& key) {
   v1::ServiceKey message;
+  if (key.HasFwmark()) {
+    message.set_fwmark(key.fwmark);
+    message.set_family(key.address.IsV4() ? v1::IPV4 : v1::IPV6);
+    return message;
+  }
   message.set_protocol(static_cast<v1::Protocol>(key.protocol));
   message.set_address(key.address.ToString());
   message.set_port(key.port.ToHost());
@@ -77,11 +174,24 @@ v1::Connection ToMessage(const ConnectionStatus& connection) {
   message.set_expires_seconds(connection.expires_seconds);
   message.set_active(connection.active);
   message.set_worker(static_cast<uint32_t>(connection.worker));
+  message.set_flags(connection.flags);
   return message;
 }
 
+std::string NameOf(const v1::FwmarkRule& rule) {
+  const FwmarkRule spec = ToSpec(rule);
+  const std::string protocol = rule.protocol() == v1::PROTOCOL_UNSPECIFIED
+                                   ? ""
+                                   : absl::StrCat(absl::AsciiStrToLower(v1::Protocol_Name(rule.protocol())), " ");
+  return absl::StrCat(protocol, rule.prefix(), " ports ", spec.first_port, "-", spec.last_port, " to mark ",
+                      rule.fwmark());
+}
+
 std::string NameOf(const ServiceKey& key) {
-  return absl::StrCat(key.protocol == Protocol::kUdp ? "UDP " : "TCP ", key.ToString());
+  if (key.HasFwmark()) return absl::StrCat("FWM ", key.fwmark);
+  const char* protocol =
+      key.protocol == Protocol::kUdp ? "UDP " : key.protocol == Protocol::kSctp ? "SCTP " : "TCP ";
+  return absl::StrCat(protocol, key.ToString());
 }
 
 }  // namespace sluice

@@ -3,7 +3,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "dataplane/config/spec.h"
 #include "dataplane/runtime/dataplane.h"
@@ -12,15 +14,27 @@
 namespace sluice {
 
 Endpoint ToEndpoint(const std::string& address, uint32_t port, Protocol protocol);
+ServiceKey KeyOfFwmark(uint32_t fwmark);
 ServiceSpec ToSpec(const v1::Service& service);
 TimeoutSpec ToSpec(const v1::Timeouts& timeouts);
+FwmarkRule ToSpec(const v1::FwmarkRule& rule);
+// `present`, but for what `wanted` names.
+Settings Merge(const Settings& present, const v1::Settings& wanted);
+
+// "255.255.255.0" is 24; nothing if it has gaps or is no mask.
+std::optional<uint8_t> PrefixLengthOfNetmask(const std::string& netmask);
+// "10.99.0.0/24"; nothing if it is none or has host bits.
+std::optional<std::pair<IpAddress, uint8_t>> ParsePrefix(const std::string& text);
 
 v1::ServiceKey ToMessage(const ServiceKey& key);
 v1::Timeouts ToMessage(const TimeoutSpec& timeouts);
+v1::Settings ToMessage(const Settings& settings);
 v1::Statistics ToMessage(const DestinationStatistics& statistics);
 v1::Connection ToMessage(const ConnectionStatus& connection);
+// "tcp 10.99.0.0/24 ports 80-90 to mark 7"
+std::string NameOf(const v1::FwmarkRule& rule);
 
-// "TCP 10.0.0.1:80"
+// "TCP 10.0.0.1:80", "FWM 7"
 std::string NameOf(const ServiceKey& key);
 
 }  // namespace sluice

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "control/translate.h"
 #include "schedulers/scheduler.h"
 
 namespace sluice {
@@ -39,13 +40,9 @@ std::optional<IpAddress> ValidateAddress(const std::string& text, const std::str
 }
 
 bool ValidatePort(uint32_t port, const std::string& field, Problems& problems) {
-  if (port > kMaxPort) {
-    problems.Add(v1::OUT_OF_RANGE_VALUE, field, absl::StrCat(port, ": must be 1..", kMaxPort));
-  } else if (port == 0) {
-    problems.Add(v1::INVALID_VALUE, field,
-                 "0: must be 1..65535; every port (0) needs persistence, which is not supported yet");
-  }
-  return port != 0 && port <= kMaxPort;
+  if (port <= kMaxPort) return true;
+  problems.Add(v1::OUT_OF_RANGE_VALUE, field, absl::StrCat(port, ": must be 0..", kMaxPort));
+  return false;
 }
 
 void ValidateScheduler(const std::string& name, const std::string& field, Problems& problems) {
@@ -59,7 +56,25 @@ void ValidateScheduler(const std::string& name, const std::string& field, Proble
 void ValidateTimeout(uint32_t seconds, const std::string& field, Problems& problems) {
   if (seconds <= kMaxTimeoutSeconds) return;
   problems.Add(v1::OUT_OF_RANGE_VALUE, field,
-               absl::StrCat(seconds, ": must be 1..", kMaxTimeoutSeconds, " seconds, or 0 to keep it"));
+               absl::StrCat(seconds, ": must be 0..", kMaxTimeoutSeconds, " seconds"));
+}
+
+void ValidatePersistence(const v1::Persistence& persistence, const std::string& field, Problems& problems) {
+  constexpr uint32_t kMostSeconds = 31 * 86400;  // as in ipvsadm
+  const uint32_t seconds = persistence.timeout_seconds();
+  if (seconds < 1 || seconds > kMostSeconds) {
+    problems.Add(v1::OUT_OF_RANGE_VALUE, absl::StrCat(field, ".timeout_seconds"),
+                 absl::StrCat(seconds, ": must be 1..", kMostSeconds));
+  }
+  if (!persistence.netmask().empty() && !PrefixLengthOfNetmask(persistence.netmask())) {
+    problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".netmask"),
+                 absl::StrCat("\"", persistence.netmask(),
+                              "\": must be a netmask without gaps, like 255.255.255.0"));
+  }
+  if (!persistence.engine().empty()) {
+    problems.Add(v1::NOT_SUPPORTED, absl::StrCat(field, ".engine"),
+                 absl::StrCat("\"", persistence.engine(), "\": persistence engines are not supported"));
+  }
 }
 
 void ValidateMethod(const v1::Destination& destination, const std::string& field, Problems& problems) {
@@ -81,22 +96,18 @@ std::optional<ServiceKey> ValidateKey(const v1::ServiceKey& key, const std::stri
                                       Problems& problems) {
   const int before = problems.Count();
   if (key.fwmark() != 0) {
-    problems.Add(v1::NOT_SUPPORTED, absl::StrCat(field, ".fwmark"),
-                 absl::StrCat(key.fwmark(), ": services by firewall mark are not supported yet"));
+    if (key.family() != v1::IPV6) return KeyOfFwmark(key.fwmark());
+    problems.Add(v1::NOT_SUPPORTED, absl::StrCat(field, ".family"), "IPv6 is not supported yet");
     return std::nullopt;
   }
-  if (key.protocol() == v1::SCTP) {
-    problems.Add(v1::NOT_SUPPORTED, absl::StrCat(field, ".protocol"),
-                 "SCTP is not supported yet: must be TCP or UDP");
-  } else if (key.protocol() != v1::TCP && key.protocol() != v1::UDP) {
-    problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".protocol"), "must be TCP or UDP");
-  }
+  if (key.protocol() != v1::TCP && key.protocol() != v1::UDP && key.protocol() != v1::SCTP)
+    problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".protocol"), "must be TCP, UDP or SCTP");
   const std::optional<IpAddress> address =
       ValidateAddress(key.address(), absl::StrCat(field, ".address"), problems);
   ValidatePort(key.port(), absl::StrCat(field, ".port"), problems);
   if (problems.Count() > before) return std::nullopt;
-  return ServiceKey{*address, Be16::FromHost(static_cast<uint16_t>(key.port())),
-                    static_cast<Protocol>(key.protocol())};
+  return ServiceKey{{*address, Be16::FromHost(static_cast<uint16_t>(key.port())),
+                     static_cast<Protocol>(key.protocol())}};
 }
 
 void ValidateService(const v1::Service& service, const std::string& field, Problems& problems) {
@@ -108,18 +119,19 @@ void ValidateService(const v1::Service& service, const std::string& field, Probl
                    "must be FLAG_1, FLAG_2 or FLAG_3");
     }
   }
+  const bool has_fwmark = service.key().fwmark() != 0;
   if (service.has_persistence()) {
-    problems.Add(v1::NOT_SUPPORTED, absl::StrCat(field, ".persistence"),
-                 "persistence is not supported yet: leave it out");
+    ValidatePersistence(service.persistence(), absl::StrCat(field, ".persistence"), problems);
+  } else if (!has_fwmark && service.key().port() == 0) {
+    problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".key.port"),
+                 "0: every port needs persistence, so that a client's connections stay together");
   }
-  if (service.one_packet() && service.key().protocol() != v1::UDP) {
+  if (service.one_packet() && !has_fwmark && service.key().protocol() != v1::UDP) {
     problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".one_packet"),
                  "true: only UDP services can have it");
   }
-  if (service.has_timeouts()) {
-    problems.Add(v1::NOT_SUPPORTED, absl::StrCat(field, ".timeouts"),
-                 "timeouts of one service are not supported yet: leave them out");
-  }
+  ValidateTimeouts(service.timeouts(), absl::StrCat(field, ".timeouts"), problems);
+  ValidateTimeout(service.drain_seconds(), absl::StrCat(field, ".drain_seconds"), problems);
 }
 
 std::optional<Endpoint> ValidateDestinationEndpoint(const ServiceKey& service, const std::string& address,
@@ -128,7 +140,7 @@ std::optional<Endpoint> ValidateDestinationEndpoint(const ServiceKey& service, c
   const std::optional<IpAddress> parsed = ValidateAddress(address, absl::StrCat(field, ".address"), problems);
   if (!ValidatePort(port, absl::StrCat(field, ".port"), problems) || !parsed) return std::nullopt;
   const Endpoint endpoint{*parsed, Be16::FromHost(static_cast<uint16_t>(port)), service.protocol};
-  if (endpoint == service) {
+  if (endpoint == static_cast<const Endpoint&>(service)) {
     problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".address"),
                  absl::StrCat(endpoint.ToString(), ": is the service itself; packets would go round"));
     return std::nullopt;
@@ -162,6 +174,46 @@ void ValidateTimeouts(const v1::Timeouts& timeouts, const std::string& field, Pr
   ValidateTimeout(timeouts.tcp_seconds(), absl::StrCat(field, ".tcp_seconds"), problems);
   ValidateTimeout(timeouts.tcp_fin_seconds(), absl::StrCat(field, ".tcp_fin_seconds"), problems);
   ValidateTimeout(timeouts.udp_seconds(), absl::StrCat(field, ".udp_seconds"), problems);
+}
+
+void ValidateSettings(const v1::Settings& settings, const std::string& field, Problems& problems) {
+  const auto at_most = [&](const char* name, bool present, uint32_t value, uint32_t most) {
+    if (!present || value <= most) return;
+    problems.Add(v1::OUT_OF_RANGE_VALUE, absl::StrCat(field, ".", name),
+                 absl::StrCat(value, ": must be 0..", most));
+  };
+  at_most("amemthresh", settings.has_amemthresh(), settings.amemthresh(), 1u << 30);
+  at_most("am_droprate", settings.has_am_droprate(), settings.am_droprate(), 1u << 30);
+  at_most("drop_entry", settings.has_drop_entry(), settings.drop_entry(), 3);
+  at_most("drop_packet", settings.has_drop_packet(), settings.drop_packet(), 3);
+  at_most("secure_tcp", settings.has_secure_tcp(), settings.secure_tcp(), 3);
+  at_most("conn_reuse_mode", settings.has_conn_reuse_mode(), settings.conn_reuse_mode(), 3);
+  at_most("lblc_expiration", settings.has_lblc_expiration(), settings.lblc_expiration(), kMaxTimeoutSeconds);
+  at_most("lblcr_expiration", settings.has_lblcr_expiration(), settings.lblcr_expiration(),
+          kMaxTimeoutSeconds);
+}
+
+void ValidateFwmarkRule(const v1::FwmarkRule& rule, const std::string& field, Problems& problems) {
+  if (rule.fwmark() == 0) problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".fwmark"), "must not be 0");
+  if (rule.protocol() != v1::PROTOCOL_UNSPECIFIED && rule.protocol() != v1::TCP &&
+      rule.protocol() != v1::UDP && rule.protocol() != v1::SCTP) {
+    problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".protocol"),
+                 "must be TCP, UDP or SCTP, or absent for all three");
+  }
+  if (const auto prefix = ParsePrefix(rule.prefix()); !prefix) {
+    problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".prefix"),
+                 absl::StrCat("\"", rule.prefix(),
+                              "\": must be an address and a length without host bits, like 10.99.0.0/24"));
+  } else if (!prefix->first.IsV4()) {
+    problems.Add(v1::NOT_SUPPORTED, absl::StrCat(field, ".prefix"),
+                 absl::StrCat(rule.prefix(), ": IPv6 is not supported yet"));
+  }
+  const bool first_is_sound = ValidatePort(rule.first_port(), absl::StrCat(field, ".first_port"), problems);
+  if (ValidatePort(rule.last_port(), absl::StrCat(field, ".last_port"), problems) && first_is_sound &&
+      rule.last_port() != 0 && rule.last_port() < rule.first_port()) {
+    problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".last_port"),
+                 absl::StrCat(rule.last_port(), ": must not be less than the first, ", rule.first_port()));
+  }
 }
 
 void ValidateSize(const v1::Service& service, const std::string& field, Problems& problems) {

@@ -16,7 +16,8 @@ struct Memory {
 
 class LocalityBasedLeastConnection final : public Scheduler {
  public:
-  explicit LocalityBasedLeastConnection(const SchedulerSetup&) : memory_(std::make_shared<Memory>()) {}
+  explicit LocalityBasedLeastConnection(const SchedulerSetup& setup)
+      : expiration_(setup.expiration_seconds), least_(setup.candidates), memory_(std::make_shared<Memory>()) {}
 
   void Inherit(const Scheduler& previous) override {
     memory_ = static_cast<const LocalityBasedLeastConnection&>(previous).memory_;
@@ -26,7 +27,7 @@ class LocalityBasedLeastConnection final : public Scheduler {
     const SchedulerClock::time_point now = SchedulerClock::now();
     const std::lock_guard lock(memory_->lock);
     LocalityCache<RememberedDestination>& cache = memory_->destinations;
-    cache.Tick(now);
+    cache.Tick(now, expiration_);
     RememberedDestination* remembered = cache.Find(flow.destination, now);
     if (remembered != nullptr) {
       // As in the kernel, one that has reached its threshold keeps what it has.
@@ -35,7 +36,7 @@ class LocalityBasedLeastConnection final : public Scheduler {
           !IsOvertaxed(candidates[known], candidates))
         return known;
     }
-    const int chosen = LeastLoaded(candidates, Overhead);
+    const int chosen = least_.Find(candidates);
     if (chosen == kNoCandidate) return kNoCandidate;
     if (remembered == nullptr) remembered = cache.Add(flow.destination, now);
     if (remembered != nullptr) *remembered = {candidates[chosen].ordinal, candidates[chosen].id};
@@ -43,6 +44,8 @@ class LocalityBasedLeastConnection final : public Scheduler {
   }
 
  private:
+  const std::chrono::seconds expiration_;
+  LeastLoaded<WeightedOverhead> least_;
   std::shared_ptr<Memory> memory_;
 };
 

@@ -11,8 +11,6 @@
 namespace sluice {
 namespace {
 
-constexpr std::chrono::seconds kShrinkAfter{86400};
-
 struct ServerSet {
   std::vector<RememberedDestination> members;  // the newest first
   SchedulerClock::time_point changed{};
@@ -25,7 +23,8 @@ struct Memory {
 
 class LocalityBasedWithReplication final : public Scheduler {
  public:
-  explicit LocalityBasedWithReplication(const SchedulerSetup&) : memory_(std::make_shared<Memory>()) {}
+  explicit LocalityBasedWithReplication(const SchedulerSetup& setup)
+      : expiration_(setup.expiration_seconds), least_(setup.candidates), memory_(std::make_shared<Memory>()) {}
 
   void Inherit(const Scheduler& previous) override {
     memory_ = static_cast<const LocalityBasedWithReplication&>(previous).memory_;
@@ -34,17 +33,17 @@ class LocalityBasedWithReplication final : public Scheduler {
   int Pick(const FlowKey& flow, std::span<const Candidate> candidates) override {
     const SchedulerClock::time_point now = SchedulerClock::now();
     const std::lock_guard lock(memory_->lock);
-    memory_->sets.Tick(now);
+    memory_->sets.Tick(now, expiration_);
     ServerSet* set = memory_->sets.Find(flow.destination, now);
     if (set != nullptr) {
       const int least = LeastLoadedMember(*set, candidates);
-      if (set->members.size() > 1 && now > set->changed + kShrinkAfter) {
+      if (set->members.size() > 1 && now > set->changed + expiration_) {
         RemoveMostLoaded(*set, candidates);
         set->changed = now;
       }
       if (least != kNoCandidate && !IsOvertaxed(candidates[least], candidates)) return least;
     }
-    const int chosen = LeastLoaded(candidates, Overhead);
+    const int chosen = least_.Find(candidates);
     if (chosen == kNoCandidate) return kNoCandidate;
     if (set == nullptr) set = memory_->sets.Add(flow.destination, now);
     if (set != nullptr) Include(*set, chosen, candidates, now);
@@ -94,6 +93,8 @@ class LocalityBasedWithReplication final : public Scheduler {
     set.changed = now;
   }
 
+  const std::chrono::seconds expiration_;
+  LeastLoaded<WeightedOverhead> least_;
   std::shared_ptr<Memory> memory_;
 };
 

@@ -8,20 +8,14 @@ namespace {
 
 class LeastConnection final : public Scheduler {
  public:
-  explicit LeastConnection(const SchedulerSetup&) {}
+  explicit LeastConnection(const SchedulerSetup& setup) : least_(setup.candidates) {}
 
   int Pick(const FlowKey&, std::span<const Candidate> candidates) override {
-    int best = kNoCandidate;
-    int64_t best_overhead = 0;
-    for (int i = 0; i < static_cast<int>(candidates.size()); ++i) {
-      if (!candidates[i].CanAccept()) continue;
-      const int64_t overhead = Overhead(candidates[i]);
-      if (best != kNoCandidate && overhead >= best_overhead) continue;
-      best = i;
-      best_overhead = overhead;
-    }
-    return best;
+    return least_.Find(candidates);
   }
+
+ private:
+  LeastLoaded<PlainOverhead> least_;
 };
 
 const SchedulerEntry kEntry("lc", MakeScheduler<LeastConnection>);

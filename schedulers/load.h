@@ -1,41 +1,138 @@
-// How IPVS weighs the load of a destination, and the searches that several schedulers share.
-// Threads: pure functions of atomics.
+// How IPVS weighs the load of a destination, and the search for the least loaded one.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <mutex>
 #include <span>
+#include <vector>
 
 #include "schedulers/scheduler.h"
+#include "schedulers/spin_lock.h"
 
 namespace sluice {
 
 // The kernel's "overhead": an active connection counts 256 times as much as an inactive one, and all count
 // once more (6.1.192 and 6.12; older kernels leave the active ones out of that).
-inline int64_t Overhead(const Candidate& candidate) {
-  return int64_t{candidate.load->Active()} * 256 + candidate.load->Total();
-}
+inline int64_t Overhead(const DestinationLoad& load) { return int64_t{load.Active()} * 256 + load.Total(); }
+inline int64_t Overhead(const Candidate& candidate) { return Overhead(*candidate.load); }
 
-// The connections a destination would serve with one more.
-inline int64_t ExpectedActive(const Candidate& candidate) { return int64_t{candidate.load->Active()} + 1; }
+// A load for a weight. They are compared as quotients, without a division.
+struct LoadShare {
+  int64_t load = 0;
+  int64_t weight = 0;
 
-// The usable candidate with the least load for its weight, the first of equals. The quotients are compared
-// without a division.
-template <class Load>
-int LeastLoaded(std::span<const Candidate> candidates, Load load) {
+  bool IsLessThan(const LoadShare& other) const { return load * other.weight < other.load * weight; }
+};
+
+// What lc, wlc (with lblc and lblcr), sed and nq compare.
+struct PlainOverhead {
+  static LoadShare Of(const DestinationLoad& load, int32_t) { return {Overhead(load), 1}; }
+};
+struct WeightedOverhead {
+  static LoadShare Of(const DestinationLoad& load, int32_t weight) { return {Overhead(load), weight}; }
+};
+struct ExpectedDelay {  // with one more connection
+  static LoadShare Of(const DestinationLoad& load, int32_t weight) {
+    return {int64_t{load.Active()} + 1, weight};
+  }
+};
+struct QueueFirst {  // the same, but nothing is less than an idle one
+  static LoadShare Of(const DestinationLoad& load, int32_t weight) {
+    const int64_t active = load.Active();
+    return {active == 0 ? 0 : active + 1, weight};
+  }
+};
+
+// The usable candidate with the least load, the first of equals.
+template <class Share>
+int FindLeastLoaded(std::span<const Candidate> candidates) {
   int best = kNoCandidate;
-  int64_t best_load = 0;
-  int64_t best_weight = 0;
+  LoadShare least;
   for (int i = 0; i < static_cast<int>(candidates.size()); ++i) {
-    const Candidate& candidate = candidates[i];
-    if (!candidate.CanAccept()) continue;
-    const int64_t its_load = load(candidate);
-    if (best != kNoCandidate && best_load * candidate.weight <= its_load * best_weight) continue;
+    if (!candidates[i].CanAccept()) continue;
+    const LoadShare share = Share::Of(*candidates[i].load, candidates[i].weight);
+    if (best != kNoCandidate && !share.IsLessThan(least)) continue;
     best = i;
-    best_load = its_load;
-    best_weight = candidate.weight;
+    least = share;
   }
   return best;
 }
+
+// The same, for any number of candidates: of many, it keeps the winner of each group whose changes are
+// counted together, and looks again only at groups that have changed.
+// Threads: Find by any number of workers.
+template <class Share>
+class LeastLoaded {
+ public:
+  explicit LeastLoaded(std::span<const Candidate> candidates) {
+    if (candidates.size() < kManyCandidates) return;
+    std::vector<std::pair<const LoadChanges*, int>> order;
+    for (int i = 0; i < static_cast<int>(candidates.size()); ++i) order.push_back({candidates[i].changes, i});
+    std::sort(order.begin(), order.end());
+    for (const auto& [changes, index] : order) {
+      if (candidates[index].weight <= 0) continue;
+      if (groups_.empty() || groups_.back().changes != changes) {
+        groups_.push_back({.changes = changes, .first = static_cast<int>(members_.size())});
+      }
+      members_.push_back({index, candidates[index].weight, candidates[index].load});
+      groups_.back().end = static_cast<int>(members_.size());
+    }
+  }
+
+  int Find(std::span<const Candidate> candidates) {
+    if (groups_.empty()) return FindLeastLoaded<Share>(candidates);
+    const std::lock_guard lock(lock_);
+    int best = kNoCandidate;
+    LoadShare least;
+    for (Group& group : groups_) {
+      const uint32_t seen = group.changes->count.load(std::memory_order_acquire);
+      if (!group.known || seen != group.seen) Update(group, seen);
+      if (group.best == kNoCandidate) continue;
+      const bool wins = best == kNoCandidate || group.least.IsLessThan(least) ||
+                        (!least.IsLessThan(group.least) && group.best < best);
+      if (!wins) continue;
+      best = group.best;
+      least = group.least;
+    }
+    return best;
+  }
+
+ private:
+  struct Group {
+    const LoadChanges* changes;
+    int first = 0;  // of members_
+    int end = 0;
+    bool known = false;
+    uint32_t seen = 0;  // the count for which the winner is right
+    int best = kNoCandidate;
+    LoadShare least;
+  };
+  struct Member {
+    int index;
+    int32_t weight;
+    const DestinationLoad* load;
+  };
+
+  // Members are in the order of candidates, so that the first of equals is the first here, too.
+  void Update(Group& group, uint32_t seen) {
+    group.known = true;
+    group.seen = seen;
+    group.best = kNoCandidate;
+    for (int i = group.first; i < group.end; ++i) {
+      const Member& member = members_[i];
+      if (member.load->overloaded.load(std::memory_order_relaxed)) continue;
+      const LoadShare share = Share::Of(*member.load, member.weight);
+      if (group.best != kNoCandidate && !share.IsLessThan(group.least)) continue;
+      group.best = member.index;
+      group.least = share;
+    }
+  }
+
+  SpinLock lock_;
+  std::vector<Group> groups_;  // none: few candidates
+  std::vector<Member> members_;
+};
 
 }  // namespace sluice

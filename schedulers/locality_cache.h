@@ -33,12 +33,12 @@ class LocalityCache {
   }
 
   // Does what is due of the kernel's housekeeping.
-  void Tick(SchedulerClock::time_point now) {
+  void Tick(SchedulerClock::time_point now, std::chrono::seconds expiration) {
     if (next_tick_ == SchedulerClock::time_point{}) next_tick_ = now + kTick;
     for (; now >= next_tick_; next_tick_ += kTick) {
       if (ticks_ % kTicksToFullScan == 0) {
         ticks_ = 1;
-        DropIdle(now, kExpiration, entries_.size());
+        DropIdle(now, expiration, entries_.size());
       } else if (entries_.size() <= kGoodEntries) {
         ++ticks_;
       } else {
@@ -55,7 +55,6 @@ class LocalityCache {
   static constexpr int kTicksToFullScan = 30;
   static constexpr std::chrono::seconds kTick{60};
   static constexpr std::chrono::seconds kIdleWhenFull{360};
-  static constexpr std::chrono::seconds kExpiration{86400};
 
   struct Used {
     Entry entry;

@@ -8,14 +8,14 @@ namespace {
 
 class NeverQueue final : public Scheduler {
  public:
-  explicit NeverQueue(const SchedulerSetup&) {}
+  explicit NeverQueue(const SchedulerSetup& setup) : least_(setup.candidates) {}
 
   int Pick(const FlowKey&, std::span<const Candidate> candidates) override {
-    for (int i = 0; i < static_cast<int>(candidates.size()); ++i) {
-      if (candidates[i].CanAccept() && candidates[i].load->Active() == 0) return i;
-    }
-    return LeastLoaded(candidates, ExpectedActive);
+    return least_.Find(candidates);
   }
+
+ private:
+  LeastLoaded<QueueFirst> least_;
 };
 
 const SchedulerEntry kEntry("nq", MakeScheduler<NeverQueue>);

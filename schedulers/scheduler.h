@@ -24,10 +24,20 @@ struct alignas(16) DestinationLoad {
   std::atomic<int32_t> persistent{0};
   std::atomic<bool> overloaded{false};
   std::atomic<bool> has_thresholds{false};
+  std::atomic<bool> watched{false};  // its changes are counted
 
   int32_t Active() const { return active.load(std::memory_order_relaxed); }
   int32_t Total() const { return total.load(std::memory_order_relaxed); }
 };
+
+// Counts the changes of some destinations' loads, so that a scheduler of very many need not look at all of them
+// again for every pick.
+struct alignas(64) LoadChanges {
+  std::atomic<uint32_t> count{0};
+};
+
+// A service with so many candidates has their changes counted.
+inline constexpr size_t kManyCandidates = 64;
 
 // Names a destination's load, counters and connections for as long as one connection points to it.
 using DestinationId = uint32_t;
@@ -41,6 +51,7 @@ struct Candidate {
   uint32_t ordinal = 0;     // grows with the order of adding, never reused within a service
   DestinationId id = kNoDestination;
   const DestinationLoad* load = nullptr;
+  const LoadChanges* changes = nullptr;  // of its load and a few others'
 
   bool CanAccept() const { return weight > 0 && !load->overloaded.load(std::memory_order_relaxed); }
 };
@@ -61,6 +72,8 @@ struct SchedulerSetup {
   // In IPVS's list order, the newest first. They live as long as the scheduler.
   std::span<const Candidate> candidates;
   SchedulerFlags flags;
+  // Of lblc and lblcr: how long they remember what nobody asks for.
+  uint32_t expiration_seconds = 86400;
 };
 
 class Scheduler {

@@ -8,11 +8,14 @@ namespace {
 
 class ShortestExpectedDelay final : public Scheduler {
  public:
-  explicit ShortestExpectedDelay(const SchedulerSetup&) {}
+  explicit ShortestExpectedDelay(const SchedulerSetup& setup) : least_(setup.candidates) {}
 
   int Pick(const FlowKey&, std::span<const Candidate> candidates) override {
-    return LeastLoaded(candidates, ExpectedActive);
+    return least_.Find(candidates);
   }
+
+ private:
+  LeastLoaded<ExpectedDelay> least_;
 };
 
 const SchedulerEntry kEntry("sed", MakeScheduler<ShortestExpectedDelay>);

@@ -8,11 +8,14 @@ namespace {
 
 class WeightedLeastConnection final : public Scheduler {
  public:
-  explicit WeightedLeastConnection(const SchedulerSetup&) {}
+  explicit WeightedLeastConnection(const SchedulerSetup& setup) : least_(setup.candidates) {}
 
   int Pick(const FlowKey&, std::span<const Candidate> candidates) override {
-    return LeastLoaded(candidates, Overhead);
+    return least_.Find(candidates);
   }
+
+ private:
+  LeastLoaded<WeightedOverhead> least_;
 };
 
 const SchedulerEntry kEntry("wlc", MakeScheduler<WeightedLeastConnection>);

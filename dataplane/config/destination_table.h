@@ -1,7 +1,7 @@
-// What lives longer than a snapshot about each destination: its load, and whether it still is in a
-// service. Indexed by DestinationId.
-// Threads: Allocate, Free and SetAvailable on the control thread only; the rest anywhere. An id may be freed
-// when no connection has it and no snapshot in use names it.
+// What lives longer than a snapshot about each destination: its load, and what its connections must know about
+// it. Indexed by DestinationId.
+// Threads: Allocate, Free, Set... and RequestSweep on the control thread only; the rest anywhere. An id may be
+// freed when no connection or template has it and no snapshot in use names it.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "dataplane/config/spec.h"
 #include "dataplane/net/huge_array.h"
 #include "schedulers/scheduler.h"
 
@@ -17,13 +18,25 @@ namespace sluice {
 // 50,000 services with 20 destinations each.
 inline constexpr uint32_t kMaxDestinations = 1 << 20;
 
+// What a packet of a connection must know about its destination; bits. A destination without any but
+// kAvailable is the common case.
+enum DestinationTrait : uint8_t {
+  kAvailable = 1,           // it is in a service
+  kQuiesced = 2,            // its weight is 0
+  kOwnTimeouts = 4,         // its service has timeouts of its own
+  kDrainOver = 8,           // it was drained or removed, and the time its connections had is up
+  kStrictPersistence = 16,  // closed connections do not hold a template
+};
+
 class DestinationTable {
  public:
   DestinationTable()
       : loads_(kMaxDestinations),
         thresholds_(kMaxDestinations),
+        timeouts_(kMaxDestinations),
         lives_(kMaxDestinations),
-        available_(kMaxDestinations / 64) {}
+        traits_(kMaxDestinations),
+        changes_(kMaxDestinations / kDestinationsPerChanges) {}
 
   // kNoDestination when all are in use.
   DestinationId Allocate();
@@ -37,28 +50,62 @@ class DestinationTable {
   // Tells one use of an id from the next; statistics are kept per life.
   uint32_t life(DestinationId id) const { return lives_[id]; }
 
+  uint8_t traits(DestinationId id) const { return traits_[id].load(std::memory_order_relaxed); }
+  void SetTraits(DestinationId id, uint8_t set, uint8_t clear);
   // A destination that was deleted is not available: packets of its connections are dropped.
-  bool IsAvailable(DestinationId id) const {
-    return available_[id / 64].load(std::memory_order_relaxed) >> (id % 64) & 1;
-  }
-  void SetAvailable(DestinationId id, bool available);
+  bool IsAvailable(DestinationId id) const { return traits(id) & kAvailable; }
+
+  // Of the destination's service; meant only with kOwnTimeouts.
+  TimeoutSpec timeouts(DestinationId id) const;
+  void SetTimeouts(DestinationId id, const TimeoutSpec& timeouts);
 
   // A connection came or went; inactive ones count, too. The overload flag follows.
   void AddConnection(DestinationId id);
   void RemoveConnection(DestinationId id, bool active);
+  // One of its connections became active (1) or inactive (-1).
+  void ChangeActive(DestinationId id, int by) {
+    loads_[id].active.fetch_add(by, std::memory_order_relaxed);
+    NoteChange(id);
+  }
+  void ChangePersistent(DestinationId id, int by) {
+    loads_[id].persistent.fetch_add(by, std::memory_order_relaxed);
+  }
+  // Counts the changes of the loads of this destination and its neighbours, if somebody watches them.
+  const LoadChanges& changes(DestinationId id) const { return changes_[id / kDestinationsPerChanges]; }
+  void Watch(DestinationId id) { loads_[id].watched.store(true, std::memory_order_relaxed); }
   void SetThresholds(DestinationId id, uint32_t upper, uint32_t lower);
 
+  // Workers look through all their connections for those that must go, whenever this number has grown.
+  uint32_t sweeps() const { return sweeps_.load(std::memory_order_acquire); }
+  void RequestSweep() { sweeps_.fetch_add(1, std::memory_order_release); }
+
  private:
+  static constexpr uint32_t kDestinationsPerChanges = 32;
+
   // How many connections make a destination overloaded, and below how many it no longer is.
   struct Thresholds {
     std::atomic<int32_t> upper;
     std::atomic<int32_t> lower;
   };
 
+  struct Timeouts {
+    std::atomic<uint32_t> tcp;
+    std::atomic<uint32_t> tcp_fin;
+    std::atomic<uint32_t> udp;
+  };
+
+  void NoteChange(DestinationId id) {
+    if (!loads_[id].watched.load(std::memory_order_relaxed)) return;
+    changes_[id / kDestinationsPerChanges].count.fetch_add(1, std::memory_order_release);
+  }
+
   HugeArray<DestinationLoad> loads_;
   HugeArray<Thresholds> thresholds_;
+  HugeArray<Timeouts> timeouts_;
   HugeArray<uint32_t> lives_;
-  HugeArray<std::atomic<uint64_t>> available_;  // a bit each: thousands fit into the first-level cache
+  HugeArray<std::atomic<uint8_t>> traits_;  // thousands fit into the first-level cache
+  HugeArray<LoadChanges> changes_;
+  std::atomic<uint32_t> sweeps_{0};
   std::atomic<uint32_t> next_unused_{kNoDestination + 1};
   std::vector<DestinationId> free_;
 };

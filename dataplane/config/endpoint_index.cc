@@ -4,25 +4,46 @@
 namespace sluice {
 
 void EndpointIndex::SetService(const Endpoint& endpoint, const Service* service) {
-  Set(KeyOf(endpoint.address.V4(), endpoint.port, endpoint.protocol), reinterpret_cast<uint64_t>(service));
+  const int change = Set(KeyOf(endpoint.address.V4(), endpoint.port, endpoint.protocol),
+                         reinterpret_cast<uint64_t>(service));
+  if (endpoint.port == Be16{}) any_port_services_ += change;
+  if (endpoint.port == kFtpPort && endpoint.protocol == Protocol::kTcp) ftp_services_ += change;
 }
 
 void EndpointIndex::SetRealServer(const Endpoint& endpoint, uint32_t destinations) {
-  Set(KeyOf(endpoint.address.V4(), endpoint.port, endpoint.protocol) | kRealServer, destinations);
+  const int change =
+      Set(KeyOf(endpoint.address.V4(), endpoint.port, endpoint.protocol) | kRealServer, destinations);
+  if (endpoint.port == Be16{}) any_port_servers_ += change;
 }
 
-void EndpointIndex::Set(uint64_t key, uint64_t value) {
+const Service* EndpointIndex::FindWiderService(Be32 address, Be16 port, Protocol protocol) const {
+  constexpr uint16_t kFtpData = 20;
+  constexpr uint16_t kFirstUnprivileged = 1024;
+  const uint16_t number = port.ToHost();
+  if (ftp_services_ > 0 && protocol == Protocol::kTcp && (number == kFtpData || number >= kFirstUnprivileged)) {
+    const uint64_t ftp = Value(KeyOf(address, kFtpPort, protocol));
+    if (ftp != 0) return reinterpret_cast<const Service*>(ftp);
+  }
+  if (any_port_services_ == 0) return nullptr;
+  return reinterpret_cast<const Service*>(Value(KeyOf(address, Be16{}, protocol)));
+}
+
+int EndpointIndex::Set(uint64_t key, uint64_t value) {
   const size_t mask = slots_.size() - 1;
   size_t at = HomeOf(key);
   while (slots_[at].key != 0 && slots_[at].key != key) at = (at + 1) & mask;
   if (slots_[at].key == key) {
-    if (value == 0) return Erase(at);
+    if (value == 0) {
+      Erase(at);
+      return -1;
+    }
     slots_[at].value = value;
-    return;
+    return 0;
   }
-  if (value == 0) return;
+  if (value == 0) return 0;
   slots_[at] = {key, value};
   if (++used_ * 2 > slots_.size()) Grow();
+  return 1;
 }
 
 // Closes the gap, so that no probe sequence ends too early.

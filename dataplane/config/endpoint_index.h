@@ -12,15 +12,23 @@
 
 namespace sluice {
 
+inline constexpr Be16 kFtpPort = Be16::FromHost(21);
+
 class EndpointIndex {
  public:
   EndpointIndex() : slots_(kMinimumSlots) {}
 
+  // In IPVS's order: the service of that very port; the FTP service, for its data connections; the service of
+  // every port.
   const Service* FindService(Be32 address, Be16 port, Protocol protocol) const {
-    return reinterpret_cast<const Service*>(Value(KeyOf(address, port, protocol)));
+    const uint64_t exact = Value(KeyOf(address, port, protocol));
+    if (exact != 0 || (any_port_services_ | ftp_services_) == 0)
+      return reinterpret_cast<const Service*>(exact);
+    return FindWiderService(address, port, protocol);
   }
   bool IsRealServer(Be32 address, Be16 port, Protocol protocol) const {
-    return Value(KeyOf(address, port, protocol) | kRealServer) != 0;
+    return Value(KeyOf(address, port, protocol) | kRealServer) != 0 ||
+           (any_port_servers_ > 0 && Value(KeyOf(address, Be16{}, protocol) | kRealServer) != 0);
   }
 
   // nullptr: there is none any more.
@@ -42,18 +50,23 @@ class EndpointIndex {
   size_t HomeOf(uint64_t key) const {
     return static_cast<size_t>((key ^ key >> 29) * 0x9e3779b97f4a7c15u >> 20) & (slots_.size() - 1);
   }
+  const Service* FindWiderService(Be32 address, Be16 port, Protocol protocol) const;
   uint64_t Value(uint64_t key) const {
     for (size_t at = HomeOf(key);; at = (at + 1) & (slots_.size() - 1)) {
       if (slots_[at].key == key) return slots_[at].value;
       if (slots_[at].key == 0) return 0;
     }
   }
-  void Set(uint64_t key, uint64_t value);
+  // Whether the key came (1) or went (-1).
+  int Set(uint64_t key, uint64_t value);
   void Erase(size_t at);
   void Grow();
 
   std::vector<Slot> slots_;  // a power of two, at most half full
   size_t used_ = 0;
+  int any_port_services_ = 0;
+  int ftp_services_ = 0;
+  int any_port_servers_ = 0;
 };
 
 }  // namespace sluice

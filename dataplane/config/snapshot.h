@@ -5,9 +5,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
 #include "dataplane/config/endpoint_index.h"
+#include "dataplane/config/fwmark_classifier.h"
 #include "dataplane/config/service.h"
 #include "dataplane/config/spec.h"
 
@@ -26,14 +28,37 @@ struct EndpointChange {
   friend bool operator==(const EndpointChange&, const EndpointChange&) = default;
 };
 
+// All packets to these addresses may be Sluice's: a mark's rule.
+struct PrefixChange {
+  IpAddress prefix;
+  uint8_t prefix_length;
+  bool added;  // or removed
+
+  friend bool operator==(const PrefixChange&, const PrefixChange&) = default;
+};
+
 struct Snapshot {
   uint64_t generation = 0;
   TimeoutSpec timeouts;
+  Settings settings;
   EndpointIndex endpoints;
+  std::shared_ptr<const FwmarkClassifier> classifier;  // nullptr: no mark has a service
+  std::unordered_map<uint32_t, const Service*> by_fwmark;
   std::vector<std::shared_ptr<const Service>> services;  // by key
   // What steering must learn on the way here from the snapshot before, in order. Removed destinations keep
   // their roles while they have connections.
   std::vector<EndpointChange> endpoint_changes;
+  std::vector<PrefixChange> prefix_changes;
+
+  // The service of a packet to this endpoint, or nullptr: by its mark first.
+  const Service* FindService(Be32 address, Be16 port, Protocol protocol) const {
+    if (classifier != nullptr) {
+      const auto marked =
+          by_fwmark.find(classifier->MarkOf(IpAddress::FromV4(address), port, protocol));
+      if (marked != by_fwmark.end()) return marked->second;
+    }
+    return endpoints.FindService(address, port, protocol);
+  }
 };
 
 }  // namespace sluice

@@ -16,14 +16,47 @@ Endpoint EndpointOf(const ServiceKey& key, const IpAddress& address, Be16 port) 
   return {address, port, key.protocol};
 }
 
+// Which packets to steer to Sluice for a service. Those of a mark are told by its rules.
+std::vector<Endpoint> VirtualEndpoints(const ServiceKey& key) {
+  if (key.HasFwmark()) return {};
+  if (key.port != kFtpPort || key.protocol != Protocol::kTcp) return {key};
+  return {key, {key.address, Be16{}, key.protocol}};
+}
+
+// Which packets of a real server may be replies. It may be asked on any port if the service has many, or if
+// it has none of its own.
+std::vector<Endpoint> RealEndpoints(const ServiceKey& key, const Endpoint& server) {
+  if (key.HasFwmark()) {
+    return {{server.address, Be16{}, Protocol::kTcp},
+            {server.address, Be16{}, Protocol::kUdp},
+            {server.address, Be16{}, Protocol::kSctp}};
+  }
+  const bool many_ports = key.port == Be16{} || key.port == kFtpPort;
+  const Be16 port = many_ports ? Be16{} : server.port == Be16{} ? key.port : server.port;
+  return {{server.address, port, server.protocol}};
+}
+
+uint32_t ExpirationOf(const ServiceSpec& spec, const Settings& settings) {
+  return spec.scheduler == "lblcr" ? settings.lblcr_expiration : settings.lblc_expiration;
+}
+
 }  // namespace
+
+void SnapshotBuilder::SetGlobal(const GlobalSpec& global) {
+  const bool expire_now = global.settings.expire_nodest_conn && !global_.settings.expire_nodest_conn;
+  global_ = global;
+  if (expire_now) destinations_.RequestSweep();
+}
 
 void SnapshotBuilder::Put(const ServiceSpec& spec) {
   Entry& entry = entries_[spec.key];
   const std::shared_ptr<const Service> before = entry.service;
   auto service = std::make_shared<Service>();
   service->spec = spec;
-  if (before == nullptr) Retain(virtual_references_, EndpointRole::kVirtual, spec.key);
+  if (before == nullptr) {
+    for (const Endpoint& endpoint : VirtualEndpoints(spec.key))
+      Retain(virtual_references_, EndpointRole::kVirtual, endpoint);
+  }
 
   std::unordered_map<Endpoint, const Candidate*, EndpointHash> known;
   if (before != nullptr) {
@@ -48,31 +81,52 @@ void SnapshotBuilder::Put(const ServiceSpec& spec) {
       candidate.id = Adopt({spec.key, endpoint});
     }
     candidate.load = &destinations_.load(candidate.id);
-    destinations_.SetThresholds(candidate.id, wanted.upper_threshold, wanted.lower_threshold);
+    candidate.changes = &destinations_.changes(candidate.id);
+    Configure(spec, wanted, candidate.id);
     service->candidates.push_back(candidate);
   }
-  for (const auto& [endpoint, candidate] : known) Remove({spec.key, endpoint}, candidate->id);
+  for (const auto& [endpoint, candidate] : known)
+    Remove({spec.key, endpoint}, candidate->id, spec.drain_seconds);
 
   // The kernel puts new destinations at the head of its list.
   std::sort(service->candidates.begin(), service->candidates.end(),
             [](const Candidate& a, const Candidate& b) { return a.ordinal > b.ordinal; });
   const SchedulerFactory factory = FindScheduler(spec.scheduler);
   SLUICE_CHECK(factory != nullptr);
-  service->scheduler = factory({service->candidates, spec.flags});
+  service->scheduler = factory({.candidates = service->candidates,
+                                .flags = spec.flags,
+                                .expiration_seconds = ExpirationOf(spec, global_.settings)});
   if (before != nullptr && before->spec.scheduler == spec.scheduler)
     service->scheduler->Inherit(*before->scheduler);
   entry.service = std::move(service);
-  endpoints_.SetService(spec.key, entry.service.get());
+  if (!spec.key.HasFwmark()) endpoints_.SetService(spec.key, entry.service.get());
+}
+
+void SnapshotBuilder::Configure(const ServiceSpec& spec, const DestinationSpec& wanted, DestinationId id) {
+  if (spec.timeouts) destinations_.SetTimeouts(id, *spec.timeouts);
+  const uint8_t traits = static_cast<uint8_t>((wanted.weight == 0 ? kQuiesced : 0) |
+                                              (spec.timeouts ? kOwnTimeouts : 0) |
+                                              (spec.persistence.strict ? kStrictPersistence : 0));
+  destinations_.SetTraits(id, traits, kQuiesced | kOwnTimeouts | kStrictPersistence);
+  destinations_.SetThresholds(id, wanted.upper_threshold, wanted.lower_threshold);
+  if (spec.destinations.size() >= kManyCandidates) destinations_.Watch(id);
+  if (wanted.weight == 0 && spec.drain_seconds > 0) {
+    StartDrain(id, spec.drain_seconds);
+  } else {
+    StopDrain(id);
+  }
 }
 
 void SnapshotBuilder::Delete(const ServiceKey& key) {
   const auto found = entries_.find(key);
   if (found == entries_.end()) return;
   for (const Candidate& candidate : found->second.service->candidates) {
-    Remove({key, EndpointOf(key, candidate.address, candidate.port)}, candidate.id);
+    Remove({key, EndpointOf(key, candidate.address, candidate.port)}, candidate.id,
+           found->second.service->spec.drain_seconds);
   }
-  endpoints_.SetService(key, nullptr);
-  Release(virtual_references_, EndpointRole::kVirtual, key);
+  if (!key.HasFwmark()) endpoints_.SetService(key, nullptr);
+  for (const Endpoint& endpoint : VirtualEndpoints(key))
+    Release(virtual_references_, EndpointRole::kVirtual, endpoint);
   entries_.erase(found);
 }
 
@@ -84,17 +138,45 @@ const Service* SnapshotBuilder::Find(const ServiceKey& key) const {
 std::shared_ptr<const Snapshot> SnapshotBuilder::Build() {
   auto snapshot = std::make_shared<Snapshot>();
   snapshot->generation = ++generation_;
-  snapshot->timeouts = timeouts_;
+  snapshot->timeouts = global_.timeouts;
+  snapshot->settings = global_.settings;
   snapshot->endpoints = endpoints_;
   snapshot->services.reserve(entries_.size());
   for (const auto& [key, entry] : entries_) snapshot->services.push_back(entry.service);
   snapshot->endpoint_changes = std::move(endpoint_changes_);
   endpoint_changes_.clear();
+  BuildFwmarks(*snapshot);
   return snapshot;
 }
 
+// Only rules whose mark has a service count: with another mark a packet is as good as unmarked.
+void SnapshotBuilder::BuildFwmarks(Snapshot& snapshot) {
+  std::vector<FwmarkRule> rules;
+  std::set<Prefix> prefixes;
+  for (const auto& [key, entry] : entries_) {
+    if (key.HasFwmark()) snapshot.by_fwmark.emplace(key.fwmark, entry.service.get());
+  }
+  if (!snapshot.by_fwmark.empty()) rules = global_.fwmark_rules;
+  for (const FwmarkRule& rule : rules) {
+    if (snapshot.by_fwmark.contains(rule.fwmark)) prefixes.emplace(rule.prefix, rule.prefix_length);
+  }
+  if (rules != classified_) {
+    classified_ = rules;
+    classifier_ = rules.empty() ? nullptr : std::make_shared<FwmarkClassifier>(rules);
+  }
+  snapshot.classifier = classifier_;
+  for (const Prefix& prefix : prefixes) {
+    if (!prefixes_.contains(prefix)) snapshot.prefix_changes.push_back({prefix.first, prefix.second, true});
+  }
+  for (const Prefix& prefix : prefixes_) {
+    if (!prefixes.contains(prefix)) snapshot.prefix_changes.push_back({prefix.first, prefix.second, false});
+  }
+  prefixes_ = std::move(prefixes);
+}
+
 void SnapshotBuilder::Published() {
-  for (const DestinationId id : leaving_) destinations_.SetAvailable(id, false);
+  for (const DestinationId id : leaving_) destinations_.SetTraits(id, 0, kAvailable);
+  if (!leaving_.empty() && global_.settings.expire_nodest_conn) destinations_.RequestSweep();
   leaving_.clear();
 }
 
@@ -102,14 +184,15 @@ std::vector<SnapshotBuilder::Freed> SnapshotBuilder::EmptyTrash(Clock::time_poin
   std::vector<Freed> freed;
   for (auto at = trash_.begin(); at != trash_.end();) {
     auto& [name, removed] = *at;
-    const bool referenced = destinations_.load(removed.id).Total() > 0;
+    const DestinationLoad& load = destinations_.load(removed.id);
+    const bool referenced = load.Total() > 0 || load.persistent.load(std::memory_order_relaxed) > 0;
     if (referenced) {
       removed.unreferenced_since.reset();
     } else if (!removed.unreferenced_since) {
       removed.unreferenced_since = now;
     } else if (now - *removed.unreferenced_since >= kTrashTime) {
-      Release(virtual_references_, EndpointRole::kVirtual, name.first);
-      Release(real_references_, EndpointRole::kRealServer, name.second);
+      ReleaseAll(name);
+      StopDrain(removed.id);
       destinations_.Free(removed.id);
       freed.push_back({name.first, removed.id});
       at = trash_.erase(at);
@@ -118,6 +201,32 @@ std::vector<SnapshotBuilder::Freed> SnapshotBuilder::EmptyTrash(Clock::time_poin
     ++at;
   }
   return freed;
+}
+
+void SnapshotBuilder::EndDrains(Clock::time_point now) {
+  bool any = false;
+  for (auto at = drains_.begin(); at != drains_.end();) {
+    auto& [id, drain] = *at;
+    if (!drain.since) drain.since = now;
+    if (now - *drain.since < drain.limit) {
+      ++at;
+      continue;
+    }
+    destinations_.SetTraits(id, kDrainOver, 0);
+    any = true;
+    at = drains_.erase(at);
+  }
+  if (any) destinations_.RequestSweep();
+}
+
+void SnapshotBuilder::StartDrain(DestinationId id, uint32_t seconds) {
+  if (destinations_.traits(id) & kDrainOver) return;
+  drains_[id].limit = std::chrono::seconds(seconds);
+}
+
+void SnapshotBuilder::StopDrain(DestinationId id) {
+  drains_.erase(id);
+  destinations_.SetTraits(id, 0, kDrainOver);
 }
 
 DestinationId SnapshotBuilder::Adopt(const DestinationName& name) {
@@ -129,16 +238,30 @@ DestinationId SnapshotBuilder::Adopt(const DestinationName& name) {
   } else {
     id = destinations_.Allocate();
     SLUICE_CHECK(id != kNoDestination);
-    Retain(virtual_references_, EndpointRole::kVirtual, name.first);
-    Retain(real_references_, EndpointRole::kRealServer, name.second);
+    RetainAll(name);
   }
-  destinations_.SetAvailable(id, true);
+  destinations_.SetTraits(id, kAvailable, 0);
   return id;
 }
 
-void SnapshotBuilder::Remove(const DestinationName& name, DestinationId id) {
+void SnapshotBuilder::Remove(const DestinationName& name, DestinationId id, uint32_t drain_seconds) {
   trash_.emplace(name, Removed{.id = id});
   leaving_.push_back(id);
+  if (drain_seconds > 0) StartDrain(id, drain_seconds);
+}
+
+void SnapshotBuilder::RetainAll(const DestinationName& name) {
+  for (const Endpoint& endpoint : VirtualEndpoints(name.first))
+    Retain(virtual_references_, EndpointRole::kVirtual, endpoint);
+  for (const Endpoint& endpoint : RealEndpoints(name.first, name.second))
+    Retain(real_references_, EndpointRole::kRealServer, endpoint);
+}
+
+void SnapshotBuilder::ReleaseAll(const DestinationName& name) {
+  for (const Endpoint& endpoint : VirtualEndpoints(name.first))
+    Release(virtual_references_, EndpointRole::kVirtual, endpoint);
+  for (const Endpoint& endpoint : RealEndpoints(name.first, name.second))
+    Release(real_references_, EndpointRole::kRealServer, endpoint);
 }
 
 void SnapshotBuilder::Retain(References& references, EndpointRole role, const Endpoint& endpoint) {

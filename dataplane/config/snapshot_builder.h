@@ -9,6 +9,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -25,7 +26,7 @@ class SnapshotBuilder {
 
   explicit SnapshotBuilder(DestinationTable& destinations) : destinations_(destinations) {}
 
-  void SetTimeouts(const TimeoutSpec& timeouts) { timeouts_ = timeouts; }
+  void SetGlobal(const GlobalSpec& global);
   // Add a service or replace its settings and destinations. Destinations that stay keep their connections
   // and their place in the list.
   void Put(const ServiceSpec& spec);
@@ -46,6 +47,9 @@ class SnapshotBuilder {
   std::vector<Freed> EmptyTrash(Clock::time_point now);
   size_t trash_size() const { return trash_.size(); }
 
+  // Ends the time of drained and removed destinations' connections. Call it about once a second.
+  void EndDrains(Clock::time_point now);
+
  private:
   struct Entry {
     std::shared_ptr<const Service> service;
@@ -57,14 +61,26 @@ class SnapshotBuilder {
   };
   using DestinationName = std::pair<ServiceKey, Endpoint>;
   using References = std::unordered_map<Endpoint, uint32_t, EndpointHash>;
+  using Prefix = std::pair<IpAddress, uint8_t>;
 
+  struct Drain {
+    std::chrono::seconds limit;
+    std::optional<Clock::time_point> since;  // the first EndDrains that saw it
+  };
+
+  void Configure(const ServiceSpec& spec, const DestinationSpec& wanted, DestinationId id);
+  void BuildFwmarks(Snapshot& snapshot);
+  void StartDrain(DestinationId id, uint32_t seconds);
+  void StopDrain(DestinationId id);
+  void RetainAll(const DestinationName& name);
+  void ReleaseAll(const DestinationName& name);
   DestinationId Adopt(const DestinationName& name);
-  void Remove(const DestinationName& name, DestinationId id);
+  void Remove(const DestinationName& name, DestinationId id, uint32_t drain_seconds);
   void Retain(References& references, EndpointRole role, const Endpoint& endpoint);
   void Release(References& references, EndpointRole role, const Endpoint& endpoint);
 
   DestinationTable& destinations_;
-  TimeoutSpec timeouts_;
+  GlobalSpec global_;
   uint64_t generation_ = 0;
   EndpointIndex endpoints_;
   std::map<ServiceKey, Entry> entries_;
@@ -73,6 +89,10 @@ class SnapshotBuilder {
   References virtual_references_;       // by services and by their destinations, removed ones included
   References real_references_;          // by destinations, removed ones included
   std::vector<EndpointChange> endpoint_changes_;
+  std::map<DestinationId, Drain> drains_;
+  std::vector<FwmarkRule> classified_;  // by classifier_
+  std::shared_ptr<const FwmarkClassifier> classifier_;
+  std::set<Prefix> prefixes_;  // that steering knows
 };
 
 }  // namespace sluice

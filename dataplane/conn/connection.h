@@ -7,6 +7,7 @@
 
 #include "dataplane/config/forwarding.h"
 #include "dataplane/conn/jiffies.h"
+#include "dataplane/conn/persistence.h"
 #include "dataplane/conn/protocol_state.h"
 #include "dataplane/net/flow_hash.h"
 #include "schedulers/scheduler.h"
@@ -14,7 +15,13 @@
 namespace sluice {
 
 // IPVS's numbers.
+inline constexpr uint16_t kConnectionNoOutput = 0x0080;  // no reply was seen, nor is one expected
 inline constexpr uint16_t kConnectionInactive = 0x0100;
+inline constexpr uint16_t kConnectionTemplate = 0x1000;  // only in lists: see persistence.h
+inline constexpr uint16_t kConnectionOnePacket = 0x2000;
+// Our own: it is in the list of embryonic connections; its template has been told that the server answers.
+inline constexpr uint16_t kConnectionEmbryonic = 0x4000;
+inline constexpr uint16_t kConnectionAnswered = 0x8000;
 
 struct alignas(64) Connection {
   Be32 client;
@@ -37,6 +44,8 @@ struct alignas(64) Connection {
   // the server takes the complement.
   uint16_t address_delta = 0;    // IP header
   uint16_t transport_delta = 0;  // TCP and UDP: addresses and ports
+  TemplateId template_id = kNoTemplate;  // from which it was made
+  uint32_t fwmark = 0;                   // of the packet that opened it
 
   // The tuple of a packet from the client, and of one from the real server.
   Ipv4Tuple InTuple() const {
@@ -49,6 +58,7 @@ struct alignas(64) Connection {
     return direction == Direction::kIn ? InTuple() : OutTuple();
   }
 
+  bool Has(uint16_t flag) const { return flags & flag; }
   bool IsInactive() const { return flags & kConnectionInactive; }
 };
 static_assert(sizeof(Connection) == 64);

@@ -1,73 +1,45 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/conn/protocol_state.h"
 
-#include "dataplane/net/headers.h"
-
 namespace sluice {
 namespace {
-
-enum TcpEvent : uint8_t { kSyn, kFin, kAck, kRst, kNoFlag };
-constexpr int kTcpEvents = 5;
-
-// Columns are present states, in the order of TcpState; a cell is the next state. A segment without any
-// of the four flags closes.
-constexpr uint8_t NO = kTcpNone, ES = kTcpEstablished, SS = kTcpSynSent, SR = kTcpSynRecv, FW = kTcpFinWait,
-                  TW = kTcpTimeWait, CL = kTcpClose, CW = kTcpCloseWait, LA = kTcpLastAck, LI = kTcpListen,
-                  SA = kTcpSynAck;
-constexpr uint8_t kTransitions[2][kTcpEvents][kTcpStates] = {
-    {
-        // from the client
-        //       NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA
-        /*syn*/ {SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR},
-        /*fin*/ {CL, CW, SS, TW, TW, TW, CL, CW, LA, LI, TW},
-        /*ack*/ {ES, ES, SS, ES, FW, TW, CL, CW, CL, LI, ES},
-        /*rst*/ {CL, CL, CL, SR, CL, CL, CL, CL, LA, LI, SR},
-        /*---*/ {CL, CL, CL, CL, CL, CL, CL, CL, CL, CL, CL},
-    },
-    {
-        // from the real server
-        //       NO  ES  SS  SR  FW  TW  CL  CW  LA  LI  SA
-        /*syn*/ {SS, ES, SS, SR, SS, SS, SS, SS, SS, LI, SR},
-        /*fin*/ {TW, FW, SS, TW, FW, TW, CL, TW, LA, LI, TW},
-        /*ack*/ {ES, ES, SS, ES, FW, TW, CL, CW, LA, ES, ES},
-        /*rst*/ {CL, CL, SS, CL, CL, TW, CL, CL, CL, CL, CL},
-        /*---*/ {CL, CL, CL, CL, CL, CL, CL, CL, CL, CL, CL},
-    },
-};
-static_assert(NO == 0 && SA == kTcpStates - 1);
-
-// Indexed by the flags FIN, SYN, RST and, from bit 4, ACK; the kernel asks for RST, SYN, FIN, ACK in this
-// order.
-constexpr TcpEvent EventOf(uint8_t flags) {
-  if (flags & kTcpRst) return kRst;
-  if (flags & kTcpSyn) return kSyn;
-  if (flags & kTcpFin) return kFin;
-  if (flags & kTcpAck) return kAck;
-  return kNoFlag;
-}
-constexpr std::array<TcpEvent, 32> kEventOfFlags = [] {
-  std::array<TcpEvent, 32> events{};
-  for (int flags = 0; flags < 32; ++flags) events[flags] = EventOf(static_cast<uint8_t>(flags));
-  return events;
-}();
 
 constexpr std::string_view kTcpStateNames[kTcpStates] = {"NONE",     "ESTABLISHED", "SYN_SENT", "SYN_RECV",
                                                          "FIN_WAIT", "TIME_WAIT",   "CLOSE",    "CLOSE_WAIT",
                                                          "LAST_ACK", "LISTEN",      "SYNACK"};
+constexpr std::string_view kSctpStateNames[kSctpStates] = {
+    "NONE",     "INIT1",       "INIT",   "C-SENT",     "C-REPLIED",  "C-WAIT",   "COOKIE",
+    "C-ECHOED", "ESTABLISHED", "S-SENT", "S-RECEIVED", "S-ACK-SENT", "REJECTED", "CLOSED"};
+
+constexpr uint32_t kSctpSeconds[kSctpStates] = {2, 4, 61, 61, 61, 61, 61, 61, 900, 61, 61, 61, 4, 61};
 
 }  // namespace
 
-uint8_t NextTcpState(Direction direction, uint8_t tcp_flags, uint8_t state) {
-  return kTransitions[static_cast<int>(direction)][kEventOfFlags[tcp_flags & 31]][state];
-}
-
 bool IsActiveState(Protocol protocol, uint8_t state) {
+  if (protocol == Protocol::kSctp) return state == kSctpEstablished;
   if (protocol != Protocol::kTcp) return false;
   return state == kTcpEstablished || state == kTcpSynSent || state == kTcpSynRecv || state == kTcpSynAck;
 }
 
+bool IsOpeningState(Protocol protocol, uint8_t state) {
+  if (protocol == Protocol::kSctp) return state < kSctpEstablished;
+  if (protocol != Protocol::kTcp) return false;
+  return state == kTcpNone || state == kTcpSynSent || state == kTcpSynRecv || state == kTcpSynAck;
+}
+
+bool IsClosedState(Protocol protocol, uint8_t state) {
+  if (protocol == Protocol::kSctp) return state == kSctpClosed;
+  return protocol == Protocol::kTcp && (state == kTcpTimeWait || state == kTcpClose);
+}
+
+bool IsEstablishedState(Protocol protocol, uint8_t state) {
+  if (protocol == Protocol::kSctp) return state == kSctpEstablished;
+  return protocol == Protocol::kTcp && state == kTcpEstablished;
+}
+
 std::string_view StateName(Protocol protocol, uint8_t state) {
   if (protocol == Protocol::kUdp) return "UDP";
+  if (protocol == Protocol::kSctp) return state < kSctpStates ? kSctpStateNames[state] : "?";
   return state < kTcpStates ? kTcpStateNames[state] : "ERR!";
 }
 
@@ -83,6 +55,7 @@ StateTimeouts::StateTimeouts(const TimeoutSpec& spec) : udp_(JiffiesFromSeconds(
   tcp_[kTcpLastAck] = JiffiesFromSeconds(30);
   tcp_[kTcpListen] = JiffiesFromSeconds(120);
   tcp_[kTcpSynAck] = JiffiesFromSeconds(120);
+  for (int state = 0; state < kSctpStates; ++state) sctp_[state] = JiffiesFromSeconds(kSctpSeconds[state]);
 }
 
 }  // namespace sluice

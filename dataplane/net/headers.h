@@ -68,4 +68,19 @@ struct __attribute__((packed)) UdpHeader {
 };
 static_assert(sizeof(UdpHeader) == 8);
 
+struct __attribute__((packed)) SctpHeader {
+  Be16 source_port;
+  Be16 destination_port;
+  Be32 verification_tag;
+  uint32_t checksum;  // CRC32c, least significant byte first
+};
+static_assert(sizeof(SctpHeader) == 12);
+
+struct __attribute__((packed)) SctpChunkHeader {
+  uint8_t type;
+  uint8_t flags;
+  Be16 length;  // the header included, the padding to four bytes not
+};
+static_assert(sizeof(SctpChunkHeader) == 4);
+
 }  // namespace sluice

@@ -44,6 +44,14 @@ struct IpAddress {
   }
   bool IsUnspecified() const { return *this == IpAddress{} || *this == FromV4(Be32{0}); }
   bool IsMulticast() const { return IsV4() ? (bytes[12] & 0xf0) == 0xe0 : bytes[0] == 0xff; }
+  // The first `bits` of all 128, the rest zero.
+  IpAddress Prefix(int bits) const {
+    IpAddress result;
+    const int whole = bits / 8;
+    std::memcpy(result.bytes.data(), bytes.data(), static_cast<size_t>(whole));
+    if (bits % 8 != 0) result.bytes[whole] = static_cast<uint8_t>(bytes[whole] & (0xff00 >> (bits % 8)));
+    return result;
+  }
   std::string ToString() const;
 
   friend auto operator<=>(const IpAddress&, const IpAddress&) = default;

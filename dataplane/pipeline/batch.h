@@ -26,7 +26,7 @@ enum class Verdict : uint8_t {
 
 // What Parse found a sound packet to be.
 enum class PacketKind : uint8_t {
-  kFlow,  // TCP or UDP over IPv4, not fragmented
+  kFlow,  // TCP, UDP or SCTP over IPv4, not fragmented
   kIcmp,
   kFragment,
   kOtherProtocol,
@@ -44,7 +44,7 @@ struct Batch {
 
   // Parse
   PacketKind kind[kBurst];
-  uint8_t tcp_flags[kBurst];  // 0 for UDP
+  uint8_t signal[kBurst];  // TCP's flags, or the SctpEvent; 0 for UDP
   uint16_t ip_length[kBurst];
   Ipv4Header* ip[kBurst];
   Ipv4Tuple tuple[kBurst];
@@ -53,12 +53,23 @@ struct Batch {
   ConnectionEntry entry[kBurst];
   Connection* connection[kBurst];
   Direction direction[kBurst];
+  uint8_t traits[kBurst];  // of the connection's destination
   uint8_t owner[kBurst];
   Connection one_packet[kBurst];  // of lanes whose connection lives as long as the packet
+  LaneMask scheduled = 0;         // lanes that made their connection: it is in the state they lead to
+  // Track
+  LaneMask resets = 0;  // lanes to be answered by a reset
   // Rewrite
   const NextHop* hop[kBurst];
 
   Verdict verdict[kBurst];
+
+  // Whether it may open a connection, or says that its sender has forgotten an old one.
+  bool Opens(int lane) const {
+    const Protocol protocol = tuple[lane].protocol();
+    if (protocol == Protocol::kTcp) return signal[lane] & kTcpSyn;
+    return protocol == Protocol::kSctp && signal[lane] == kSctpEventInit;
+  }
 
   LaneMask all() const { return FirstLanes(count); }
 };

@@ -10,23 +10,37 @@ namespace {
 // long.
 constexpr int32_t kTolerableDelay = kJiffiesPerSecond / 4;
 
-// What the first packet will make of it: the wheel need not look before that state's time is up.
-uint8_t FirstState(Protocol protocol) {
-  return protocol == Protocol::kTcp ? uint8_t{kTcpSynRecv} : kUdpNormal;
+// Timeouts of the service are only of states that can be set; those not set are as everywhere.
+Jiffies OwnTimeoutOf(const Worker& worker, const Connection& connection) {
+  const TimeoutSpec own = worker.destinations.timeouts(connection.destination_id);
+  uint32_t seconds = 0;
+  if (connection.protocol == Protocol::kUdp) seconds = own.udp_seconds;
+  if (connection.protocol == Protocol::kTcp && connection.state == kTcpEstablished) seconds = own.tcp_seconds;
+  if (connection.protocol == Protocol::kTcp && connection.state == kTcpFinWait) seconds = own.tcp_fin_seconds;
+  return seconds != 0 ? JiffiesFromSeconds(seconds) : worker.timeouts.Of(connection.protocol, connection.state);
+}
+
+// A strict template is not prolonged by connections that have closed.
+void LeaveStrictTemplate(Worker& worker, Connection& connection) {
+  if (!(worker.destinations.traits(connection.destination_id) & kStrictPersistence)) return;
+  worker.persistence.Leave(connection.template_id);
+  connection.template_id = kNoTemplate;
 }
 
 }  // namespace
 
-Connection MakeConnection(Worker& worker, const Ipv4Tuple& tuple, const Candidate& candidate) {
+Connection MakeConnection(Worker& worker, const Ipv4Tuple& tuple, const Assignment& assignment) {
   Connection connection;
   connection.client = tuple.source();
   connection.client_port = tuple.source_port();
   connection.virtual_address = tuple.destination();
   connection.virtual_port = tuple.destination_port();
   connection.protocol = tuple.protocol();
-  connection.destination = candidate.address.V4();
-  connection.destination_port = candidate.port;
-  connection.destination_id = candidate.id;
+  connection.destination = assignment.address.V4();
+  connection.destination_port = assignment.port;
+  connection.destination_id = assignment.destination_id;
+  connection.template_id = assignment.template_id;
+  connection.fwmark = assignment.fwmark;
   connection.flags = kConnectionInactive;
   connection.forwarding_generation = worker.forwarding->generation() - 1;  // hops are yet to be resolved
   const uint64_t address_change = SumOfChange32(connection.virtual_address.raw, connection.destination.raw);
@@ -36,36 +50,84 @@ Connection MakeConnection(Worker& worker, const Ipv4Tuple& tuple, const Candidat
   return connection;
 }
 
-Connection* CreateConnection(Worker& worker, const Ipv4Tuple& tuple, const Candidate& candidate) {
-  Connection* created = worker.connections.Insert(MakeConnection(worker, tuple, candidate));
+Connection* CreateConnection(Worker& worker, const Ipv4Tuple& tuple, const Assignment& assignment) {
+  Connection* created = worker.connections.Insert(MakeConnection(worker, tuple, assignment));
   if (created == nullptr) return nullptr;
-  created->deadline = worker.now + worker.timeouts.Of(created->protocol, FirstState(created->protocol));
-  created->filed_for = worker.wheel.File(worker.connections.IndexOf(*created), created->deadline);
-  worker.destinations.AddConnection(candidate.id);
+  const uint32_t index = worker.connections.IndexOf(*created);
+  created->deadline = worker.now + TimeoutOf(worker, *created);
+  created->filed_for = worker.wheel.File(index, created->deadline);
+  created->flags |= kConnectionEmbryonic;
+  worker.embryonic.Add(index);
+  worker.destinations.AddConnection(assignment.destination_id);
   worker.counters.Add(Counter::kConnectionsCreated);
-  StatisticsLine::Add(worker.statistics[candidate.id].connections, 1);
+  StatisticsLine::Add(worker.statistics[assignment.destination_id].connections, 1);
   return created;
 }
 
 void RemoveConnection(Worker& worker, Connection& connection) {
+  LeaveEmbryonic(worker, connection);
+  if (connection.template_id != kNoTemplate) worker.persistence.Leave(connection.template_id);
   worker.destinations.RemoveConnection(connection.destination_id, !connection.IsInactive());
   worker.connections.Remove(connection);
 }
 
+void DropConnection(Worker& worker, Connection& connection) {
+  if (connection.template_id != kNoTemplate) {
+    worker.persistence.LeaveByForce(connection.template_id);
+    connection.template_id = kNoTemplate;
+  }
+  worker.wheel.Unfile(worker.connections.IndexOf(connection));
+  RemoveConnection(worker, connection);
+  worker.counters.Add(Counter::kConnectionsDropped);
+}
+
+Jiffies TimeoutOf(const Worker& worker, const Connection& connection) {
+  if (worker.destinations.traits(connection.destination_id) & kOwnTimeouts)
+    return OwnTimeoutOf(worker, connection);
+  return worker.timeouts.Of(connection.protocol, connection.state);
+}
+
 void ChangeState(Worker& worker, Connection& connection, uint8_t state) {
   connection.state = state;
-  const bool active = IsActiveState(connection.protocol, state);
+  const Protocol protocol = connection.protocol;
+  const bool active = IsActiveState(protocol, state);
   if (active == connection.IsInactive()) {
     connection.flags ^= kConnectionInactive;
-    worker.destinations.load(connection.destination_id)
-        .active.fetch_add(active ? 1 : -1, std::memory_order_relaxed);
+    worker.destinations.ChangeActive(connection.destination_id, active ? 1 : -1);
   }
-  const Jiffies deadline = worker.now + worker.timeouts.Of(connection.protocol, state);
+  if (!IsOpeningState(protocol, state)) LeaveEmbryonic(worker, connection);
+  if (connection.template_id != kNoTemplate) {
+    if (IsEstablishedState(protocol, state)) worker.persistence.Assure(connection.template_id);
+    if (IsClosedState(protocol, state)) LeaveStrictTemplate(worker, connection);
+  }
+  const Jiffies deadline = worker.now + TimeoutOf(worker, connection);
   if (static_cast<int32_t>(connection.filed_for - deadline) > kTolerableDelay) {
     const uint32_t index = worker.connections.IndexOf(connection);
     worker.wheel.Unfile(index);
     connection.filed_for = worker.wheel.File(index, deadline);
   }
+}
+
+uint8_t NextState(const Worker& worker, Connection& connection, Direction direction, uint8_t signal) {
+  Seen seen = direction == Direction::kIn ? Seen::kIn : Seen::kOut;
+  if (connection.Has(kConnectionNoOutput)) {
+    if (seen == Seen::kIn) {
+      seen = Seen::kInOnly;
+    } else {
+      connection.flags &= ~kConnectionNoOutput;
+    }
+  }
+  if (connection.protocol == Protocol::kTcp)
+    return NextTcpState(seen, signal, connection.state, worker.defence.secure_tcp());
+  if (connection.protocol == Protocol::kSctp)
+    return NextSctpState(seen, static_cast<SctpEvent>(signal), connection.state);
+  return kUdpNormal;
+}
+
+void LeaveEmbryonic(Worker& worker, Connection& connection) {
+  if (!connection.Has(kConnectionEmbryonic)) return;
+  connection.flags &= ~kConnectionEmbryonic;
+  worker.embryonic.Remove(worker.connections.IndexOf(connection));
 }
 
 }  // namespace sluice

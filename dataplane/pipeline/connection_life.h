@@ -1,4 +1,4 @@
-// Birth and death of a connection, with all that is counted about them.
+// Birth, life and death of a connection, with all that is counted about them.
 // Threads: the worker that owns the connection.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -8,16 +8,37 @@
 
 namespace sluice {
 
+// To whom a new connection goes.
+struct Assignment {
+  IpAddress address;
+  Be16 port;
+  DestinationId destination_id = kNoDestination;
+  TemplateId template_id = kNoTemplate;  // held for it
+  uint32_t fwmark = 0;
+};
+
 // A connection as it is before its first packet, in no table.
-Connection MakeConnection(Worker& worker, const Ipv4Tuple& tuple, const Candidate& candidate);
+Connection MakeConnection(Worker& worker, const Ipv4Tuple& tuple, const Assignment& assignment);
 
 // nullptr if the table is full.
-Connection* CreateConnection(Worker& worker, const Ipv4Tuple& tuple, const Candidate& candidate);
+Connection* CreateConnection(Worker& worker, const Ipv4Tuple& tuple, const Assignment& assignment);
 // REQUIRES: the timer wheel has it no longer.
 void RemoveConnection(Worker& worker, Connection& connection);
+// Removes a connection before its time, which the wheel still has.
+void DropConnection(Worker& worker, Connection& connection);
 
-// Moves a connection to another protocol state: active and inactive counts, and the timer if the new
-// state's time is up sooner.
+// How long it lives without packets in its present state.
+Jiffies TimeoutOf(const Worker& worker, const Connection& connection);
+
+// Moves a connection to another protocol state: active and inactive counts, its template, and the timer if the
+// new state's time is up sooner.
 void ChangeState(Worker& worker, Connection& connection, uint8_t state);
+
+// The state that a packet leads to, by TCP's flags or SCTP's event; UDP has one. A reply shows that replies come
+// by here.
+uint8_t NextState(const Worker& worker, Connection& connection, Direction direction, uint8_t signal);
+
+// The two sides have met: it is no longer among those that go when the table is full.
+void LeaveEmbryonic(Worker& worker, Connection& connection);
 
 }  // namespace sluice

@@ -1,16 +1,36 @@
-// Lookup: three passes over the burst, so that the cache misses of 32 packets overlap: the bucket, the
-// connection, the comparison.
+// Lookup: passes over the burst, so that the cache misses of 32 packets overlap: the bucket, the connection, the
+// comparison; and only then what the connection says.
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/pipeline/stages.h"
 
 namespace sluice {
 namespace {
 
-// conn_reuse_mode 1: a SYN may replace a connection that has closed.
-bool MayBeReplaced(const Batch& batch, int lane) {
-  const Connection& connection = *batch.connection[lane];
-  return batch.tcp_flags[lane] & kTcpSyn && batch.direction[lane] == Direction::kIn &&
-         (connection.state == kTcpTimeWait || connection.state == kTcpClose);
+// conn_reuse_mode: a packet that opens may replace a connection that has closed.
+bool IsReused(const Worker& worker, const Connection& connection) {
+  const uint32_t mode = worker.settings.conn_reuse_mode;
+  if (mode == 0 || connection.template_id != kNoTemplate) return false;
+  if (IsClosedState(connection.protocol, connection.state)) return true;
+  return (mode & 2) && connection.protocol == Protocol::kTcp && connection.state == kTcpFinWait &&
+         connection.Has(kConnectionNoOutput);
+}
+
+// Whether its client is better served by another real server: this one has gone, is drained, or its time for
+// this is over. In UDP nobody would notice the end of a connection, so that it must not have to wait for one.
+bool IsStranded(const Worker& worker, const Batch& batch, int lane) {
+  const uint8_t traits = batch.traits[lane];
+  const bool expires = worker.settings.expire_nodest_conn;
+  if ((traits & kQuiesced) && expires && batch.Opens(lane)) return true;
+  const bool is_udp = batch.tuple[lane].protocol() == Protocol::kUdp;
+  if (!(traits & kAvailable)) return expires || is_udp;
+  return (traits & kDrainOver) && is_udp;
+}
+
+bool MustBeReplaced(const Worker& worker, const Batch& batch, int lane) {
+  if (batch.direction[lane] != Direction::kIn) return false;
+  if (batch.Opens(lane) && IsReused(worker, *batch.connection[lane])) return true;
+  if ((batch.traits[lane] & (kAvailable | kQuiesced | kDrainOver)) == kAvailable) return false;
+  return IsStranded(worker, batch, lane);
 }
 
 }  // namespace
@@ -38,9 +58,13 @@ LaneMask Lookup(Worker& worker, Batch& batch, LaneMask lanes) {
     batch.connection[lane] = &connection;
     batch.direction[lane] = ConnectionTable::DirectionOf(entry);
     __builtin_prefetch(&worker.statistics[connection.destination_id], 1);
-    if (MayBeReplaced(batch, lane)) fresh |= LaneBit(lane);
   }
-  return fresh;
+  LaneMask replaced = 0;
+  for (int lane : Lanes(lanes & ~fresh)) {
+    batch.traits[lane] = worker.destinations.traits(batch.connection[lane]->destination_id);
+    if (MustBeReplaced(worker, batch, lane)) replaced |= LaneBit(lane);
+  }
+  return fresh | replaced;
 }
 
 }  // namespace sluice

@@ -24,7 +24,7 @@ bool ParseTcp(Worker& worker, Batch& batch, int lane, const uint8_t* transport, 
     Drop(worker, batch, lane, Counter::kDropTcpHeader);
     return false;
   }
-  batch.tcp_flags[lane] = tcp.flags;
+  batch.signal[lane] = tcp.flags;
   return true;
 }
 
@@ -39,7 +39,21 @@ bool ParseUdp(Worker& worker, Batch& batch, int lane, const uint8_t* transport, 
     Drop(worker, batch, lane, Counter::kDropUdpLength);
     return false;
   }
-  batch.tcp_flags[lane] = 0;
+  batch.signal[lane] = 0;
+  return true;
+}
+
+bool ParseSctp(Worker& worker, Batch& batch, int lane, const uint8_t* transport, uint32_t length) {
+  constexpr uint32_t kFirstChunk = sizeof(SctpHeader);
+  if (length < kFirstChunk + sizeof(SctpChunkHeader)) {
+    Drop(worker, batch, lane, Counter::kDropSctpTruncated);
+    return false;
+  }
+  const auto& first = *reinterpret_cast<const SctpChunkHeader*>(transport + kFirstChunk);
+  const uint32_t next_at = kFirstChunk + ((first.length.ToHost() + 3u) & ~3u);
+  const bool has_next =
+      first.length.ToHost() >= sizeof first && next_at + sizeof(SctpChunkHeader) <= length;
+  batch.signal[lane] = SctpEventOf(first.type, has_next ? transport[next_at] : uint8_t{0});
   return true;
 }
 
@@ -82,11 +96,13 @@ bool ParseIpv4(Worker& worker, Batch& batch, int lane, const Frame& frame) {
     if (!ParseTcp(worker, batch, lane, transport, length)) return false;
   } else if (protocol == Protocol::kUdp) {
     if (!ParseUdp(worker, batch, lane, transport, length, whole_length)) return false;
+  } else if (protocol == Protocol::kSctp) {
+    if (!ParseSctp(worker, batch, lane, transport, length)) return false;
   } else {
     batch.kind[lane] = protocol == Protocol::kIcmp ? PacketKind::kIcmp : PacketKind::kOtherProtocol;
     return true;
   }
-  const auto& ports = *reinterpret_cast<const UdpHeader*>(transport);  // where TCP has them, too
+  const auto& ports = *reinterpret_cast<const UdpHeader*>(transport);  // where TCP and SCTP have them, too
   batch.tuple[lane] =
       Ipv4Tuple::Of(ip.source, ip.destination, ports.source_port, ports.destination_port, protocol);
   batch.kind[lane] = PacketKind::kFlow;
@@ -125,6 +141,8 @@ bool ParsePacket(Worker& worker, Batch& batch, int lane) {
 }  // namespace
 
 LaneMask Parse(Worker& worker, Batch& batch, LaneMask lanes) {
+  batch.scheduled = 0;
+  batch.resets = 0;
   for (int lane : Lanes(lanes)) __builtin_prefetch(rte_pktmbuf_mtod(batch.packet[lane], void*));
   LaneMask sound = 0;
   for (int lane : Lanes(lanes)) {

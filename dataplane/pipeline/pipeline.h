@@ -10,7 +10,8 @@ namespace sluice {
 // Takes batch.packet[0..count) along the whole road; afterwards every packet is in worker.output or freed.
 void ProcessBurst(Worker& worker, Batch& batch);
 
-// Removes connections whose time is up, a bounded number of them. Returns how many were looked at.
-int ExpireConnections(Worker& worker);
+// What must be done whether packets come or not, a bounded part of it: expiry above all. Returns how many
+// connections and templates were looked at; 0: nothing is left to do now.
+int KeepHouse(Worker& worker);
 
 }  // namespace sluice

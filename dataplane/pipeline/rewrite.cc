@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "dataplane/net/checksum.h"
+#include "dataplane/pipeline/reset.h"
 #include "dataplane/pipeline/rewrite_nat.h"
 #include "dataplane/pipeline/stages.h"
 
@@ -33,23 +34,28 @@ void Rewrite(Worker& worker, Batch& batch, LaneMask lanes) {
     Connection& connection = *batch.connection[lane];
     if (connection.forwarding_generation != worker.forwarding->generation())
       ResolveHops(worker, connection, batch.hash[lane]);
+    const bool turns_back = batch.resets & LaneBit(lane);
     const Direction direction = batch.direction[lane];
-    const NextHop& hop = worker.forwarding->hop(connection.hops[static_cast<int>(direction)]);
+    const int way = static_cast<int>(direction) ^ static_cast<int>(turns_back);
+    const NextHop& hop = worker.forwarding->hop(connection.hops[way]);
     Ipv4Header& ip = *batch.ip[lane];
     if (hop.kind == NextHopKind::kNoRoute) {
       Drop(worker, batch, lane, Counter::kDropNoRoute);
       continue;
     }
-    if (ip.time_to_live <= 1) {
+    if (turns_back) {
+      TurnIntoReset(*batch.packet[lane], ip);
+      worker.counters.Add(Counter::kSentReset);
+    } else if (ip.time_to_live <= 1) {
       Drop(worker, batch, lane, Counter::kDropTtlExpired);
       continue;
-    }
-    if (hop.kind == NextHopKind::kWire && batch.ip_length[lane] > hop.mtu) {
+    } else if (hop.kind == NextHopKind::kWire && batch.ip_length[lane] > hop.mtu) {
       Drop(worker, batch, lane, Counter::kDropExceedsMtu);
       continue;
+    } else {
+      DecrementTimeToLive(ip);
+      RewriteNat(connection, direction, ip, *batch.packet[lane]);
     }
-    DecrementTimeToLive(ip);
-    RewriteNat(connection, direction, ip, *batch.packet[lane]);
     if (hop.kind == NextHopKind::kKernel) {
       worker.counters.Add(Counter::kKernelForwards);
       batch.verdict[lane] = Verdict::kKernelOutput;

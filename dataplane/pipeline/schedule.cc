@@ -32,34 +32,150 @@ void HandleForeign(Worker& worker, Batch& batch, int lane) {
   GiveToKernel(worker, batch, lane, reply ? Counter::kKernelNoConnection : Counter::kKernelNoService);
 }
 
-// In TCP, only a SYN opens a connection, whatever else it carries, unless that is RST.
-bool Opens(const Ipv4Tuple& tuple, uint8_t tcp_flags) {
-  return tuple.protocol() != Protocol::kTcp || (tcp_flags & (kTcpSyn | kTcpRst)) == kTcpSyn;
+// In TCP, only a SYN opens a connection, whatever else it carries, unless that is RST; in SCTP an INIT. If
+// they are sloppy, everything does but RST and ABORT.
+bool MayOpen(const Worker& worker, const Batch& batch, int lane) {
+  const uint8_t signal = batch.signal[lane];
+  switch (batch.tuple[lane].protocol()) {
+    case Protocol::kTcp: return !(signal & kTcpRst) && (batch.Opens(lane) || worker.settings.sloppy_tcp);
+    case Protocol::kSctp:
+      return signal != kSctpEventAbort && (batch.Opens(lane) || worker.settings.sloppy_sctp);
+    default: return true;
+  }
 }
 
-// A SYN on a closed connection: late packets of the old one may wait in this burst.
-void ReplaceConnection(Worker& worker, Batch& batch, int lane) {
-  Connection* closed = batch.connection[lane];
+// Late packets of a connection that goes may wait in this burst.
+void Forget(Worker& worker, Batch& batch, int lane, Connection* connection) {
   for (int other : Lanes(batch.all())) {
-    if (other == lane || batch.verdict[other] != Verdict::kNone || batch.connection[other] != closed)
+    if (other == lane || batch.verdict[other] != Verdict::kNone || batch.connection[other] != connection)
       continue;
     Drop(worker, batch, other, Counter::kDropConnectionReused);
   }
-  worker.wheel.Unfile(worker.connections.IndexOf(*closed));
-  RemoveConnection(worker, *closed);
-  worker.counters.Add(Counter::kConnectionsReused);
+  worker.wheel.Unfile(worker.connections.IndexOf(*connection));
+  RemoveConnection(worker, *connection);
+}
+
+// Room for a new connection, at the expense of the youngest that is not established.
+bool EvictOne(Worker& worker, Batch& batch, int lane) {
+  const uint32_t youngest = worker.embryonic.youngest();
+  if (youngest == 0) return false;
+  Forget(worker, batch, lane, &worker.connections.ByIndex(youngest));
+  worker.counters.Add(Counter::kConnectionsEvicted);
+  return true;
+}
+
+// The FTP service gets packets to many ports; only with persistence it is for them.
+bool IsFtpData(const Service& service, Be16 port) {
+  return service.spec.key.port == kFtpPort && service.spec.key.protocol == Protocol::kTcp &&
+         port != kFtpPort && !service.spec.key.HasFwmark();
+}
+
+void Refuse(Worker& worker, Batch& batch, int lane, const Service& service) {
+  if (worker.settings.cache_bypass && service.spec.key.HasFwmark()) {
+    GiveToKernel(worker, batch, lane, Counter::kKernelBypass);
+  } else if (IsFtpData(service, batch.tuple[lane].destination_port())) {
+    GiveToKernel(worker, batch, lane, Counter::kKernelFtpData);
+  } else {
+    Drop(worker, batch, lane, Counter::kRefusedNoDestination);
+  }
+}
+
+const Candidate* PickCandidate(const Service& service, const Ipv4Tuple& tuple) {
+  const int chosen = service.scheduler->Pick(tuple.ToFlowKey(), service.candidates);
+  return chosen == kNoCandidate ? nullptr : &service.candidates[chosen];
+}
+
+bool AssignByScheduler(Worker& worker, Batch& batch, int lane, const Service& service, Assignment& assignment) {
+  const Ipv4Tuple& tuple = batch.tuple[lane];
+  const bool right_port =
+      service.spec.key.HasFwmark() || service.spec.key.port == tuple.destination_port();
+  const Candidate* candidate = right_port ? PickCandidate(service, tuple) : nullptr;
+  if (candidate == nullptr) {
+    Refuse(worker, batch, lane, service);
+    return false;
+  }
+  assignment = {.address = candidate->address,
+                .port = candidate->port == Be16{} ? tuple.destination_port() : candidate->port,
+                .destination_id = candidate->id,
+                .fwmark = service.spec.key.fwmark};
+  return true;
+}
+
+// What connections share a template. All ports of an FTP service do, as do those of a service of every port.
+TemplateKey TemplateKeyOf(const ServiceSpec& spec, const Ipv4Tuple& tuple) {
+  TemplateKey key{.client = IpAddress::FromV4(tuple.source()).Prefix(96 + spec.persistence.prefix_length)};
+  if (spec.key.HasFwmark()) {
+    key.virtual_address = IpAddress::FromV4(Be32::FromHost(spec.key.fwmark));
+    return key;
+  }
+  key.virtual_address = IpAddress::FromV4(tuple.destination());
+  key.protocol = tuple.protocol();
+  if (spec.key.port != kFtpPort) key.virtual_port = spec.key.port;
+  return key;
+}
+
+bool AssignByTemplate(Worker& worker, Batch& batch, int lane, const Service& service, Assignment& assignment) {
+  const Ipv4Tuple& tuple = batch.tuple[lane];
+  const PersistenceTable::Wish wish = {
+      .key = TemplateKeyOf(service.spec, tuple),
+      .timeout = JiffiesFromSeconds(service.spec.persistence.timeout_seconds),
+      .expire_quiescent = worker.settings.expire_quiescent_template};
+  const PersistenceTable::Joined joined =
+      worker.persistence.Join(wish, worker.now, [&] { return PickCandidate(service, tuple); });
+  if (joined.id == kNoTemplate) {
+    if (joined.full) {
+      Drop(worker, batch, lane, Counter::kRefusedTemplatesFull);
+    } else {
+      Refuse(worker, batch, lane, service);
+    }
+    return false;
+  }
+  const bool own_port = tuple.destination_port() == service.spec.key.port && joined.port != Be16{};
+  assignment = {.address = joined.address,
+                .port = own_port ? joined.port : tuple.destination_port(),
+                .destination_id = joined.destination_id,
+                .template_id = joined.id,
+                .fwmark = service.spec.key.fwmark};
+  return true;
+}
+
+void MakeOnePacket(Worker& worker, Batch& batch, int lane, const Assignment& assignment) {
+  batch.one_packet[lane] = MakeConnection(worker, batch.tuple[lane], assignment);
+  Connection& connection = batch.one_packet[lane];
+  connection.flags |= kConnectionOnePacket | kConnectionAnswered;
+  connection.template_id = kNoTemplate;
+  if (assignment.template_id != kNoTemplate) worker.persistence.Leave(assignment.template_id);
+  batch.connection[lane] = &connection;
+  StatisticsLine::Add(worker.statistics[assignment.destination_id].connections, 1);
+  worker.counters.Add(Counter::kOnePacket);
+}
+
+bool MakeLasting(Worker& worker, Batch& batch, int lane, const Assignment& assignment) {
+  Connection* connection = CreateConnection(worker, batch.tuple[lane], assignment);
+  if (connection == nullptr && EvictOne(worker, batch, lane))
+    connection = CreateConnection(worker, batch.tuple[lane], assignment);
+  if (connection == nullptr) {
+    if (assignment.template_id != kNoTemplate) worker.persistence.Leave(assignment.template_id);
+    Drop(worker, batch, lane, Counter::kRefusedTableFull);
+    return false;
+  }
+  // The next pick, perhaps in this very burst, must see the load as this packet leaves it.
+  if (connection->protocol != Protocol::kUdp)
+    ChangeState(worker, *connection, NextState(worker, *connection, Direction::kIn, batch.signal[lane]));
+  batch.connection[lane] = connection;
+  return true;
 }
 
 bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
   const Ipv4Tuple& tuple = batch.tuple[lane];
   const Service* service =
-      worker.snapshot->endpoints.FindService(tuple.destination(), tuple.destination_port(), tuple.protocol());
+      worker.snapshot->FindService(tuple.destination(), tuple.destination_port(), tuple.protocol());
   if (service == nullptr) {
     HandleForeign(worker, batch, lane);
     return false;
   }
   if (BelongsToPeer(worker, batch, lane, tuple.source(), tuple.source_port())) return false;
-  if (!Opens(tuple, batch.tcp_flags[lane])) {
+  if (!MayOpen(worker, batch, lane)) {
     GiveToKernel(worker, batch, lane, Counter::kKernelNoConnection);
     return false;
   }
@@ -67,33 +183,39 @@ bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
     Drop(worker, batch, lane, Counter::kDropIpSource);
     return false;
   }
-  const int chosen = service->scheduler->Pick(tuple.ToFlowKey(), service->candidates);
-  if (chosen == kNoCandidate) {
-    Drop(worker, batch, lane, Counter::kRefusedNoDestination);
+  if (worker.defence.DropsThisPacket()) {
+    Drop(worker, batch, lane, Counter::kDropDefence);
     return false;
   }
-  const Candidate& candidate = service->candidates[chosen];
-  if (service->spec.one_packet) {
-    batch.one_packet[lane] = MakeConnection(worker, tuple, candidate);
-    batch.connection[lane] = &batch.one_packet[lane];
-    batch.direction[lane] = Direction::kIn;
-    StatisticsLine::Add(worker.statistics[candidate.id].connections, 1);
-    worker.counters.Add(Counter::kOnePacket);
+  constexpr Be16 kFtpDataPort = Be16::FromHost(20);
+  if (tuple.source_port() == kFtpDataPort) {  // active FTP's, from a real server
+    GiveToKernel(worker, batch, lane, Counter::kKernelFtpData);
+    return false;
+  }
+  Assignment assignment;
+  const bool persistent = service->spec.persistence.timeout_seconds > 0;
+  if (!(persistent ? AssignByTemplate(worker, batch, lane, *service, assignment)
+                   : AssignByScheduler(worker, batch, lane, *service, assignment))) {
+    return false;
+  }
+  batch.direction[lane] = Direction::kIn;
+  batch.traits[lane] = worker.destinations.traits(assignment.destination_id);
+  batch.scheduled |= LaneBit(lane);
+  if (service->spec.one_packet && tuple.protocol() == Protocol::kUdp) {
+    MakeOnePacket(worker, batch, lane, assignment);
     return true;
   }
-  Connection* connection = CreateConnection(worker, tuple, candidate);
-  if (connection == nullptr) {
-    Drop(worker, batch, lane, Counter::kRefusedTableFull);
-    return false;
-  }
-  // The next pick, perhaps in this very burst, must see the load as this packet leaves it. Track then finds
-  // nothing left to change.
-  if (connection->protocol == Protocol::kTcp) {
-    ChangeState(worker, *connection, NextTcpState(Direction::kIn, batch.tcp_flags[lane], connection->state));
-  }
-  batch.connection[lane] = connection;
-  batch.direction[lane] = Direction::kIn;
-  return true;
+  return MakeLasting(worker, batch, lane, assignment);
+}
+
+// What becomes of a connection that must make way.
+void ReplaceConnection(Worker& worker, Batch& batch, int lane) {
+  Connection* connection = batch.connection[lane];
+  worker.counters.Add(IsClosedState(connection->protocol, connection->state)
+                          ? Counter::kConnectionsReused
+                          : Counter::kConnectionsRescheduled);
+  Forget(worker, batch, lane, connection);
+  batch.connection[lane] = nullptr;
 }
 
 }  // namespace
@@ -112,6 +234,7 @@ LaneMask Schedule(Worker& worker, Batch& batch, LaneMask fresh) {
       if (entry != 0 && &worker.connections.At(entry) != batch.connection[lane]) {
         batch.connection[lane] = &worker.connections.At(entry);
         batch.direction[lane] = ConnectionTable::DirectionOf(entry);
+        batch.traits[lane] = worker.destinations.traits(batch.connection[lane]->destination_id);
         continue;
       }
     }

@@ -8,15 +8,15 @@
 
 namespace sluice {
 
-// Checks every length and header up to the ports; fills kind, ip, ip_length, tuple, tcp_flags. What is not
+// Checks every length and header up to the ports; fills kind, ip, ip_length, tuple, signal. What is not
 // sound is dropped under a name.
 LaneMask Parse(Worker& worker, Batch& batch, LaneMask lanes);
 
 // Gives the kernel what Sluice does not balance: ARP, ICMP, fragments and so on.
 LaneMask Classify(Worker& worker, Batch& batch, LaneMask lanes);
 
-// Finds connections; fills connection and direction. Returns the lanes that have none (or a closed one that
-// this packet may replace).
+// Finds connections; fills connection, direction and traits. Returns the lanes that have none (or one that this
+// packet must replace).
 LaneMask Lookup(Worker& worker, Batch& batch, LaneMask lanes);
 
 // Makes connections for fresh lanes. Returns those that got none; they have a verdict.

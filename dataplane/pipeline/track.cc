@@ -17,6 +17,32 @@ void CountPacket(Worker& worker, const Connection& connection, Direction directi
   }
 }
 
+// A second packet of the client, or a reply, makes it a connection; a reply also assures its template.
+void TrackUdp(Worker& worker, Connection& connection, Direction direction) {
+  if (direction == Direction::kOut || connection.in_packets > 0) LeaveEmbryonic(worker, connection);
+  if (direction == Direction::kIn || connection.Has(kConnectionAnswered)) return;
+  connection.flags |= kConnectionAnswered;
+  if (connection.template_id != kNoTemplate) worker.persistence.Assure(connection.template_id);
+}
+
+// True: the packet goes no further.
+bool IsOutOfTime(Worker& worker, Batch& batch, int lane) {
+  const uint8_t traits = batch.traits[lane];
+  const Direction direction = batch.direction[lane];
+  if ((traits & kDrainOver) && batch.tuple[lane].protocol() == Protocol::kTcp &&
+      !(batch.signal[lane] & kTcpRst)) {
+    batch.resets |= LaneBit(lane);
+    return false;
+  }
+  if (traits & kDrainOver) {
+    Drop(worker, batch, lane, Counter::kDropDrainOver);
+    return true;
+  }
+  if ((traits & kAvailable) || direction == Direction::kOut) return false;
+  Drop(worker, batch, lane, Counter::kDropDestinationRemoved);
+  return true;
+}
+
 }  // namespace
 
 LaneMask Track(Worker& worker, Batch& batch, LaneMask lanes) {
@@ -25,19 +51,24 @@ LaneMask Track(Worker& worker, Batch& batch, LaneMask lanes) {
     if (batch.verdict[lane] != Verdict::kNone) continue;  // Schedule replaced its connection
     Connection& connection = *batch.connection[lane];
     const Direction direction = batch.direction[lane];
-    const bool available = worker.destinations.IsAvailable(connection.destination_id);
-    if (!available && direction == Direction::kIn) {
-      Drop(worker, batch, lane, Counter::kDropDestinationRemoved);
-      continue;
-    }
-    if (available) CountPacket(worker, connection, direction, batch.ip_length[lane]);
-    if (connection.protocol == Protocol::kTcp) {
-      const uint8_t next = NextTcpState(direction, batch.tcp_flags[lane], connection.state);
+    const uint8_t traits = batch.traits[lane];
+    if ((traits & (kAvailable | kDrainOver)) != kAvailable && IsOutOfTime(worker, batch, lane)) continue;
+    live |= LaneBit(lane);
+    if (batch.resets & LaneBit(lane)) continue;
+    if (traits & kAvailable) CountPacket(worker, connection, direction, batch.ip_length[lane]);
+    if (connection.protocol == Protocol::kUdp) {
+      const uint16_t news = direction == Direction::kIn ? kConnectionEmbryonic : kConnectionAnswered;
+      if ((connection.flags ^ kConnectionAnswered) & news)
+        TrackUdp(worker, connection, direction);
+    } else if (!(batch.scheduled & LaneBit(lane))) {
+      const uint8_t next = NextState(worker, connection, direction, batch.signal[lane]);
       if (next != connection.state) ChangeState(worker, connection, next);
     }
-    connection.deadline = worker.now + worker.timeouts.Of(connection.protocol, connection.state);
+    const Jiffies timeout = traits & kOwnTimeouts
+                                ? TimeoutOf(worker, connection)
+                                : worker.timeouts.Of(connection.protocol, connection.state);
+    connection.deadline = worker.now + timeout;
     connection.in_packets += direction == Direction::kIn;
-    live |= LaneBit(lane);
   }
   return live;
 }

@@ -9,9 +9,12 @@ Worker::Worker(const Setup& setup)
       secret(setup.secret),
       port_macs(setup.port_macs),
       destinations(*setup.destinations),
+      persistence(*setup.persistence),
       now(setup.now),
       connections(setup.connection_capacity, setup.secret),
       wheel(setup.connection_capacity, setup.now),
+      embryonic(setup.connection_capacity),
+      defence(setup.now),
       statistics(kMaxDestinations),
       output(setup.workers) {}
 
@@ -20,6 +23,9 @@ void Worker::Use(const Snapshot& new_snapshot, const Forwarding& new_forwarding)
   if (snapshot == &new_snapshot) return;
   snapshot = &new_snapshot;
   timeouts = StateTimeouts(new_snapshot.timeouts);
+  if (settings == new_snapshot.settings) return;
+  settings = new_snapshot.settings;
+  defence.Decide(settings, connections.capacity() - connections.size());
 }
 
 }  // namespace sluice

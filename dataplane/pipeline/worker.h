@@ -13,12 +13,14 @@
 #include "dataplane/config/forwarding.h"
 #include "dataplane/config/snapshot.h"
 #include "dataplane/conn/connection_table.h"
+#include "dataplane/conn/embryonic_list.h"
 #include "dataplane/conn/timer_wheel.h"
 #include "dataplane/net/flow_hash.h"
 #include "dataplane/net/huge_array.h"
 #include "dataplane/net/mac_address.h"
 #include "dataplane/pipeline/batch.h"
 #include "dataplane/pipeline/counters.h"
+#include "dataplane/pipeline/defence.h"
 
 namespace sluice {
 
@@ -50,6 +52,7 @@ struct Worker {
     HashSecret secret;  // the same for all workers
     Jiffies now = 0;
     DestinationTable* destinations = nullptr;
+    PersistenceTable* persistence = nullptr;
     std::vector<MacAddress> port_macs;  // by port
   };
   explicit Worker(const Setup& setup);
@@ -59,15 +62,23 @@ struct Worker {
   const HashSecret secret;
   const std::vector<MacAddress> port_macs;
   DestinationTable& destinations;
+  PersistenceTable& persistence;
 
   // Of this round.
   Jiffies now;
   const Snapshot* snapshot = nullptr;
   const Forwarding* forwarding = nullptr;
   StateTimeouts timeouts{TimeoutSpec{}};
+  Settings settings;
 
   ConnectionTable connections;
   TimerWheel wheel;
+  EmbryonicList embryonic;
+  Defence defence;
+  uint32_t sweeps_seen = 0;
+  // The next connection to look at, for a sweep and for drop_entry; past the last: none.
+  uint32_t sweep_at = UINT32_MAX;
+  uint32_t drop_entry_at = UINT32_MAX;
   Counters counters;
   HugeArray<StatisticsLine> statistics;  // by DestinationId
   Output output;

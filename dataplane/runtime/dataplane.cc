@@ -22,6 +22,25 @@ ConnectionStatus StatusOf(const Connection& connection, Jiffies now, int worker)
       .expires_seconds = rest < 0 ? 0 : static_cast<uint32_t>(rest) / kJiffiesPerSecond,
       .active = !connection.IsInactive(),
       .worker = worker,
+      .flags = connection.flags & ~uint32_t{kConnectionEmbryonic | kConnectionAnswered},
+  };
+}
+
+// As the kernel shows them: without a port of the client; one that is no longer to be used under a port that
+// nobody asks for.
+ConnectionStatus StatusOf(const Template& each, Jiffies now) {
+  constexpr Be16 kRetiredPort = Be16::FromHost(65535);
+  const Protocol protocol = each.key.protocol;
+  const int32_t rest = static_cast<int32_t>(each.deadline - now);
+  const Be16 virtual_port = each.retired ? kRetiredPort : each.key.virtual_port;
+  const Be16 own_port = each.key.virtual_port == Be16{} ? Be16{} : each.destination_port;
+  return {
+      .client = {each.key.client, Be16{}, protocol},
+      .virtual_endpoint = {each.key.virtual_address, virtual_port, protocol},
+      .destination = {each.destination, each.retired ? kRetiredPort : own_port, protocol},
+      .state = each.assured ? "ASSURED" : "NONE",
+      .expires_seconds = rest < 0 ? 0 : static_cast<uint32_t>(rest) / kJiffiesPerSecond,
+      .flags = kConnectionTemplate,
   };
 }
 
@@ -41,7 +60,7 @@ absl::Status Dataplane::Publish(std::shared_ptr<const Snapshot> snapshot) {
   const std::shared_ptr<const Snapshot> now = snapshot;
   const std::shared_ptr<const Snapshot> before = runtime_->snapshot.Exchange(std::move(snapshot));
   runtime_->grace_period->Wait();
-  return runtime_->steering == nullptr ? absl::OkStatus() : runtime_->steering->Apply(now->endpoint_changes);
+  return runtime_->steering == nullptr ? absl::OkStatus() : runtime_->steering->Apply(now->endpoint_changes, now->prefix_changes);
 }
 
 absl::Status Dataplane::Publish(std::shared_ptr<const Forwarding> forwarding) {
@@ -104,7 +123,10 @@ uint64_t Dataplane::ConnectionCount() const {
   for (const auto& worker : runtime_->workers) {
     count += worker->counters.Get(Counter::kConnectionsCreated) -
              worker->counters.Get(Counter::kConnectionsExpired) -
-             worker->counters.Get(Counter::kConnectionsReused);
+             worker->counters.Get(Counter::kConnectionsReused) -
+             worker->counters.Get(Counter::kConnectionsRescheduled) -
+             worker->counters.Get(Counter::kConnectionsEvicted) -
+             worker->counters.Get(Counter::kConnectionsDropped);
   }
   return count;
 }
@@ -115,6 +137,10 @@ uint64_t Dataplane::ConnectionCapacity() const {
 
 void Dataplane::ListConnections(const std::function<bool(const std::vector<ConnectionStatus>&)>& receive) {
   const std::lock_guard lock(runtime_->questions);
+  std::vector<ConnectionStatus> templates;
+  const Jiffies now = Clock::ToJiffies(runtime_->clock->Nanoseconds());
+  runtime_->persistence->ForEach([&](const Template& each) { templates.push_back(StatusOf(each, now)); });
+  if (!templates.empty() && !receive(templates)) return;
   auto query = std::make_unique<ConnectionQuery>();
   for (size_t worker = 0; worker < runtime_->loops.size(); ++worker) {
     query->next_index = 1;

@@ -29,6 +29,7 @@ struct DataplaneOptions {
   bool poll_always = false;   // never sleep
   bool use_hugepages = true;  // if the system has any
   uint32_t connections_per_worker = 1 << 20;
+  uint32_t templates = 1 << 18;  // of persistence, for all workers
   uint32_t heartbeat_limit_ms = 100;
 };
 
@@ -82,6 +83,7 @@ struct ConnectionStatus {
   uint32_t expires_seconds = 0;
   bool active = false;
   int worker = 0;
+  uint32_t flags = 0;  // IPVS's
 };
 
 class Dataplane {

@@ -24,18 +24,21 @@ constexpr int kPacketsPerQueue = 3 * 2048;
 constexpr int kPacketsBesides = 8192;
 constexpr int kMegabytesBesides = 64;
 
-// The connection itself, its place in the table, the free list and the timer wheel.
-constexpr uint64_t kBytesPerConnection = 64 + 26 + 4 + 8;
+// The connection itself, its place in the table, the free list, the timer wheel and the embryonic list.
+constexpr uint64_t kBytesPerConnection = 64 + 26 + 4 + 8 + 8;
+// The template itself, its hash chain's head, the free list and the timer wheel.
+constexpr uint64_t kBytesPerTemplate = sizeof(Template) + 8 + 4 + 8;
 
 absl::Status CheckMemory(const DataplaneOptions& options) {
   const uint64_t needed =
-      kBytesPerConnection * options.connections_per_worker * static_cast<uint64_t>(options.workers);
+      kBytesPerConnection * options.connections_per_worker * static_cast<uint64_t>(options.workers) +
+      kBytesPerTemplate * options.templates;
   const uint64_t present =
       static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
   if (needed <= present / 10 * 9) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat("--connections ", options.connections_per_worker, " for ",
-                                                 options.workers, " workers take ", needed >> 20,
-                                                 " MB when full, and this machine has ", present >> 20));
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--connections ", options.connections_per_worker, " for ", options.workers, " workers and --templates ",
+      options.templates, " take ", needed >> 20, " MB when full, and this machine has ", present >> 20));
 }
 
 int PacketsFor(int queues) { return queues * kPacketsPerQueue + kPacketsBesides; }
@@ -194,6 +197,8 @@ absl::Status Dataplane::Runtime::MakeWorkers(const DataplaneOptions& options) {
   absl::StatusOr<std::unique_ptr<Handoff>> created = Handoff::Create(options.workers);
   if (!created.ok()) return created.status();
   handoff = *std::move(created);
+  const Jiffies now = Clock::ToJiffies(clock->Nanoseconds());
+  persistence = std::make_unique<PersistenceTable>(options.templates, secret, now, destinations);
   for (int index = 0; index < options.workers; ++index) {
     WorkerLoop::Setup setup{.snapshot = &snapshot,
                             .forwarding = &forwarding,
@@ -216,8 +221,9 @@ absl::Status Dataplane::Runtime::MakeWorkers(const DataplaneOptions& options) {
                                                .workers = options.workers,
                                                .connection_capacity = options.connections_per_worker,
                                                .secret = secret,
-                                               .now = Clock::ToJiffies(clock->Nanoseconds()),
+                                               .now = now,
                                                .destinations = &destinations,
+                                               .persistence = persistence.get(),
                                                .port_macs = macs}));
     workers.back()->Use(snapshot.Get(), forwarding.Get());
     loops.push_back(std::make_unique<WorkerLoop>(setup, *workers.back()));

@@ -32,6 +32,7 @@ class Dataplane::Runtime {
   std::unique_ptr<KernelPort> kernel_port;
   std::unique_ptr<GracePeriod> grace_period;
   std::unique_ptr<Handoff> handoff;
+  std::unique_ptr<PersistenceTable> persistence;
   Published<Snapshot> snapshot{std::make_shared<Snapshot>()};
   Published<Forwarding> forwarding{std::make_shared<Forwarding>()};
   std::vector<std::unique_ptr<Worker>> workers;

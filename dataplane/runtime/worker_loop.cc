@@ -40,7 +40,7 @@ void WorkerLoop::Run() {
     busy = ReceiveAll();
     busy |= TakeFromPeers();
     busy |= SendForKernel();
-    busy |= ExpireConnections(worker_) > 0;
+    busy |= KeepHouse(worker_) > 0;
     AnswerQuestions();
     setup_.grace_period->Quiescent(worker_.index);
     idle_rounds = busy ? 0 : idle_rounds + 1;

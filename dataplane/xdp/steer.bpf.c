@@ -29,6 +29,21 @@ struct {
 } endpoints SEC(".maps");
 
 struct {
+  __uint(type, BPF_MAP_TYPE_LPM_TRIE);
+  __uint(max_entries, SLUICE_MAX_PREFIXES);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, struct sluice_prefix_key);
+  __type(value, __u8);
+} prefixes SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u32);
+} wider SEC(".maps");
+
+struct {
   __uint(type, BPF_MAP_TYPE_HASH);
   __uint(max_entries, SLUICE_MAX_HOST_ADDRESSES);
   __uint(map_flags, BPF_F_NO_PREALLOC);
@@ -69,9 +84,22 @@ static __always_inline int has_role(__u32 address, __u16 port, __u8 protocol, __
   return roles && (*roles & role);
 }
 
+static __always_inline int is_in_prefix(__u32 address) {
+  const struct sluice_prefix_key key = {.length = 32, .address = address};
+  return bpf_map_lookup_elem(&prefixes, &key) != 0;
+}
+
 static __always_inline int is_ours(const struct iphdr* ip, const __u16* ports) {
   if (has_role(ip->daddr, ports[1], ip->protocol, SLUICE_ROLE_VIRTUAL)) return 1;
-  if (!has_role(ip->saddr, ports[0], ip->protocol, SLUICE_ROLE_REAL_SERVER)) return 0;
+  const __u32 first = 0;
+  const __u32* bits = bpf_map_lookup_elem(&wider, &first);
+  const __u32 look_for = bits ? *bits : 0;
+  if ((look_for & SLUICE_WIDER_VIRTUAL) && has_role(ip->daddr, 0, ip->protocol, SLUICE_ROLE_VIRTUAL)) return 1;
+  if ((look_for & SLUICE_WIDER_PREFIX) && is_in_prefix(ip->daddr)) return 1;
+  if (!has_role(ip->saddr, ports[0], ip->protocol, SLUICE_ROLE_REAL_SERVER) &&
+      !((look_for & SLUICE_WIDER_REAL_SERVER) &&
+        has_role(ip->saddr, 0, ip->protocol, SLUICE_ROLE_REAL_SERVER)))
+    return 0;
   // What a real server answers to this host is the host's own affair: health checks, ssh.
   const __u32 destination = ip->daddr;
   return !bpf_map_lookup_elem(&host_addresses, &destination);
@@ -83,7 +111,8 @@ SEC("xdp") int sluice_steer(struct xdp_md* context) {
   const struct iphdr* ip = (const void*)(ethernet + 1);
   if ((const void*)(ip + 1) > end) return XDP_PASS;
   if (ethernet->h_proto != bpf_htons(ETH_P_IP) || !addressed_to_us(ethernet)) return XDP_PASS;
-  if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP) return XDP_PASS;
+  if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP && ip->protocol != IPPROTO_SCTP)
+    return XDP_PASS;
   if (ip->version != 4 || ip->ihl < 5 || (ip->frag_off & bpf_htons(0x3fff))) return XDP_PASS;
   const __u16* ports = (const void*)ip + ip->ihl * 4;
   if ((const void*)(ports + 2) > end) return XDP_PASS;

@@ -9,7 +9,13 @@
 #define SLUICE_ROLE_VIRTUAL 1u     /* packets to it */
 #define SLUICE_ROLE_REAL_SERVER 2u /* packets from it */
 
+/* What the program must look for besides exact endpoints: the bits of the one word in the map `wider`. */
+#define SLUICE_WIDER_VIRTUAL 1u     /* endpoints of port 0 that stand for every port */
+#define SLUICE_WIDER_REAL_SERVER 2u
+#define SLUICE_WIDER_PREFIX 4u      /* prefixes whose every packet may be Sluice's */
+
 #define SLUICE_MAX_ENDPOINTS (1u << 20)
+#define SLUICE_MAX_PREFIXES (1u << 16)
 #define SLUICE_MAX_HOST_ADDRESSES (1u << 16)
 #define SLUICE_MAX_QUEUES 64u
 #define SLUICE_MAX_WORKERS 64u
@@ -20,6 +26,12 @@ struct sluice_endpoint_key {
   __u16 port;
   __u8 protocol;
   __u8 zero;
+};
+
+/* Key of the map `prefixes`: destinations of packets; network byte order. The value says nothing. */
+struct sluice_prefix_key {
+  __u32 length;
+  __u32 address;
 };
 
 /* Value of the array `heartbeats`, one per worker, memory-mapped by the daemon: CLOCK_MONOTONIC, in

@@ -29,7 +29,8 @@ constexpr std::string_view kSteerName = "sluice_steer";
 constexpr std::string_view kStubName = "sluice_stub";
 constexpr size_t kHeartbeatBytes = SLUICE_MAX_WORKERS * sizeof(sluice_heartbeat);
 // The maps that all interfaces share.
-constexpr const char* kSharedMaps[] = {"endpoints", "host_addresses", "heartbeats", "counts"};
+constexpr const char* kSharedMaps[] = {"endpoints", "prefixes",   "wider", "host_addresses",
+                                       "heartbeats", "counts"};
 
 using Object = std::unique_ptr<bpf_object, decltype(&bpf_object__close)>;
 
@@ -99,6 +100,10 @@ struct Steering::State {
   std::map<std::string, Attached> interfaces;
   std::unordered_map<Endpoint, uint32_t, EndpointHash> roles;
   std::vector<IpAddress> host_addresses;  // sorted
+  // How many stand for every port, or are prefixes.
+  int any_port_virtual = 0;
+  int any_port_real_servers = 0;
+  int prefixes = 0;
 };
 
 Steering::Steering() : state_(std::make_unique<State>()) {}
@@ -216,25 +221,58 @@ void Steering::Detach(const std::string& interface) {
   state_->interfaces.erase(found);
 }
 
-absl::Status Steering::Apply(std::span<const EndpointChange> changes) {
-  const int map = state_->Map("endpoints");
+absl::Status Steering::Apply(std::span<const EndpointChange> endpoints,
+                             std::span<const PrefixChange> prefixes) {
   absl::Status result;
-  for (const EndpointChange& change : changes) {
-    const sluice_endpoint_key key = KeyOf(change.endpoint);
-    uint32_t& roles = state_->roles[change.endpoint];
-    roles = change.added ? roles | RoleBit(change.role) : roles & ~RoleBit(change.role);
-    if (roles != 0) {
-      if (bpf_map_update_elem(map, &key, &roles, BPF_ANY) != 0) {
-        result = absl::ErrnoToStatus(
-            errno, absl::StrCat("no room for ", change.endpoint.ToString(),
-                                " in the XDP program's map of endpoints: the kernel handles its packets"));
-      }
-      continue;
-    }
+  for (const EndpointChange& change : endpoints) result.Update(ApplyEndpoint(change));
+  for (const PrefixChange& change : prefixes) result.Update(ApplyPrefix(change));
+  result.Update(LookFor());
+  return result;
+}
+
+absl::Status Steering::ApplyEndpoint(const EndpointChange& change) {
+  const int map = state_->Map("endpoints");
+  const sluice_endpoint_key key = KeyOf(change.endpoint);
+  uint32_t& roles = state_->roles[change.endpoint];
+  const uint32_t before = roles;
+  roles = change.added ? roles | RoleBit(change.role) : roles & ~RoleBit(change.role);
+  if (change.endpoint.port == Be16{} && roles != before) {
+    int& count =
+        change.role == EndpointRole::kVirtual ? state_->any_port_virtual : state_->any_port_real_servers;
+    count += change.added ? 1 : -1;
+  }
+  if (roles == 0) {
     bpf_map_delete_elem(map, &key);
     state_->roles.erase(change.endpoint);
+    return absl::OkStatus();
   }
-  return result;
+  if (bpf_map_update_elem(map, &key, &roles, BPF_ANY) == 0) return absl::OkStatus();
+  return absl::ErrnoToStatus(errno,
+                             absl::StrCat("no room for ", change.endpoint.ToString(),
+                                          " in the XDP program's map of endpoints: the kernel handles its packets"));
+}
+
+absl::Status Steering::ApplyPrefix(const PrefixChange& change) {
+  const int map = state_->Map("prefixes");
+  const sluice_prefix_key key = {.length = change.prefix_length, .address = change.prefix.V4().raw};
+  const uint8_t yes = 1;
+  state_->prefixes += change.added ? 1 : -1;
+  if (!change.added) {
+    bpf_map_delete_elem(map, &key);
+  } else if (bpf_map_update_elem(map, &key, &yes, BPF_ANY) != 0) {
+    return absl::ErrnoToStatus(errno, absl::StrCat("no room for ", change.prefix.ToString(), "/", key.length,
+                                                   " in the XDP program's map of prefixes"));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Steering::LookFor() {
+  const uint32_t first = 0;
+  const uint32_t bits = (state_->any_port_virtual > 0 ? SLUICE_WIDER_VIRTUAL : 0) |
+                        (state_->any_port_real_servers > 0 ? SLUICE_WIDER_REAL_SERVER : 0) |
+                        (state_->prefixes > 0 ? SLUICE_WIDER_PREFIX : 0);
+  if (bpf_map_update_elem(state_->Map("wider"), &first, &bits, BPF_ANY) == 0) return absl::OkStatus();
+  return absl::ErrnoToStatus(errno, "the XDP program's map of wider matches");
 }
 
 absl::Status Steering::SetHostAddresses(std::span<const IpAddress> addresses) {

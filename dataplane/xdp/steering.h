@@ -50,8 +50,8 @@ class Steering {
                                      std::span<const int> sockets);
   void Detach(const std::string& interface);
 
-  // Applies changes in order. An error names the endpoint for which there was no room.
-  absl::Status Apply(std::span<const EndpointChange> changes);
+  // Applies changes in order. An error names the endpoint or prefix for which there was no room.
+  absl::Status Apply(std::span<const EndpointChange> endpoints, std::span<const PrefixChange> prefixes = {});
   // Packets from real servers to these addresses are the kernel's (health checks, ssh).
   absl::Status SetHostAddresses(std::span<const IpAddress> addresses);
 
@@ -61,6 +61,10 @@ class Steering {
   SteeringCounts Counts() const;
 
  private:
+  absl::Status ApplyEndpoint(const EndpointChange& change);
+  absl::Status ApplyPrefix(const PrefixChange& change);
+  absl::Status LookFor();
+
   struct State;
   Steering();
   std::unique_ptr<State> state_;

@@ -120,26 +120,30 @@ TEST_F(ConfigStoreTest, AllOrNothing) {
   EXPECT_THAT(
       Refused(add_ + Server(R"(address: "10.1.0.1" port: 80)") +
               Server(R"(address: "10.1.0.2" port: 99999)")),
-      ElementsAre("OUT_OF_RANGE_VALUE changes[2].put_destination.destination.port: 99999: must be 1..65535"));
+      ElementsAre("OUT_OF_RANGE_VALUE changes[2].put_destination.destination.port: 99999: must be 0..65535"));
   EXPECT_EQ(store_.generation(), 0u);
 }
 
 TEST_F(ConfigStoreTest, EveryFaultAtOnce) {
   EXPECT_THAT(
       Refused(
-          R"(changes { put_service { service { key { protocol: SCTP address: "10.99.0.300" port: 0 } scheduler: "best"
-                         persistence { timeout_seconds: 60 } one_packet: true timeouts { tcp_seconds: 5 } } } }
+          R"(changes { put_service { service { key { protocol: 99 address: "10.99.0.300" port: 70000 } scheduler: "best"
+                         persistence { timeout_seconds: 0 netmask: "255.0.255.0" engine: "sip" }
+                         one_packet: true timeouts { tcp_seconds: 4294967295 } drain_seconds: 4294967295 } } }
                          changes { put_destination { )" +
           service_ +
           R"( destination { address: "2001:db8::1" port: 80 weight: 4294967295 lower_threshold: 5 } } })"),
-      ElementsAre(HasSubstr("key.protocol: SCTP is not supported"),
-                  HasSubstr("\"10.99.0.300\": must be an IPv4 address"), HasSubstr("key.port: 0: must be"),
+      ElementsAre(HasSubstr("key.protocol: must be TCP, UDP or SCTP"),
+                  HasSubstr("\"10.99.0.300\": must be an IPv4 address"),
+                  HasSubstr("key.port: 70000: must be"),
                   HasSubstr("SCHEDULER_NOT_FOUND changes[0].put_service.service.scheduler: \"best\""),
-                  HasSubstr("NOT_SUPPORTED changes[0].put_service.service.persistence"),
-                  HasSubstr("one_packet: true: only UDP"),
-                  HasSubstr("NOT_SUPPORTED changes[0].put_service.service.timeouts"),
-                  HasSubstr("IPv6 is not supported yet"), HasSubstr("method: DR is not supported yet"),
-                  HasSubstr("OUT_OF_RANGE_VALUE"), HasSubstr("lower_threshold: 5: must not be above")));
+                  HasSubstr("persistence.timeout_seconds: 0: must be 1.."),
+                  HasSubstr("persistence.netmask: \"255.0.255.0\": must be a netmask without gaps"),
+                  HasSubstr("persistence.engine: \"sip\""), HasSubstr("one_packet: true: only UDP"),
+                  HasSubstr("timeouts.tcp_seconds: 4294967295: must be"),
+                  HasSubstr("drain_seconds: 4294967295: must be"), HasSubstr("IPv6 is not supported yet"),
+                  HasSubstr("method: DR is not supported yet"), HasSubstr("OUT_OF_RANGE_VALUE"),
+                  HasSubstr("lower_threshold: 5: must not be above")));
 }
 
 TEST_F(ConfigStoreTest, WhatIpvsHasAndSluiceNotYetIsSaidSo) {
@@ -148,8 +152,69 @@ TEST_F(ConfigStoreTest, WhatIpvsHasAndSluiceNotYetIsSaidSo) {
                         R"( destination { address: "10.1.0.1" port: 80 method: )" + method + " } } }"),
                 ElementsAre(HasSubstr(std::string(method) + " is not supported yet")));
   }
-  EXPECT_THAT(Refused("changes { put_service { service { key { fwmark: 7 } } } }"),
+  EXPECT_THAT(Refused("changes { put_service { service { key { fwmark: 7 family: IPV6 } } } }"),
               ElementsAre(HasSubstr("NOT_SUPPORTED")));
+}
+
+TEST_F(ConfigStoreTest, PersistenceDrainAndTimeoutsReachTheDataPath) {
+  Changed("changes { put_service { service { " + key_ +
+          R"( persistence { timeout_seconds: 60 netmask: "255.255.255.0" strict: true }
+              timeouts { tcp_seconds: 5 } drain_seconds: 30 } } })");
+  const ServiceSpec& spec = published_->services[0]->spec;
+  EXPECT_EQ(spec.persistence, (PersistenceSpec{.timeout_seconds = 60, .prefix_length = 24, .strict = true}));
+  EXPECT_EQ(spec.timeouts->tcp_seconds, 5u);
+  EXPECT_EQ(spec.timeouts->udp_seconds, 0u) << "as everywhere";
+  EXPECT_EQ(spec.drain_seconds, 30u);
+}
+
+TEST_F(ConfigStoreTest, EveryPortNeedsPersistence) {
+  const std::string every_port =
+      R"(changes { put_service { service { key { protocol: TCP address: "10.99.0.1" }  )";
+  EXPECT_THAT(Refused(every_port + "} } }"), ElementsAre(HasSubstr("every port needs persistence")));
+  Changed(every_port + "persistence { timeout_seconds: 60 } } } }");
+  EXPECT_EQ(published_->services[0]->spec.key.port, Be16{});
+}
+
+TEST_F(ConfigStoreTest, SettingsKeepWhatIsNotNamed) {
+  Changed("changes { set_settings { drop_packet: 3 am_droprate: 5 } }");
+  Changed("changes { set_settings { drop_packet: 0 sloppy_tcp: true } }");
+  EXPECT_EQ(published_->settings.am_droprate, 5u);
+  EXPECT_EQ(published_->settings.drop_packet, 0u);
+  EXPECT_TRUE(published_->settings.sloppy_tcp);
+  EXPECT_EQ(published_->settings.conn_reuse_mode, 1u);
+  EXPECT_TRUE(store_.Config().config().settings().sloppy_tcp());
+  EXPECT_THAT(Refused("changes { set_settings { secure_tcp: 4 conn_reuse_mode: 9 } }"),
+              ElementsAre("OUT_OF_RANGE_VALUE changes[0].set_settings.secure_tcp: 4: must be 0..3",
+                          HasSubstr("conn_reuse_mode: 9")));
+}
+
+TEST_F(ConfigStoreTest, RulesForMarks) {
+  const std::string rule =
+      R"({ fwmark: 7 protocol: TCP prefix: "10.99.0.0/24" first_port: 80 last_port: 90 })";
+  Changed("changes { add_fwmark_rule " + rule + " }");
+  EXPECT_EQ(published_->FindService(IpAddress::Parse("10.99.0.5")->V4(), Be16::FromHost(80), Protocol::kTcp),
+            nullptr);
+  Changed("changes { put_service { service { key { fwmark: 7 } } } }");
+  const auto service_at = [&](const char* address, uint16_t port, Protocol protocol) {
+    return published_->FindService(IpAddress::Parse(address)->V4(), Be16::FromHost(port), protocol);
+  };
+  ASSERT_NE(service_at("10.99.0.5", 80, Protocol::kTcp), nullptr);
+  EXPECT_EQ(service_at("10.99.0.5", 90, Protocol::kTcp)->spec.key.fwmark, 7u);
+  EXPECT_EQ(service_at("10.99.0.5", 91, Protocol::kTcp), nullptr);
+  EXPECT_EQ(service_at("10.99.0.5", 80, Protocol::kUdp), nullptr);
+  EXPECT_EQ(service_at("10.99.1.5", 80, Protocol::kTcp), nullptr);
+  EXPECT_THAT(Refused("changes { add_fwmark_rule " + rule + " }"), ElementsAre(HasSubstr("RULE_EXISTS")));
+  EXPECT_THAT(Refused("owner: KUBERNETES changes { delete_fwmark_rule " + rule + " }"),
+              ElementsAre(HasSubstr("belongs to cli")));
+  Changed("changes { delete_fwmark_rule " + rule + " }");
+  EXPECT_EQ(service_at("10.99.0.5", 80, Protocol::kTcp), nullptr);
+  EXPECT_THAT(Refused("changes { delete_fwmark_rule " + rule + " }"),
+              ElementsAre(HasSubstr("there is no rule tcp 10.99.0.0/24 ports 80-90 to mark 7")));
+  EXPECT_THAT(
+      Refused(
+          R"(changes { add_fwmark_rule { prefix: "10.99.0.1/24" first_port: 9 last_port: 8 protocol: 47 } })"),
+      ElementsAre(HasSubstr("fwmark: must not be 0"), HasSubstr("protocol: must be"),
+                  HasSubstr("without host bits"), HasSubstr("must not be less than the first")));
 }
 
 TEST_F(ConfigStoreTest, EverySchedulerOfIpvs) {

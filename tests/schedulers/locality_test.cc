@@ -58,12 +58,12 @@ TEST(LocalityCacheTest, WhatIsIdleIsDropped) {
   using std::chrono::seconds;
   LocalityCache<int> cache;
   SchedulerClock::time_point now{seconds(1000)};
-  cache.Tick(now);
+  cache.Tick(now, seconds(86400));
   ASSERT_NE(cache.Add(*IpAddress::Parse("10.0.0.1"), now), nullptr);
   // Every thirtieth minute what was idle for a day goes.
-  for (int minute = 0; minute < 24 * 60 - 1; ++minute) cache.Tick(now += seconds(60));
+  for (int minute = 0; minute < 24 * 60 - 1; ++minute) cache.Tick(now += seconds(60), seconds(86400));
   EXPECT_EQ(cache.size(), 1u);
-  for (int minute = 0; minute < 32; ++minute) cache.Tick(now += seconds(60));
+  for (int minute = 0; minute < 32; ++minute) cache.Tick(now += seconds(60), seconds(86400));
   EXPECT_EQ(cache.size(), 0u);
 }
 
@@ -71,13 +71,13 @@ TEST(LocalityCacheTest, TooManyAreNotRemembered) {
   using std::chrono::seconds;
   LocalityCache<int> cache;
   SchedulerClock::time_point now{seconds(1000)};
-  cache.Tick(now);
+  cache.Tick(now, seconds(86400));
   const auto address = [](uint32_t i) { return IpAddress::FromV4(Be32::FromHost(i)); };
   for (uint32_t i = 0; i < 24576; ++i) ASSERT_NE(cache.Add(address(i), now), nullptr);
   EXPECT_EQ(cache.Add(address(99999), now), nullptr);
-  cache.Tick(now += seconds(60));
+  cache.Tick(now += seconds(60), seconds(86400));
   EXPECT_EQ(cache.size(), 24576u) << "none is idle yet";
-  for (int i = 0; i < 5; ++i) cache.Tick(now += seconds(60));
+  for (int i = 0; i < 5; ++i) cache.Tick(now += seconds(60), seconds(86400));
   EXPECT_EQ(cache.size(), 24576u - 8192u) << "so many at once";
 }
 

@@ -28,13 +28,17 @@ void Collect(PacketList& list, const std::string& where, std::map<rte_mbuf*, Out
 
 PipelineRig::PipelineRig(const Options& options) {
   StartEalForTest();
+  const HashSecret secret{{0x243f6a8885a308d3, 0x13198a2e03707344, 0xa4093822299f31d0, 0x082efa98ec4e6c89}};
+  constexpr Jiffies kStart = 0xfffff000;  // wraps in sixteen seconds
+  persistence = std::make_unique<PersistenceTable>(options.template_capacity, secret, kStart, destinations);
   worker = std::make_unique<Worker>(Worker::Setup{
       .index = options.index,
       .workers = options.workers,
       .connection_capacity = options.connection_capacity,
-      .secret = {{0x243f6a8885a308d3, 0x13198a2e03707344, 0xa4093822299f31d0, 0x082efa98ec4e6c89}},
-      .now = 0xfffff000,  // wraps in sixteen seconds
+      .secret = secret,
+      .now = kStart,
       .destinations = &destinations,
+      .persistence = persistence.get(),
       .port_macs = {kMacOfSluice, kMacOfSluice}});
   SetForwarding(DefaultForwarding());
 }
@@ -78,8 +82,8 @@ void PipelineRig::DeleteService(const std::string& address, uint16_t port, Proto
   Publish();
 }
 
-void PipelineRig::SetTimeouts(const TimeoutSpec& timeouts) {
-  snapshots.SetTimeouts(timeouts);
+void PipelineRig::SetGlobal(const GlobalSpec& global) {
+  snapshots.SetGlobal(global);
   Publish();
 }
 
@@ -130,7 +134,7 @@ void PipelineRig::Advance(double seconds) {
   const Jiffies end = worker->now + static_cast<Jiffies>(seconds * kJiffiesPerSecond);
   while (worker->now != end) {
     worker->now += std::min<Jiffies>(end - worker->now, 25);
-    while (ExpireConnections(*worker) == kBurst) {
+    while (KeepHouse(*worker) > 0) {
     }
   }
 }

@@ -23,6 +23,7 @@ class PipelineRig {
  public:
   struct Options {
     uint32_t connection_capacity = 1024;
+    uint32_t template_capacity = 1024;
     int index = 0;
     int workers = 1;
   };
@@ -34,7 +35,8 @@ class PipelineRig {
                   const std::vector<DestinationSpec>& destinations);
   void AddService(const ServiceSpec& spec);
   void DeleteService(const std::string& address, uint16_t port, Protocol protocol);
-  void SetTimeouts(const TimeoutSpec& timeouts);
+  void SetGlobal(const GlobalSpec& global);
+  void SetTimeouts(const TimeoutSpec& timeouts) { SetGlobal({.timeouts = timeouts}); }
   void SetForwarding(const ForwardingSpec& spec);
   static ForwardingSpec DefaultForwarding();
   static DestinationSpec Server(const std::string& address, uint16_t port, int weight = 1);
@@ -43,7 +45,7 @@ class PipelineRig {
   std::vector<Outcome> Send(const std::vector<FrameBytes>& frames, uint16_t port = 0);
   Outcome Send(const Packet& packet, uint16_t port = 0) { return Send({packet.Bytes()}, port).front(); }
 
-  void Advance(double seconds);  // and expire
+  void Advance(double seconds);  // and keep house
   uint64_t Count(Counter counter) const { return worker->counters.Get(counter); }
 
   DestinationTable destinations;
@@ -51,6 +53,7 @@ class PipelineRig {
   ForwardingBuilder forwardings;
   std::shared_ptr<const Snapshot> snapshot;
   std::shared_ptr<const Forwarding> forwarding;
+  std::unique_ptr<PersistenceTable> persistence;
   std::unique_ptr<Worker> worker;
 
  private:

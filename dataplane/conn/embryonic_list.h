@@ -1,0 +1,42 @@
+// Connections that are not established yet, the youngest first: those that go when the table is full.
+// Threads: belongs to one worker.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "dataplane/net/huge_array.h"
+
+namespace sluice {
+
+class EmbryonicList {
+ public:
+  // Indices 1..capacity may be in it.
+  explicit EmbryonicList(uint32_t capacity) : links_(size_t{capacity} + 1) {}
+
+  // 0: there is none.
+  uint32_t youngest() const { return links_[0].older; }
+
+  // REQUIRES: `index` is not in it.
+  void Add(uint32_t index) {
+    const uint32_t second = links_[0].older;
+    links_[index] = {.older = second, .younger = 0};
+    links_[second].younger = index;
+    links_[0].older = index;
+  }
+  // REQUIRES: `index` is in it.
+  void Remove(uint32_t index) {
+    const Link link = links_[index];
+    links_[link.older].younger = link.younger;
+    links_[link.younger].older = link.older;
+  }
+
+ private:
+  struct Link {
+    uint32_t older;
+    uint32_t younger;
+  };
+  HugeArray<Link> links_;  // a ring through [0]
+};
+
+}  // namespace sluice

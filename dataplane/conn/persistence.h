@@ -1,0 +1,151 @@
+// What makes a client stay with its real server: IPVS's connection templates. A template names a network of
+// clients and a virtual endpoint (or a mark), and the destination they go to; connections made from it hold it.
+// In shards, each with a lock, a hash table and a timer wheel; memory comes at construction.
+// Threads: shared by all workers, touched when a connection comes, goes, or is first established; ForEach by
+// any thread.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "dataplane/config/destination_table.h"
+#include "dataplane/conn/jiffies.h"
+#include "dataplane/conn/timer_wheel.h"
+#include "dataplane/net/flow_hash.h"
+#include "dataplane/net/huge_array.h"
+#include "schedulers/scheduler.h"
+#include "schedulers/spin_lock.h"
+
+namespace sluice {
+
+inline constexpr Protocol kNoProtocol{0};  // of a mark's templates
+
+struct TemplateKey {
+  IpAddress client;           // host bits are zero
+  IpAddress virtual_address;  // a mark is an address, as in the kernel's lists: 7 is 0.0.0.7
+  Be16 virtual_port;          // 0: every port
+  Protocol protocol = kNoProtocol;
+
+  friend bool operator==(const TemplateKey&, const TemplateKey&) = default;
+};
+
+using TemplateId = uint32_t;
+inline constexpr TemplateId kNoTemplate = 0;
+
+struct Template {
+  TemplateKey key;
+  IpAddress destination;
+  Be16 destination_port;  // the destination's own
+  DestinationId destination_id = kNoDestination;
+  uint32_t children = 0;  // connections that hold it
+  Jiffies timeout = 0;
+  Jiffies deadline = 0;
+  bool assured = false;  // a connection was established
+  bool retired = false;  // its destination may no longer be used: nobody finds it
+  uint32_t next = 0;     // in its hash chain
+};
+
+class PersistenceTable {
+ public:
+  PersistenceTable(uint32_t capacity, const HashSecret& secret, Jiffies now, DestinationTable& destinations);
+
+  // The destination of a new connection, which holds the template from now on: that of a usable template, or
+  // what `pick` chooses (nullptr: nobody).
+  struct Joined {
+    TemplateId id = kNoTemplate;
+    IpAddress address;
+    Be16 port;
+    DestinationId destination_id = kNoDestination;
+    bool full = false;  // no room for a new template
+  };
+  struct Wish {
+    TemplateKey key;
+    Jiffies timeout;
+    bool expire_quiescent;  // a destination of weight 0 is not to be used
+  };
+  template <class Pick>
+  Joined Join(const Wish& wish, Jiffies now, Pick pick) {
+    Shard& shard = ShardOf(wish.key);
+    const std::lock_guard lock(shard.lock);
+    if (const uint32_t found = FindUsable(shard, wish); found != 0) return Hold(shard, found, now);
+    const Candidate* candidate = pick();
+    if (candidate == nullptr) return {};
+    const uint32_t made = Make(shard, wish, *candidate, now);
+    if (made == 0) return {.full = true};
+    return Hold(shard, made, now);
+  }
+  // A connection that held it has gone.
+  void Leave(TemplateId id);
+  // The same, by force: a template that nobody holds and that never was assured goes, too.
+  void LeaveByForce(TemplateId id);
+  void Assure(TemplateId id);
+
+  // Removes templates whose time is up, a bounded number of them. Returns how many were looked at.
+  int Expire(Jiffies now);
+  // drop_entry: looks at one of 32 slots, and drops what nobody holds and never was assured.
+  void DropSome(uint32_t random);
+
+  // Calls `see` with copies of all of them, a few under one lock. Cheap for workers.
+  template <class See>
+  void ForEach(See see) const {
+    for (const auto& shard : shards_) {
+      for (uint32_t first = 1; first <= shard_capacity_; first += kChunk) {
+        std::vector<Template> chunk;
+        {
+          const std::lock_guard lock(shard->lock);
+          if (first >= shard->next_unused) break;
+          for (uint32_t i = first; i < first + kChunk && i < shard->next_unused; ++i) {
+            if (shard->slots[i].destination_id != kNoDestination) chunk.push_back(shard->slots[i]);
+          }
+        }
+        for (const Template& each : chunk) see(each);
+      }
+    }
+  }
+
+  uint32_t size() const;
+
+ private:
+  static constexpr uint32_t kShards = 16;
+  static constexpr uint32_t kChunk = 256;
+  static constexpr int kExpireAtOnce = 32;
+
+  struct Shard {
+    Shard(uint32_t capacity, uint32_t buckets, Jiffies now)
+        : slots(capacity + 1), heads(buckets), free(capacity + 1), wheel(capacity, now) {}
+
+    mutable SpinLock lock;
+    HugeArray<Template> slots;   // [0] is nobody; free ones have no destination id
+    HugeArray<uint32_t> heads;   // of hash chains
+    HugeArray<uint32_t> free;    // a stack
+    uint32_t free_count = 0;
+    uint32_t next_unused = 1;
+    uint32_t size = 0;
+    TimerWheel wheel;
+  };
+
+  uint64_t HashOf(const TemplateKey& key) const;
+  Shard& ShardOf(const TemplateKey& key) { return *shards_[HashOf(key) % kShards]; }
+  Shard& ShardOf(TemplateId id) { return *shards_[id % kShards]; }
+  static uint32_t SlotOf(TemplateId id) { return id / kShards; }
+  uint32_t& HeadOf(Shard& shard, const TemplateKey& key) {
+    return shard.heads[HashOf(key) / kShards % shard.heads.size()];
+  }
+
+  uint32_t FindUsable(Shard& shard, const Wish& wish);
+  uint32_t Make(Shard& shard, const Wish& wish, const Candidate& candidate, Jiffies now);
+  Joined Hold(Shard& shard, uint32_t slot, Jiffies now);
+  void Unlink(Shard& shard, uint32_t slot);
+  void Remove(Shard& shard, uint32_t slot);  // no longer filed
+
+  const HashSecret secret_;
+  const uint32_t shard_capacity_;
+  DestinationTable& destinations_;
+  std::vector<std::unique_ptr<Shard>> shards_;
+  Jiffies expired_at_;
+};
+
+}  // namespace sluice
