@@ -138,7 +138,8 @@ std::string ConfigFile::OriginOf(const std::string& field) const {
     if (absl::ConsumePrefix(&rest, absl::StrCat("changes[", index, "]."))) break;
   }
   if (index == origins_.size()) return field;
-  if (!absl::ConsumePrefix(&rest, "put_service.service")) rest.remove_prefix(std::min(rest.find('.'), rest.size()));
+  if (!absl::ConsumePrefix(&rest, "put_service.service"))
+    rest.remove_prefix(std::min(rest.find('.'), rest.size()));
   return absl::StrCat(origins_[index], rest);
 }
 

@@ -30,7 +30,7 @@ class ConfigFile {
 
   std::string path_;
   v1::ApplyRequest request_;
-  std::vector<std::string> origins_;  // of each change: "services[3]"
+  std::vector<std::string> origins_;                // of each change: "services[3]"
   std::function<int(const std::string&)> line_of_;  // 0: unknown
 };
 

@@ -89,6 +89,7 @@ absl::StatusOr<v1::ListServicesResponse> ConfigStore::ListServices(
   const Publisher::View view = publisher_.Current();
   v1::ListServicesResponse response;
   response.set_generation(view.generation);
+  *response.mutable_total_rates() = ToRates(publisher_.TotalRates());
   const MutexLock lock(mutex_);
   if (!wanted) {
     for (const auto& [key, service] : state_.services)
@@ -108,6 +109,7 @@ v1::ServiceStatus ConfigStore::StatusOf(const v1::Service& service, const Servic
   *status.mutable_service() = service;
   status.mutable_service()->clear_destinations();
   *status.mutable_statistics() = ToMessage(publisher_.StatisticsOf(key));
+  *status.mutable_rates() = ToRates(publisher_.RatesOf(key));
   const auto published = std::lower_bound(
       snapshot.services.begin(), snapshot.services.end(), key,
       [](const std::shared_ptr<const Service>& each, const ServiceKey& k) { return each->spec.key < k; });
@@ -127,6 +129,7 @@ v1::ServiceStatus ConfigStore::StatusOf(const v1::Service& service, const Servic
       destination.set_persistent_connections(
           static_cast<uint32_t>(std::max(candidate.load->persistent.load(std::memory_order_relaxed), 0)));
       *destination.mutable_statistics() = ToMessage(publisher_.StatisticsOf(candidate.id));
+      *destination.mutable_rates() = ToRates(publisher_.RatesOf(candidate.id));
       break;
     }
   }

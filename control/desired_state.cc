@@ -267,8 +267,7 @@ void StateChange::AddFwmarkRule(const v1::FwmarkRule& rule, const std::string& f
   changed_.push_back(absl::StrCat("added rule ", NameOf(rule)));
 }
 
-void StateChange::DeleteFwmarkRule(const v1::FwmarkRule& rule, const std::string& field,
-                                   Problems& problems) {
+void StateChange::DeleteFwmarkRule(const v1::FwmarkRule& rule, const std::string& field, Problems& problems) {
   const int before = problems.Count();
   ValidateFwmarkRule(rule, field, problems);
   if (problems.Count() > before) return;

@@ -9,6 +9,7 @@ namespace sluice {
 namespace {
 
 constexpr std::chrono::seconds kEmptyTrashEvery{30};
+constexpr std::chrono::seconds kEndDrainsEvery{1};
 // Collecting the real servers costs as much as there are.
 constexpr std::chrono::milliseconds kTellRealServersEvery{200};
 
@@ -75,17 +76,41 @@ DestinationStatistics Publisher::StatisticsOf(DestinationId id) {
   return statistics_.OfDestination(id);
 }
 
+DestinationStatistics Publisher::RatesOf(const ServiceKey& service) {
+  const MutexLock lock(mutex_);
+  return statistics_.RatesOfService(service);
+}
+
+DestinationStatistics Publisher::RatesOf(DestinationId id) {
+  const MutexLock lock(mutex_);
+  return statistics_.RatesOfDestination(id);
+}
+
+DestinationStatistics Publisher::TotalRates() {
+  const MutexLock lock(mutex_);
+  return statistics_.TotalRates();
+}
+
+void Publisher::KeepTime(Clock::time_point now) {
+  const MutexLock lock(mutex_);
+  told_time_ = now;
+  mutex_.NotifyAll();
+  while (told_time_ && !stop_) mutex_.Wait();
+}
+
 void Publisher::Run() {
-  Clock::time_point next_emptying = Clock::now() + kEmptyTrashEvery;
   Clock::time_point tell_at = Clock::time_point::max();
   Clock::time_point told_at{};
   while (true) {
     std::optional<Change> change;
+    std::optional<Clock::time_point> told_time;
     {
       const MutexLock lock(mutex_);
-      const Clock::time_point wait_until = std::min(next_emptying, tell_at);
-      while (!stop_ && !has_pending_ && Clock::now() < wait_until) mutex_.WaitUntil(wait_until);
+      const Clock::time_point wait_until = target_.own_time ? tell_at : std::min(tell_at, end_drains_at_);
+      while (!stop_ && !has_pending_ && !told_time_ && Clock::now() < wait_until)
+        mutex_.WaitUntil(wait_until);
       if (stop_) return;
+      told_time = told_time_;
       if (has_pending_) {
         change = std::move(pending_);
         pending_ = {};
@@ -103,10 +128,32 @@ void Publisher::Run() {
       told_at = now;
       tell_at = Clock::time_point::max();
     }
-    if (now >= next_emptying) {
-      EmptyTrash();
-      next_emptying = now + kEmptyTrashEvery;
+    if (!target_.own_time) {
+      DoWhatIsDue(now);
+    } else if (told_time) {
+      DoWhatIsDue(*told_time);
+      const MutexLock lock(mutex_);
+      told_time_.reset();
+      mutex_.NotifyAll();
     }
+  }
+}
+
+void Publisher::DoWhatIsDue(Clock::time_point now) {
+  if (now >= end_drains_at_) {
+    builder_.EndDrains(now);
+    end_drains_at_ = now + kEndDrainsEvery;
+  }
+  if (now >= estimate_at_) {
+    const MutexLock lock(mutex_);
+    if (estimates_) statistics_.Estimate();
+    // In even steps, even if this comes a little late.
+    estimate_at_ += RateEstimator::kEvery;
+    if (estimate_at_ <= now) estimate_at_ = now + RateEstimator::kEvery;
+  }
+  if (now >= empty_trash_at_) {
+    EmptyTrash(now);
+    empty_trash_at_ = now + kEmptyTrashEvery;
   }
 }
 
@@ -126,12 +173,13 @@ void Publisher::Build(const Change& change) {
     }
   }
   const MutexLock lock(mutex_);
+  if (change.global) estimates_ = change.global->settings.run_estimation;
   unbuilt_destinations_ -= change.added_destinations;
   free_destinations_ = target_.destinations->FreeCount();
 }
 
-void Publisher::EmptyTrash() {
-  const std::vector<SnapshotBuilder::Freed> freed = builder_.EmptyTrash(SnapshotBuilder::Clock::now());
+void Publisher::EmptyTrash(Clock::time_point now) {
+  const std::vector<SnapshotBuilder::Freed> freed = builder_.EmptyTrash(now);
   if (freed.empty()) return;
   uint64_t generation;
   {

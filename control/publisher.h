@@ -28,6 +28,7 @@ struct PublishTarget {
   std::function<DestinationStatistics(DestinationId)> statistics;
   // The real servers, whenever they may have changed.
   std::function<void(std::vector<IpAddress>)> keep_resolved;
+  bool own_time = false;  // KeepTime is called from outside: for simulations
 };
 
 class Publisher {
@@ -56,27 +57,41 @@ class Publisher {
   View Current();
   DestinationStatistics StatisticsOf(const ServiceKey& service);
   DestinationStatistics StatisticsOf(DestinationId id);
+  DestinationStatistics RatesOf(const ServiceKey& service);
+  DestinationStatistics RatesOf(DestinationId id);
+  DestinationStatistics TotalRates();
+
+  // Does what time demands: ends drains, estimates rates, empties the trash. The thread does it by the clock,
+  // unless the target has its own time: then whoever made it calls this, at least every second of that.
+  void KeepTime(std::chrono::steady_clock::time_point now);
 
  private:
   using Clock = std::chrono::steady_clock;
 
   void Run();
   void Build(const Change& change);
-  void EmptyTrash();
+  void DoWhatIsDue(Clock::time_point now);
+  void EmptyTrash(Clock::time_point now);
   void Publish(uint64_t generation);
   void TellRealServers();
 
   const PublishTarget target_;
   SnapshotBuilder builder_;  // the thread's own
+  // When each is due next; the thread's own.
+  Clock::time_point end_drains_at_{};
+  Clock::time_point estimate_at_{};
+  Clock::time_point empty_trash_at_{};
 
   Mutex mutex_;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<Clock::time_point> told_time_ ABSL_GUARDED_BY(mutex_);  // by KeepTime
   bool has_pending_ ABSL_GUARDED_BY(mutex_) = false;
   Change pending_ ABSL_GUARDED_BY(mutex_);
   size_t unbuilt_destinations_ ABSL_GUARDED_BY(mutex_) = 0;
   size_t free_destinations_ ABSL_GUARDED_BY(mutex_) = 0;
   View view_ ABSL_GUARDED_BY(mutex_);
   ServiceStatistics statistics_ ABSL_GUARDED_BY(mutex_);
+  bool estimates_ ABSL_GUARDED_BY(mutex_) = true;  // run_estimation
 
   std::thread thread_;
 };

@@ -19,6 +19,7 @@ void ServiceStatistics::Freed(const SnapshotBuilder::Freed& freed) {
       found != records_.end() && found->second.members.erase(freed.id) > 0) {
     found->second.former += OfDestination(freed.id);
   }
+  gone_ += OfDestination(freed.id);
   lives_.erase(freed.id);
 }
 
@@ -34,6 +35,28 @@ DestinationStatistics ServiceStatistics::OfService(const ServiceKey& key) const 
   DestinationStatistics sum = found->second.former;
   for (const DestinationId id : found->second.members) sum += OfDestination(id);
   return sum;
+}
+
+void ServiceStatistics::Estimate() {
+  DestinationStatistics total;
+  for (auto& [id, life] : lives_) {
+    const DestinationStatistics statistics = OfDestination(id);
+    life.estimator.Update(statistics);
+    total += statistics;
+  }
+  for (auto& [key, record] : records_) record.estimator.Update(OfService(key));
+  total += gone_;
+  total_.Update(total);
+}
+
+DestinationStatistics ServiceStatistics::RatesOfDestination(DestinationId id) const {
+  const auto found = lives_.find(id);
+  return found == lives_.end() ? DestinationStatistics() : found->second.estimator.Rates();
+}
+
+DestinationStatistics ServiceStatistics::RatesOfService(const ServiceKey& key) const {
+  const auto found = records_.find(key);
+  return found == records_.end() ? DestinationStatistics() : found->second.estimator.Rates();
 }
 
 }  // namespace sluice

@@ -1,8 +1,6 @@
-// Statistics of services and destinations. Workers count by destination id and never reset; ids are used
-// again after a destination has gone. This keeps where each life of an id began, and what a service's former
-// destinations have contributed.
-// Threads: the caller's lock.
-// SPDX-License-Identifier: Apache-2.0
+// Statistics and rates of services and destinations. Workers count by destination id and never reset; ids are
+// used again after a destination has gone. This keeps where each life of an id began, and what a service's
+// former destinations have contributed. Threads: the caller's lock. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <functional>
@@ -10,6 +8,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "control/rate_estimator.h"
 #include "dataplane/config/service.h"
 #include "dataplane/config/snapshot_builder.h"
 #include "dataplane/runtime/dataplane.h"
@@ -32,21 +31,31 @@ class ServiceStatistics {
   DestinationStatistics OfDestination(DestinationId id) const;
   DestinationStatistics OfService(const ServiceKey& key) const;
 
+  // Rates, as of the last Estimate. Call it every two seconds.
+  void Estimate();
+  DestinationStatistics RatesOfDestination(DestinationId id) const;
+  DestinationStatistics RatesOfService(const ServiceKey& key) const;
+  DestinationStatistics TotalRates() const { return total_.Rates(); }
+
  private:
   struct Life {
     uint32_t number = 0;
     DestinationStatistics at_start;
+    RateEstimator estimator;
   };
   struct Record {
     DestinationStatistics
         former;  // of destinations that have gone; less what those that came brought with them
     std::set<DestinationId> members;  // those that were removed but may come back, too
+    RateEstimator estimator;
   };
 
   const DestinationTable& destinations_;
   std::function<DestinationStatistics(DestinationId)> read_;
   std::unordered_map<DestinationId, Life> lives_;
   std::map<ServiceKey, Record> records_;
+  DestinationStatistics gone_;  // of lives that have ended
+  RateEstimator total_;
 };
 
 }  // namespace sluice

@@ -41,10 +41,9 @@ ServiceSpec ToSpec(const v1::Service& service) {
                                  .lower_threshold = destination.lower_threshold()});
   }
   if (service.has_persistence()) {
-    spec.persistence = {
-        .timeout_seconds = service.persistence().timeout_seconds(),
-        .prefix_length = PrefixLengthOfNetmask(service.persistence().netmask()).value_or(32),
-        .strict = service.persistence().strict()};
+    spec.persistence = {.timeout_seconds = service.persistence().timeout_seconds(),
+                        .prefix_length = PrefixLengthOfNetmask(service.persistence().netmask()).value_or(32),
+                        .strict = service.persistence().strict()};
   }
   if (service.has_timeouts()) spec.timeouts = ToSpec(service.timeouts());
   spec.drain_seconds = service.drain_seconds();
@@ -161,6 +160,16 @@ v1::Statistics ToMessage(const DestinationStatistics& statistics) {
   return message;
 }
 
+v1::Rates ToRates(const DestinationStatistics& per_second) {
+  v1::Rates message;
+  message.set_connections(per_second.connections);
+  message.set_in_packets(per_second.in_packets);
+  message.set_out_packets(per_second.out_packets);
+  message.set_in_bytes(per_second.in_bytes);
+  message.set_out_bytes(per_second.out_bytes);
+  return message;
+}
+
 v1::Connection ToMessage(const ConnectionStatus& connection) {
   v1::Connection message;
   message.set_protocol(static_cast<v1::Protocol>(connection.client.protocol));
@@ -180,17 +189,19 @@ v1::Connection ToMessage(const ConnectionStatus& connection) {
 
 std::string NameOf(const v1::FwmarkRule& rule) {
   const FwmarkRule spec = ToSpec(rule);
-  const std::string protocol = rule.protocol() == v1::PROTOCOL_UNSPECIFIED
-                                   ? ""
-                                   : absl::StrCat(absl::AsciiStrToLower(v1::Protocol_Name(rule.protocol())), " ");
+  const std::string protocol =
+      rule.protocol() == v1::PROTOCOL_UNSPECIFIED
+          ? ""
+          : absl::StrCat(absl::AsciiStrToLower(v1::Protocol_Name(rule.protocol())), " ");
   return absl::StrCat(protocol, rule.prefix(), " ports ", spec.first_port, "-", spec.last_port, " to mark ",
                       rule.fwmark());
 }
 
 std::string NameOf(const ServiceKey& key) {
   if (key.HasFwmark()) return absl::StrCat("FWM ", key.fwmark);
-  const char* protocol =
-      key.protocol == Protocol::kUdp ? "UDP " : key.protocol == Protocol::kSctp ? "SCTP " : "TCP ";
+  const char* protocol = key.protocol == Protocol::kUdp    ? "UDP "
+                         : key.protocol == Protocol::kSctp ? "SCTP "
+                                                           : "TCP ";
   return absl::StrCat(protocol, key.ToString());
 }
 

@@ -30,6 +30,7 @@ v1::ServiceKey ToMessage(const ServiceKey& key);
 v1::Timeouts ToMessage(const TimeoutSpec& timeouts);
 v1::Settings ToMessage(const Settings& settings);
 v1::Statistics ToMessage(const DestinationStatistics& statistics);
+v1::Rates ToRates(const DestinationStatistics& per_second);
 v1::Connection ToMessage(const ConnectionStatus& connection);
 // "tcp 10.99.0.0/24 ports 80-90 to mark 7"
 std::string NameOf(const v1::FwmarkRule& rule);

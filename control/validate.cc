@@ -67,9 +67,9 @@ void ValidatePersistence(const v1::Persistence& persistence, const std::string& 
                  absl::StrCat(seconds, ": must be 1..", kMostSeconds));
   }
   if (!persistence.netmask().empty() && !PrefixLengthOfNetmask(persistence.netmask())) {
-    problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".netmask"),
-                 absl::StrCat("\"", persistence.netmask(),
-                              "\": must be a netmask without gaps, like 255.255.255.0"));
+    problems.Add(
+        v1::INVALID_VALUE, absl::StrCat(field, ".netmask"),
+        absl::StrCat("\"", persistence.netmask(), "\": must be a netmask without gaps, like 255.255.255.0"));
   }
   if (!persistence.engine().empty()) {
     problems.Add(v1::NOT_SUPPORTED, absl::StrCat(field, ".engine"),
@@ -106,8 +106,8 @@ std::optional<ServiceKey> ValidateKey(const v1::ServiceKey& key, const std::stri
       ValidateAddress(key.address(), absl::StrCat(field, ".address"), problems);
   ValidatePort(key.port(), absl::StrCat(field, ".port"), problems);
   if (problems.Count() > before) return std::nullopt;
-  return ServiceKey{{*address, Be16::FromHost(static_cast<uint16_t>(key.port())),
-                     static_cast<Protocol>(key.protocol())}};
+  return ServiceKey{
+      {*address, Be16::FromHost(static_cast<uint16_t>(key.port())), static_cast<Protocol>(key.protocol())}};
 }
 
 void ValidateService(const v1::Service& service, const std::string& field, Problems& problems) {

@@ -17,7 +17,9 @@ struct Memory {
 class LocalityBasedLeastConnection final : public Scheduler {
  public:
   explicit LocalityBasedLeastConnection(const SchedulerSetup& setup)
-      : expiration_(setup.expiration_seconds), least_(setup.candidates), memory_(std::make_shared<Memory>()) {}
+      : expiration_(setup.expiration_seconds),
+        least_(setup.candidates),
+        memory_(std::make_shared<Memory>()) {}
 
   void Inherit(const Scheduler& previous) override {
     memory_ = static_cast<const LocalityBasedLeastConnection&>(previous).memory_;

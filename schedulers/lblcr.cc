@@ -24,7 +24,9 @@ struct Memory {
 class LocalityBasedWithReplication final : public Scheduler {
  public:
   explicit LocalityBasedWithReplication(const SchedulerSetup& setup)
-      : expiration_(setup.expiration_seconds), least_(setup.candidates), memory_(std::make_shared<Memory>()) {}
+      : expiration_(setup.expiration_seconds),
+        least_(setup.candidates),
+        memory_(std::make_shared<Memory>()) {}
 
   void Inherit(const Scheduler& previous) override {
     memory_ = static_cast<const LocalityBasedWithReplication&>(previous).memory_;

@@ -10,9 +10,7 @@ class NeverQueue final : public Scheduler {
  public:
   explicit NeverQueue(const SchedulerSetup& setup) : least_(setup.candidates) {}
 
-  int Pick(const FlowKey&, std::span<const Candidate> candidates) override {
-    return least_.Find(candidates);
-  }
+  int Pick(const FlowKey&, std::span<const Candidate> candidates) override { return least_.Find(candidates); }
 
  private:
   LeastLoaded<QueueFirst> least_;

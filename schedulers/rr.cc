@@ -19,11 +19,20 @@ inline constexpr Cursor kBeforeTheFirst = {UINT32_MAX, 0};
 
 class RoundRobin final : public Scheduler {
  public:
-  explicit RoundRobin(const SchedulerSetup&)
-      : cursor_(std::make_shared<std::atomic<Cursor>>(kBeforeTheFirst)) {}
+  explicit RoundRobin(const SchedulerSetup& setup)
+      : candidates_(setup.candidates), cursor_(std::make_shared<std::atomic<Cursor>>(kBeforeTheFirst)) {}
 
+  // If the last choice has gone, the walk goes on after the one before it; if that was the first, with whoever
+  // is the first then.
   void Inherit(const Scheduler& previous) override {
-    cursor_ = static_cast<const RoundRobin&>(previous).cursor_;
+    const auto& before = static_cast<const RoundRobin&>(previous);
+    cursor_ = before.cursor_;
+    const uint32_t newest_before = before.candidates_.empty() ? 0 : before.candidates_.front().ordinal;
+    Cursor last = cursor_->load(std::memory_order_relaxed);
+    const bool keeps_its_place = std::any_of(candidates_.begin(), candidates_.end(), [&](const Candidate& c) {
+      return c.ordinal >= last.ordinal && c.ordinal <= newest_before;
+    });
+    if (!keeps_its_place) cursor_->compare_exchange_strong(last, kBeforeTheFirst, std::memory_order_relaxed);
   }
 
   int Pick(const FlowKey&, std::span<const Candidate> candidates) override {
@@ -56,6 +65,7 @@ class RoundRobin final : public Scheduler {
     return found - candidates.begin();
   }
 
+  const std::span<const Candidate> candidates_;  // the service's, which owns this scheduler
   std::shared_ptr<std::atomic<Cursor>> cursor_;
 };
 

@@ -30,8 +30,8 @@ struct alignas(16) DestinationLoad {
   int32_t Total() const { return total.load(std::memory_order_relaxed); }
 };
 
-// Counts the changes of some destinations' loads, so that a scheduler of very many need not look at all of them
-// again for every pick.
+// Counts the changes of some destinations' loads, so that a scheduler of very many need not look at all of
+// them again for every pick.
 struct alignas(64) LoadChanges {
   std::atomic<uint32_t> count{0};
 };
@@ -72,6 +72,9 @@ struct SchedulerSetup {
   // In IPVS's list order, the newest first. They live as long as the scheduler.
   std::span<const Candidate> candidates;
   SchedulerFlags flags;
+  // How many of them, at the end of the list, the service had before it got this scheduler; the others were
+  // added since, one by one.
+  size_t present_before = 0;
   // Of lblc and lblcr: how long they remember what nobody asks for.
   uint32_t expiration_seconds = 86400;
 };

@@ -10,9 +10,7 @@ class WeightedLeastConnection final : public Scheduler {
  public:
   explicit WeightedLeastConnection(const SchedulerSetup& setup) : least_(setup.candidates) {}
 
-  int Pick(const FlowKey&, std::span<const Candidate> candidates) override {
-    return least_.Find(candidates);
-  }
+  int Pick(const FlowKey&, std::span<const Candidate> candidates) override { return least_.Find(candidates); }
 
  private:
   LeastLoaded<WeightedOverhead> least_;

@@ -1,6 +1,6 @@
 // wrr: weighted round-robin. A weight level sinks from the highest weight to 1 in steps of the weights'
-// greatest common divisor; a walk along the list takes those that reach it. SPDX-License-Identifier:
-// Apache-2.0
+// greatest common divisor; a walk along the list takes those that reach it.
+// SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 #include <mutex>
 #include <numeric>
@@ -23,10 +23,13 @@ struct Memory {
 
 class WeightedRoundRobin final : public Scheduler {
  public:
-  // As if the destinations had been added one by one: the kernel's level depends on it.
+  // The kernel's level depends on whether destinations were there already or were added one by one.
   explicit WeightedRoundRobin(const SchedulerSetup& setup)
       : candidates_(setup.candidates), memory_(std::make_shared<Memory>()) {
-    AddFrom(candidates_.size());
+    const size_t added = candidates_.size() - setup.present_before;
+    Measure(candidates_.subspan(added));
+    if (setup.present_before > 0) AdjustLevel();
+    AddFrom(added);
   }
 
   void Inherit(const Scheduler& previous) override {

@@ -20,7 +20,8 @@ const Service* EndpointIndex::FindWiderService(Be32 address, Be16 port, Protocol
   constexpr uint16_t kFtpData = 20;
   constexpr uint16_t kFirstUnprivileged = 1024;
   const uint16_t number = port.ToHost();
-  if (ftp_services_ > 0 && protocol == Protocol::kTcp && (number == kFtpData || number >= kFirstUnprivileged)) {
+  if (ftp_services_ > 0 && protocol == Protocol::kTcp &&
+      (number == kFtpData || number >= kFirstUnprivileged)) {
     const uint64_t ftp = Value(KeyOf(address, kFtpPort, protocol));
     if (ftp != 0) return reinterpret_cast<const Service*>(ftp);
   }

@@ -53,8 +53,7 @@ struct Snapshot {
   // The service of a packet to this endpoint, or nullptr: by its mark first.
   const Service* FindService(Be32 address, Be16 port, Protocol protocol) const {
     if (classifier != nullptr) {
-      const auto marked =
-          by_fwmark.find(classifier->MarkOf(IpAddress::FromV4(address), port, protocol));
+      const auto marked = by_fwmark.find(classifier->MarkOf(IpAddress::FromV4(address), port, protocol));
       if (marked != by_fwmark.end()) return marked->second;
     }
     return endpoints.FindService(address, port, protocol);

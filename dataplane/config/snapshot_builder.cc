@@ -65,6 +65,7 @@ void SnapshotBuilder::Put(const ServiceSpec& spec) {
     }
   }
   service->candidates.reserve(spec.destinations.size());
+  size_t kept = 0;
   for (const DestinationSpec& wanted : spec.destinations) {
     const Endpoint endpoint = EndpointOf(spec.key, wanted.address, wanted.port);
     Candidate candidate{.address = wanted.address,
@@ -75,6 +76,7 @@ void SnapshotBuilder::Put(const ServiceSpec& spec) {
       candidate.ordinal = found->second->ordinal;
       candidate.id = found->second->id;
       if (wanted.weight == 0) candidate.last_weight = found->second->last_weight;
+      ++kept;
       known.erase(found);
     } else {
       candidate.ordinal = entry.next_ordinal++;
@@ -95,6 +97,7 @@ void SnapshotBuilder::Put(const ServiceSpec& spec) {
   SLUICE_CHECK(factory != nullptr);
   service->scheduler = factory({.candidates = service->candidates,
                                 .flags = spec.flags,
+                                .present_before = kept,
                                 .expiration_seconds = ExpirationOf(spec, global_.settings)});
   if (before != nullptr && before->spec.scheduler == spec.scheduler)
     service->scheduler->Inherit(*before->scheduler);
@@ -104,9 +107,9 @@ void SnapshotBuilder::Put(const ServiceSpec& spec) {
 
 void SnapshotBuilder::Configure(const ServiceSpec& spec, const DestinationSpec& wanted, DestinationId id) {
   if (spec.timeouts) destinations_.SetTimeouts(id, *spec.timeouts);
-  const uint8_t traits = static_cast<uint8_t>((wanted.weight == 0 ? kQuiesced : 0) |
-                                              (spec.timeouts ? kOwnTimeouts : 0) |
-                                              (spec.persistence.strict ? kStrictPersistence : 0));
+  const uint8_t traits =
+      static_cast<uint8_t>((wanted.weight == 0 ? kQuiesced : 0) | (spec.timeouts ? kOwnTimeouts : 0) |
+                           (spec.persistence.strict ? kStrictPersistence : 0));
   destinations_.SetTraits(id, traits, kQuiesced | kOwnTimeouts | kStrictPersistence);
   destinations_.SetThresholds(id, wanted.upper_threshold, wanted.lower_threshold);
   if (spec.destinations.size() >= kManyCandidates) destinations_.Watch(id);

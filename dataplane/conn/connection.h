@@ -42,8 +42,8 @@ struct alignas(64) Connection {
   NextHopId hops[2] = {kNoRoute, kNoRoute};  // by direction
   // What to add to the checksums of a packet from the client; one's complement, so that a packet from
   // the server takes the complement.
-  uint16_t address_delta = 0;    // IP header
-  uint16_t transport_delta = 0;  // TCP and UDP: addresses and ports
+  uint16_t address_delta = 0;            // IP header
+  uint16_t transport_delta = 0;          // TCP and UDP: addresses and ports
   TemplateId template_id = kNoTemplate;  // from which it was made
   uint32_t fwmark = 0;                   // of the packet that opened it
 

@@ -14,7 +14,10 @@ constexpr Jiffies kHeldFor = JiffiesFromSeconds(60);
 
 PersistenceTable::PersistenceTable(uint32_t capacity, const HashSecret& secret, Jiffies now,
                                    DestinationTable& destinations)
-    : secret_(secret), shard_capacity_(capacity / kShards + 1), destinations_(destinations), expired_at_(now) {
+    : secret_(secret),
+      shard_capacity_(capacity / kShards + 1),
+      destinations_(destinations),
+      expired_at_(now) {
   for (uint32_t i = 0; i < kShards; ++i)
     shards_.push_back(std::make_unique<Shard>(shard_capacity_, std::bit_ceil(shard_capacity_), now));
 }
@@ -34,8 +37,8 @@ uint32_t PersistenceTable::FindUsable(Shard& shard, const Wish& wish) {
   while (slot != 0 && !(shard.slots[slot].key == wish.key)) slot = shard.slots[slot].next;
   if (slot == 0) return 0;
   const uint8_t traits = destinations_.traits(shard.slots[slot].destination_id);
-  const bool usable = (traits & kAvailable) && !(traits & kDrainOver) &&
-                      !(wish.expire_quiescent && (traits & kQuiesced));
+  const bool usable =
+      (traits & kAvailable) && !(traits & kDrainOver) && !(wish.expire_quiescent && (traits & kQuiesced));
   if (usable) return slot;
   Unlink(shard, slot);
   shard.slots[slot].retired = true;
@@ -136,6 +139,22 @@ void PersistenceTable::DropSome(uint32_t random) {
       Remove(*shard, slot);
     }
   }
+}
+
+bool PersistenceTable::DropUnavailable(uint32_t first, uint32_t count) {
+  bool more = false;
+  for (const auto& shard : shards_) {
+    const std::lock_guard lock(shard->lock);
+    more |= first + count < shard->next_unused;
+    for (uint32_t slot = first; slot < first + count && slot < shard->next_unused; ++slot) {
+      const Template& each = shard->slots[slot];
+      if (each.destination_id == kNoDestination || each.children > 0) continue;
+      if (destinations_.IsAvailable(each.destination_id)) continue;
+      shard->wheel.Unfile(slot);
+      Remove(*shard, slot);
+    }
+  }
+  return more;
 }
 
 void PersistenceTable::Unlink(Shard& shard, uint32_t slot) {

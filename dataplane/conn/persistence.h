@@ -1,9 +1,8 @@
 // What makes a client stay with its real server: IPVS's connection templates. A template names a network of
-// clients and a virtual endpoint (or a mark), and the destination they go to; connections made from it hold it.
-// In shards, each with a lock, a hash table and a timer wheel; memory comes at construction.
-// Threads: shared by all workers, touched when a connection comes, goes, or is first established; ForEach by
-// any thread.
-// SPDX-License-Identifier: Apache-2.0
+// clients and a virtual endpoint (or a mark), and the destination they go to; connections made from it hold
+// it. In shards, each with a lock, a hash table and a timer wheel; memory comes at construction. Threads:
+// shared by all workers, touched when a connection comes, goes, or is first established; ForEach by any
+// thread. SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>
@@ -88,6 +87,10 @@ class PersistenceTable {
   // drop_entry: looks at one of 32 slots, and drops what nobody holds and never was assured.
   void DropSome(uint32_t random);
 
+  // expire_nodest_conn: of `count` slots of every shard, from `first` on (the first of all is 1), removes what
+  // nobody holds and whose destination is not available. True: there may be more behind them.
+  bool DropUnavailable(uint32_t first, uint32_t count);
+
   // Calls `see` with copies of all of them, a few under one lock. Cheap for workers.
   template <class See>
   void ForEach(See see) const {
@@ -118,9 +121,9 @@ class PersistenceTable {
         : slots(capacity + 1), heads(buckets), free(capacity + 1), wheel(capacity, now) {}
 
     mutable SpinLock lock;
-    HugeArray<Template> slots;   // [0] is nobody; free ones have no destination id
-    HugeArray<uint32_t> heads;   // of hash chains
-    HugeArray<uint32_t> free;    // a stack
+    HugeArray<Template> slots;  // [0] is nobody; free ones have no destination id
+    HugeArray<uint32_t> heads;  // of hash chains
+    HugeArray<uint32_t> free;   // a stack
     uint32_t free_count = 0;
     uint32_t next_unused = 1;
     uint32_t size = 0;

@@ -17,7 +17,8 @@ Jiffies OwnTimeoutOf(const Worker& worker, const Connection& connection) {
   if (connection.protocol == Protocol::kUdp) seconds = own.udp_seconds;
   if (connection.protocol == Protocol::kTcp && connection.state == kTcpEstablished) seconds = own.tcp_seconds;
   if (connection.protocol == Protocol::kTcp && connection.state == kTcpFinWait) seconds = own.tcp_fin_seconds;
-  return seconds != 0 ? JiffiesFromSeconds(seconds) : worker.timeouts.Of(connection.protocol, connection.state);
+  return seconds != 0 ? JiffiesFromSeconds(seconds)
+                      : worker.timeouts.Of(connection.protocol, connection.state);
 }
 
 // A strict template is not prolonged by connections that have closed.

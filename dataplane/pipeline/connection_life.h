@@ -30,12 +30,12 @@ void DropConnection(Worker& worker, Connection& connection);
 // How long it lives without packets in its present state.
 Jiffies TimeoutOf(const Worker& worker, const Connection& connection);
 
-// Moves a connection to another protocol state: active and inactive counts, its template, and the timer if the
-// new state's time is up sooner.
+// Moves a connection to another protocol state: active and inactive counts, its template, and the timer if
+// the new state's time is up sooner.
 void ChangeState(Worker& worker, Connection& connection, uint8_t state);
 
-// The state that a packet leads to, by TCP's flags or SCTP's event; UDP has one. A reply shows that replies come
-// by here.
+// The state that a packet leads to, by TCP's flags or SCTP's event; UDP has one. A reply shows that replies
+// come by here.
 uint8_t NextState(const Worker& worker, Connection& connection, Direction direction, uint8_t signal);
 
 // The two sides have met: it is no longer among those that go when the table is full.

@@ -35,12 +35,20 @@ void EndDrained(Worker& worker, Connection& connection) {
     DropConnection(worker, connection);
     return;
   }
-  const uint8_t closed =
-      connection.protocol == Protocol::kTcp ? uint8_t{kTcpClose} : uint8_t{kSctpClosed};
+  const uint8_t closed = connection.protocol == Protocol::kTcp ? uint8_t{kTcpClose} : uint8_t{kSctpClosed};
   if (connection.state == closed) return;
   ChangeState(worker, connection, closed);
   connection.deadline = worker.now + TimeoutOf(worker, connection);
   worker.counters.Add(Counter::kConnectionsReset);
+}
+
+// Templates come after the connections that hold them.
+int SweepTemplates(Worker& worker) {
+  constexpr uint32_t kAtOnce = 4;  // of each shard
+  if (worker.template_sweep_at == 0 || worker.sweep_at < worker.connections.IndexEnd()) return 0;
+  const bool more = worker.persistence.DropUnavailable(worker.template_sweep_at, kAtOnce);
+  worker.template_sweep_at = more ? worker.template_sweep_at + kAtOnce : 0;
+  return static_cast<int>(kAtOnce);
 }
 
 // After a real server was removed or its drain has ended: all connections are looked at once.
@@ -48,6 +56,7 @@ int Sweep(Worker& worker) {
   if (const uint32_t sweeps = worker.destinations.sweeps(); sweeps != worker.sweeps_seen) {
     worker.sweeps_seen = sweeps;
     worker.sweep_at = 1;
+    worker.template_sweep_at = worker.settings.expire_nodest_conn ? 1 : 0;
   }
   const uint32_t end = worker.connections.IndexEnd();
   uint32_t looked_at = 0;
@@ -64,7 +73,8 @@ int Sweep(Worker& worker) {
   return static_cast<int>(looked_at);
 }
 
-// Which connections drop_entry may take: half-open ones; of the others those that have long been idle, by lot.
+// Which connections drop_entry may take: half-open ones; of the others those that have long been idle, by
+// lot.
 bool MayDrop(Worker& worker, const Connection& connection) {
   if (connection.protocol == Protocol::kTcp) {
     if (connection.state == kTcpSynRecv || connection.state == kTcpSynAck) return true;
@@ -74,7 +84,8 @@ bool MayDrop(Worker& worker, const Connection& connection) {
     if (connection.state != kSctpEstablished) return false;
   }
   const Jiffies used = connection.deadline - TimeoutOf(worker, connection);
-  return HasPassed(used + kIdleBeforeLottery, worker.now) && worker.defence.DropsIdleEntry(connection.in_packets);
+  return HasPassed(used + kIdleBeforeLottery, worker.now) &&
+         worker.defence.DropsIdleEntry(connection.in_packets);
 }
 
 int DropEntries(Worker& worker) {
@@ -88,7 +99,8 @@ int DropEntries(Worker& worker) {
   }
   const uint32_t end = worker.connections.IndexEnd();
   int looked_at = 0;
-  for (; worker.drop_entry_at < end && looked_at < kBurst; worker.drop_entry_at += kDropEntryShare, ++looked_at) {
+  for (; worker.drop_entry_at < end && looked_at < kBurst;
+       worker.drop_entry_at += kDropEntryShare, ++looked_at) {
     if (!worker.connections.IsInUse(worker.drop_entry_at)) continue;
     Connection& connection = worker.connections.ByIndex(worker.drop_entry_at);
     if (MayDrop(worker, connection)) DropConnection(worker, connection);
@@ -101,7 +113,7 @@ int DropEntries(Worker& worker) {
 int KeepHouse(Worker& worker) {
   int looked_at = ExpireConnections(worker);
   if (worker.index == 0) looked_at += worker.persistence.Expire(worker.now);
-  return looked_at + Sweep(worker) + DropEntries(worker);
+  return looked_at + Sweep(worker) + SweepTemplates(worker) + DropEntries(worker);
 }
 
 }  // namespace sluice

@@ -51,8 +51,7 @@ bool ParseSctp(Worker& worker, Batch& batch, int lane, const uint8_t* transport,
   }
   const auto& first = *reinterpret_cast<const SctpChunkHeader*>(transport + kFirstChunk);
   const uint32_t next_at = kFirstChunk + ((first.length.ToHost() + 3u) & ~3u);
-  const bool has_next =
-      first.length.ToHost() >= sizeof first && next_at + sizeof(SctpChunkHeader) <= length;
+  const bool has_next = first.length.ToHost() >= sizeof first && next_at + sizeof(SctpChunkHeader) <= length;
   batch.signal[lane] = SctpEventOf(first.type, has_next ? transport[next_at] : uint8_t{0});
   return true;
 }

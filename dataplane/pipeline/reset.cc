@@ -16,10 +16,9 @@ constexpr uint16_t kIpAndTcp = sizeof(Ipv4Header) + sizeof(TcpHeader);
 void TurnIntoReset(rte_mbuf& packet, Ipv4Header& ip) {
   const auto* start = reinterpret_cast<const uint8_t*>(&ip);
   const TcpHeader segment = *reinterpret_cast<const TcpHeader*>(start + ip.header_length());
-  const uint32_t payload = ip.total_length.ToHost() - static_cast<uint32_t>(ip.header_length()) -
-                           (segment.data_offset >> 4) * 4u;
-  const uint32_t length =
-      payload + ((segment.flags & kTcpSyn) ? 1 : 0) + ((segment.flags & kTcpFin) ? 1 : 0);
+  const uint32_t payload =
+      ip.total_length.ToHost() - static_cast<uint32_t>(ip.header_length()) - (segment.data_offset >> 4) * 4u;
+  const uint32_t length = payload + ((segment.flags & kTcpSyn) ? 1 : 0) + ((segment.flags & kTcpFin) ? 1 : 0);
 
   std::swap(ip.source, ip.destination);
   ip.version_and_length = 0x45;

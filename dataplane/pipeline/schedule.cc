@@ -85,10 +85,10 @@ const Candidate* PickCandidate(const Service& service, const Ipv4Tuple& tuple) {
   return chosen == kNoCandidate ? nullptr : &service.candidates[chosen];
 }
 
-bool AssignByScheduler(Worker& worker, Batch& batch, int lane, const Service& service, Assignment& assignment) {
+bool AssignByScheduler(Worker& worker, Batch& batch, int lane, const Service& service,
+                       Assignment& assignment) {
   const Ipv4Tuple& tuple = batch.tuple[lane];
-  const bool right_port =
-      service.spec.key.HasFwmark() || service.spec.key.port == tuple.destination_port();
+  const bool right_port = service.spec.key.HasFwmark() || service.spec.key.port == tuple.destination_port();
   const Candidate* candidate = right_port ? PickCandidate(service, tuple) : nullptr;
   if (candidate == nullptr) {
     Refuse(worker, batch, lane, service);
@@ -114,7 +114,8 @@ TemplateKey TemplateKeyOf(const ServiceSpec& spec, const Ipv4Tuple& tuple) {
   return key;
 }
 
-bool AssignByTemplate(Worker& worker, Batch& batch, int lane, const Service& service, Assignment& assignment) {
+bool AssignByTemplate(Worker& worker, Batch& batch, int lane, const Service& service,
+                      Assignment& assignment) {
   const Ipv4Tuple& tuple = batch.tuple[lane];
   const PersistenceTable::Wish wish = {
       .key = TemplateKeyOf(service.spec, tuple),

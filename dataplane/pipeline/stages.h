@@ -15,8 +15,8 @@ LaneMask Parse(Worker& worker, Batch& batch, LaneMask lanes);
 // Gives the kernel what Sluice does not balance: ARP, ICMP, fragments and so on.
 LaneMask Classify(Worker& worker, Batch& batch, LaneMask lanes);
 
-// Finds connections; fills connection, direction and traits. Returns the lanes that have none (or one that this
-// packet must replace).
+// Finds connections; fills connection, direction and traits. Returns the lanes that have none (or one that
+// this packet must replace).
 LaneMask Lookup(Worker& worker, Batch& batch, LaneMask lanes);
 
 // Makes connections for fresh lanes. Returns those that got none; they have a verdict.

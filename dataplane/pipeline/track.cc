@@ -58,15 +58,13 @@ LaneMask Track(Worker& worker, Batch& batch, LaneMask lanes) {
     if (traits & kAvailable) CountPacket(worker, connection, direction, batch.ip_length[lane]);
     if (connection.protocol == Protocol::kUdp) {
       const uint16_t news = direction == Direction::kIn ? kConnectionEmbryonic : kConnectionAnswered;
-      if ((connection.flags ^ kConnectionAnswered) & news)
-        TrackUdp(worker, connection, direction);
+      if ((connection.flags ^ kConnectionAnswered) & news) TrackUdp(worker, connection, direction);
     } else if (!(batch.scheduled & LaneBit(lane))) {
       const uint8_t next = NextState(worker, connection, direction, batch.signal[lane]);
       if (next != connection.state) ChangeState(worker, connection, next);
     }
-    const Jiffies timeout = traits & kOwnTimeouts
-                                ? TimeoutOf(worker, connection)
-                                : worker.timeouts.Of(connection.protocol, connection.state);
+    const Jiffies timeout = traits & kOwnTimeouts ? TimeoutOf(worker, connection)
+                                                  : worker.timeouts.Of(connection.protocol, connection.state);
     connection.deadline = worker.now + timeout;
     connection.in_packets += direction == Direction::kIn;
   }

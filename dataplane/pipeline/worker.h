@@ -78,6 +78,7 @@ struct Worker {
   uint32_t sweeps_seen = 0;
   // The next connection to look at, for a sweep and for drop_entry; past the last: none.
   uint32_t sweep_at = UINT32_MAX;
+  uint32_t template_sweep_at = 0;  // the same of templates, which begin at 1; 0: none
   uint32_t drop_entry_at = UINT32_MAX;
   Counters counters;
   HugeArray<StatisticsLine> statistics;  // by DestinationId

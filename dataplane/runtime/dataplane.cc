@@ -3,49 +3,11 @@
 
 #include <thread>
 
-#include "dataplane/conn/protocol_state.h"
 #include "dataplane/pipeline/counters.h"
+#include "dataplane/runtime/connection_status.h"
 #include "dataplane/runtime/runtime.h"
 
 namespace sluice {
-namespace {
-
-ConnectionStatus StatusOf(const Connection& connection, Jiffies now, int worker) {
-  const int32_t rest = static_cast<int32_t>(connection.deadline - now);
-  return {
-      .client = {IpAddress::FromV4(connection.client), connection.client_port, connection.protocol},
-      .virtual_endpoint = {IpAddress::FromV4(connection.virtual_address), connection.virtual_port,
-                           connection.protocol},
-      .destination = {IpAddress::FromV4(connection.destination), connection.destination_port,
-                      connection.protocol},
-      .state = StateName(connection.protocol, connection.state),
-      .expires_seconds = rest < 0 ? 0 : static_cast<uint32_t>(rest) / kJiffiesPerSecond,
-      .active = !connection.IsInactive(),
-      .worker = worker,
-      .flags = connection.flags & ~uint32_t{kConnectionEmbryonic | kConnectionAnswered},
-  };
-}
-
-// As the kernel shows them: without a port of the client; one that is no longer to be used under a port that
-// nobody asks for.
-ConnectionStatus StatusOf(const Template& each, Jiffies now) {
-  constexpr Be16 kRetiredPort = Be16::FromHost(65535);
-  const Protocol protocol = each.key.protocol;
-  const int32_t rest = static_cast<int32_t>(each.deadline - now);
-  const Be16 virtual_port = each.retired ? kRetiredPort : each.key.virtual_port;
-  const Be16 own_port = each.key.virtual_port == Be16{} ? Be16{} : each.destination_port;
-  return {
-      .client = {each.key.client, Be16{}, protocol},
-      .virtual_endpoint = {each.key.virtual_address, virtual_port, protocol},
-      .destination = {each.destination, each.retired ? kRetiredPort : own_port, protocol},
-      .state = each.assured ? "ASSURED" : "NONE",
-      .expires_seconds = rest < 0 ? 0 : static_cast<uint32_t>(rest) / kJiffiesPerSecond,
-      .flags = kConnectionTemplate,
-  };
-}
-
-}  // namespace
-
 Dataplane::Dataplane(std::unique_ptr<Runtime> runtime) : runtime_(std::move(runtime)) {}
 Dataplane::~Dataplane() = default;
 
@@ -60,7 +22,9 @@ absl::Status Dataplane::Publish(std::shared_ptr<const Snapshot> snapshot) {
   const std::shared_ptr<const Snapshot> now = snapshot;
   const std::shared_ptr<const Snapshot> before = runtime_->snapshot.Exchange(std::move(snapshot));
   runtime_->grace_period->Wait();
-  return runtime_->steering == nullptr ? absl::OkStatus() : runtime_->steering->Apply(now->endpoint_changes, now->prefix_changes);
+  return runtime_->steering == nullptr
+             ? absl::OkStatus()
+             : runtime_->steering->Apply(now->endpoint_changes, now->prefix_changes);
 }
 
 absl::Status Dataplane::Publish(std::shared_ptr<const Forwarding> forwarding) {

@@ -10,9 +10,9 @@
 #define SLUICE_ROLE_REAL_SERVER 2u /* packets from it */
 
 /* What the program must look for besides exact endpoints: the bits of the one word in the map `wider`. */
-#define SLUICE_WIDER_VIRTUAL 1u     /* endpoints of port 0 that stand for every port */
+#define SLUICE_WIDER_VIRTUAL 1u /* endpoints of port 0 that stand for every port */
 #define SLUICE_WIDER_REAL_SERVER 2u
-#define SLUICE_WIDER_PREFIX 4u      /* prefixes whose every packet may be Sluice's */
+#define SLUICE_WIDER_PREFIX 4u /* prefixes whose every packet may be Sluice's */
 
 #define SLUICE_MAX_ENDPOINTS (1u << 20)
 #define SLUICE_MAX_PREFIXES (1u << 16)

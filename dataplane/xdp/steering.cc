@@ -29,8 +29,8 @@ constexpr std::string_view kSteerName = "sluice_steer";
 constexpr std::string_view kStubName = "sluice_stub";
 constexpr size_t kHeartbeatBytes = SLUICE_MAX_WORKERS * sizeof(sluice_heartbeat);
 // The maps that all interfaces share.
-constexpr const char* kSharedMaps[] = {"endpoints", "prefixes",   "wider", "host_addresses",
-                                       "heartbeats", "counts"};
+constexpr const char* kSharedMaps[] = {"endpoints",      "prefixes",   "wider",
+                                       "host_addresses", "heartbeats", "counts"};
 
 using Object = std::unique_ptr<bpf_object, decltype(&bpf_object__close)>;
 
@@ -247,9 +247,9 @@ absl::Status Steering::ApplyEndpoint(const EndpointChange& change) {
     return absl::OkStatus();
   }
   if (bpf_map_update_elem(map, &key, &roles, BPF_ANY) == 0) return absl::OkStatus();
-  return absl::ErrnoToStatus(errno,
-                             absl::StrCat("no room for ", change.endpoint.ToString(),
-                                          " in the XDP program's map of endpoints: the kernel handles its packets"));
+  return absl::ErrnoToStatus(
+      errno, absl::StrCat("no room for ", change.endpoint.ToString(),
+                          " in the XDP program's map of endpoints: the kernel handles its packets"));
 }
 
 absl::Status Steering::ApplyPrefix(const PrefixChange& change) {

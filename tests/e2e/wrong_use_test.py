@@ -111,7 +111,15 @@ class WrongUseTest(unittest.TestCase):
             (f"-A -t {VIP}:80 -s rr", 255, "Service already exists"),
             (f"-A -t {VIP}:81 -s fastest", 255, "Scheduler or persistence engine not found"),
             (f"-A -t {VIP}:70000", 2, "illegal virtual server address[:port] specified"),
-            (f"-A -t {VIP}:81 -p", 255, "persistence is not supported yet: leave it out"),
+            (f"-A -t {VIP}:81 -p 60 --pe sip", 255, '"sip": persistence engines are not supported'),
+            (f"-A -t {VIP}:0", 2, "Zero port specified for non-persistent service"),
+            ("--set-sysctl drop_packet=4", 255, "4: must be 0..3"),
+            ("--set-sysctl ip_forward=1", 2, "unknown sysctl `ip_forward': must be one of amemthresh, am_droprate, drop_entry, "
+             "drop_packet, secure_tcp, conn_reuse_mode, cache_bypass, expire_nodest_conn, expire_quiescent_template, sloppy_tcp, "
+             "sloppy_sctp, run_estimation, lblc_expiration, lblcr_expiration"),
+            ("--add-fwmark-rule 7,icmp,10.0.0.0/8", 2,
+             "invalid fwmark rule `7,icmp,10.0.0.0/8': must be MARK,tcp|udp|sctp|any,PREFIX[,PORT[-PORT]]"),
+            ("--delete-fwmark-rule 7,tcp,10.0.0.0/8", 255, "there is no rule tcp 10.0.0.0/8 ports 0-65535 to mark 7"),
             (f"-D -t {VIP}:81", 255, "No such service"),
             (f"-E -t {VIP}:81", 255, "No such service"),
             (f"-a -t {VIP}:81 -r 10.65.0.11:80 -m", 255, "Service not defined"),

@@ -29,6 +29,26 @@ constexpr int kEstimatorMs = 2500;
 constexpr size_t kAddresses = 26;  // of IPv4, in a frame
 constexpr uint8_t kTcp = 6;
 constexpr uint8_t kUdp = 17;
+constexpr uint8_t kSctp = 132;
+constexpr char kSysctls[] = "/proc/sys/net/ipv4/vs/";
+
+// What a firewall would do: the mark of a packet by its destination.
+struct Mark {
+  uint32_t mark;
+  int protocol;  // 0: any
+  uint32_t prefix;
+  uint32_t mask;
+  int first_port;
+  int last_port;
+
+  bool Matches(const FrameBytes& frame) const {
+    const uint32_t address =
+        uint32_t{frame[30]} << 24 | uint32_t{frame[31]} << 16 | uint32_t{frame[32]} << 8 | frame[33];
+    const int port = frame[36] << 8 | frame[37];
+    return (protocol == 0 || protocol == frame[23]) && (address & mask) == prefix && port >= first_port &&
+           port <= last_port;
+  }
+};
 
 std::vector<std::string> OutputOf(const std::string& command) {
   std::vector<std::string> lines;
@@ -54,8 +74,35 @@ class KernelBalancer final : public Balancer {
     return std::system((command + " >/dev/null 2>&1").c_str()) == 0;
   }
 
+  bool SetSysctl(const std::string& name, const std::string& value) override {
+    std::ofstream file(kSysctls + name);
+    file << value << std::flush;
+    return file.good();
+  }
+
+  bool AddMark(const std::string& rule) override {
+    unsigned mark, a, b, c, d, length;
+    char protocol[8];
+    int first = 0;
+    int last = 65535;
+    const int fields = std::sscanf(rule.c_str(), "%u,%7[a-z],%u.%u.%u.%u/%u,%d-%d", &mark, protocol, &a, &b,
+                                   &c, &d, &length, &first, &last);
+    if (fields < 7) return false;
+    if (fields == 8) last = first;
+    const std::string name = protocol;
+    marks_.push_back({mark,
+                      name == "tcp"    ? kTcp
+                      : name == "udp"  ? kUdp
+                      : name == "sctp" ? kSctp
+                                       : 0,
+                      a << 24 | b << 16 | c << 8 | d, length == 0 ? 0 : ~uint32_t{0} << (32 - length), first,
+                      last});
+    return true;
+  }
+
   Arrival Send(const FrameBytes& frame, bool from_client) override {
     Drain();
+    SetMark(frame, from_client);
     SLUICE_CHECK(send(from_client ? client_ : server_, frame.data(), frame.size(), 0) ==
                  static_cast<ssize_t>(frame.size()));
     const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(kPatienceMs);
@@ -79,27 +126,41 @@ class KernelBalancer final : public Balancer {
 
   void Wait(double seconds) override { usleep(static_cast<useconds_t>(seconds * 1e6)); }
 
-  std::vector<std::string> Connections() override {
+  std::vector<std::string> Connections(bool with_expiry) override {
     std::vector<std::string> lines;
     for (const std::string& line : OutputOf("ipvsadm -Lnc")) {
       std::istringstream words(line);
       std::string protocol, expire, state, source, virtual_address, destination;
       words >> protocol >> expire >> state >> source >> virtual_address >> destination;
-      if (protocol != "TCP" && protocol != "UDP") continue;
-      lines.push_back(protocol + " " + state + " " + source + " " + virtual_address + " " + destination);
+      if (expire.find(':') == std::string::npos || destination.empty()) continue;
+      std::string text = protocol + " " + state + " " + source + " " + virtual_address + " " + destination;
+      // What is left is cut to whole seconds, and a little of it has passed.
+      const int seconds = std::atoi(expire.c_str()) * 60 + std::atoi(expire.c_str() + expire.find(':') + 1);
+      if (with_expiry) text += " " + std::to_string(seconds + 1);
+      lines.push_back(text);
     }
     return lines;
   }
 
-  std::vector<std::string> Table(bool statistics) override {
-    if (statistics) usleep(kEstimatorMs * 1000);
+  std::vector<std::string> Table(TableKind kind) override {
+    static const char* const kCommands[] = {"ipvsadm -Ln", "ipvsadm -Ln --persistent-conn",
+                                            "ipvsadm -Ln --stats --exact", "ipvsadm -Ln --rate --exact"};
+    if (kind == TableKind::kStatistics) usleep(kEstimatorMs * 1000);
+    if (kind == TableKind::kRates) Align();
     std::vector<std::string> lines;
-    for (const std::string& line : OutputOf(statistics ? "ipvsadm -Ln --stats --exact" : "ipvsadm -Ln")) {
+    for (const std::string& line : OutputOf(kCommands[static_cast<int>(kind)])) {
       const bool title =
           line.starts_with("IP Virtual") || line.starts_with("Prot") || line.starts_with("  -> Remote");
       if (!title) lines.push_back(line);
     }
     return lines;
+  }
+
+  // Averages change at every estimation, once there was traffic.
+  void Align() override {
+    const std::vector<std::string> before = OutputOf("cat /proc/net/ip_vs_stats");
+    for (int i = 0; i < kEstimatorMs && OutputOf("cat /proc/net/ip_vs_stats") == before; i += 20)
+      usleep(20'000);
   }
 
  private:
@@ -113,7 +174,7 @@ class KernelBalancer final : public Balancer {
     return fd;
   }
 
-  // A TCP or UDP packet that came in here; empty: nothing of interest.
+  // A TCP, UDP or SCTP packet that came in here; empty: nothing of interest.
   static FrameBytes Receive(int fd) {
     FrameBytes frame(2048);
     sockaddr_ll from{};
@@ -122,8 +183,15 @@ class KernelBalancer final : public Balancer {
         recvfrom(fd, frame.data(), frame.size(), 0, reinterpret_cast<sockaddr*>(&from), &length);
     if (size < 34 || from.sll_pkttype == PACKET_OUTGOING) return {};
     frame.resize(static_cast<size_t>(size));
-    if (frame[23] != kTcp && frame[23] != kUdp) return {};
+    if (frame[23] != kTcp && frame[23] != kUdp && frame[23] != kSctp) return {};
     return frame;
+  }
+  void SetMark(const FrameBytes& frame, bool from_client) {
+    uint32_t mark = 0;
+    for (const Mark& each : marks_) {
+      if (mark == 0 && from_client && each.Matches(frame)) mark = each.mark;
+    }
+    SLUICE_CHECK(setsockopt(client_, SOL_SOCKET, SO_MARK, &mark, sizeof mark) == 0);
   }
   void Drain() {
     for (const int fd : {client_, server_}) {
@@ -135,6 +203,7 @@ class KernelBalancer final : public Balancer {
 
   const int client_;
   const int server_;
+  std::vector<Mark> marks_;
 };
 
 }  // namespace

@@ -2,11 +2,15 @@
 // sluiceadm's own command line; time is simulated.
 //   play_sluice SCENARIO...
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <fstream>
 #include <sstream>
 
 #include "control/config_store.h"
+#include "control/translate.h"
+#include "dataplane/runtime/connection_status.h"
 #include "tests/kernel/scenario.h"
 #include "tests/support/eal.h"
 #include "tests/support/pipeline_rig.h"
@@ -24,7 +28,13 @@ class SluiceBalancer final : public Balancer {
     // Every server behind one gateway: which MAC address it has is not the question here.
     spec.routes[1].legs[0].gateway = *IpAddress::Parse("10.1.0.1");
     rig_.SetForwarding(spec);
+    publisher_.KeepTime(now_);
   }
+
+  bool SetSysctl(const std::string& name, const std::string& value) override {
+    return Configure({"--set-sysctl", name + "=" + value});
+  }
+  bool AddMark(const std::string& rule) override { return Configure({"--add-fwmark-rule", rule}); }
 
   bool Configure(const std::vector<std::string>& words) override {
     const auto parsed = ParseCommandLine("ipvsadm", words);
@@ -43,26 +53,47 @@ class SluiceBalancer final : public Balancer {
     return {outcome.where == "kernel input" ? "host" : "nowhere", {}};
   }
 
-  void Wait(double seconds) override { rig_.Advance(seconds); }
+  void Wait(double seconds) override {
+    for (; seconds > 0; seconds -= kStep) {
+      rig_.Advance(std::min(seconds, kStep));
+      now_ += std::chrono::milliseconds(static_cast<int>(std::min(seconds, kStep) * 1000));
+      publisher_.KeepTime(now_);
+    }
+    while (KeepHouse(*rig_.worker) > 0) {
+    }
+  }
 
-  std::vector<std::string> Connections() override {
+  std::vector<std::string> Connections(bool with_expiry) override {
     std::vector<std::string> lines;
+    const auto add = [&](const ConnectionStatus& status, Jiffies deadline) {
+      const std::string line = PrintConnection(ToMessage(status), true);
+      std::istringstream words(line);
+      std::string protocol, expire, rest;
+      words >> protocol >> expire;
+      for (std::string word; words >> word;) rest += " " + word;
+      // A second that has begun counts, as in the kernel's player.
+      if (with_expiry)
+        rest += " " + std::to_string(status.expires_seconds +
+                                     ((deadline - rig_.worker->now) % kJiffiesPerSecond != 0));
+      lines.push_back(protocol + rest);
+    };
     const ConnectionTable& table = rig_.worker->connections;
     for (uint32_t i = 1; i < table.IndexEnd(); ++i) {
       if (!table.IsInUse(i)) continue;
-      const Connection& connection = table.ByIndex(i);
-      lines.push_back(
-          std::string(connection.protocol == Protocol::kUdp ? "UDP " : "TCP ") +
-          std::string(StateName(connection.protocol, connection.state)) + " " +
-          EndpointToString(IpAddress::FromV4(connection.client), connection.client_port) + " " +
-          EndpointToString(IpAddress::FromV4(connection.virtual_address), connection.virtual_port) + " " +
-          EndpointToString(IpAddress::FromV4(connection.destination), connection.destination_port));
+      add(StatusOf(table.ByIndex(i), rig_.worker->now, 0), table.ByIndex(i).deadline);
     }
+    rig_.persistence->ForEach(
+        [&](const Template& each) { add(StatusOf(each, rig_.worker->now), each.deadline); });
     return lines;
   }
 
-  std::vector<std::string> Table(bool statistics) override {
-    Command command{.numeric = true, .statistics = statistics, .exact = true};
+  std::vector<std::string> Table(TableKind kind) override {
+    if (kind == TableKind::kRates) Align();
+    Command command{.numeric = true,
+                    .statistics = kind == TableKind::kStatistics,
+                    .rates = kind == TableKind::kRates,
+                    .exact = true,
+                    .persistent_connections = kind == TableKind::kPersistent};
     std::istringstream table(PrintServices(*store_.ListServices({}), command));
     std::vector<std::string> lines;
     for (std::string line; std::getline(table, line);) {
@@ -74,6 +105,9 @@ class SluiceBalancer final : public Balancer {
     return lines;
   }
 
+  // The publisher estimates at even seconds of its time.
+  void Align() override { Wait(2 - std::fmod(Seconds(), 2)); }
+
  private:
   DestinationStatistics StatisticsOf(DestinationId id) {
     const StatisticsLine& line = rig_.worker->statistics[id];
@@ -84,6 +118,11 @@ class SluiceBalancer final : public Balancer {
             .out_bytes = line.out_bytes};
   }
 
+  static constexpr double kStep = 0.5;
+
+  double Seconds() const { return std::chrono::duration<double>(now_.time_since_epoch()).count(); }
+
+  SnapshotBuilder::Clock::time_point now_{std::chrono::seconds(1000)};
   PipelineRig rig_;
   Publisher publisher_{{.destinations = &rig_.destinations,
                         .publish =
@@ -93,7 +132,8 @@ class SluiceBalancer final : public Balancer {
                               return absl::OkStatus();
                             },
                         .statistics = [this](DestinationId id) { return StatisticsOf(id); },
-                        .keep_resolved = [](std::vector<IpAddress>) {}}};
+                        .keep_resolved = [](std::vector<IpAddress>) {},
+                        .own_time = true}};
   ConfigStore store_{publisher_};
 };
 

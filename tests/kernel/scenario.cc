@@ -31,6 +31,22 @@ uint8_t FlagsOf(const std::string& letters) {
   return flags;
 }
 
+std::vector<uint8_t> ChunksOf(const std::string& names) {
+  static const std::map<std::string, uint8_t> kTypes = {
+      {"DATA", 0},      {"INIT", 1},         {"INIT_ACK", 2},    {"SACK", 3},
+      {"HEARTBEAT", 4}, {"ABORT", 6},        {"SHUTDOWN", 7},    {"SHUTDOWN_ACK", 8},
+      {"ERROR", 9},     {"COOKIE_ECHO", 10}, {"COOKIE_ACK", 11}, {"SHUTDOWN_COMPLETE", 14}};
+  std::vector<uint8_t> types;
+  std::istringstream stream(names);
+  for (std::string name; std::getline(stream, name, '+');) types.push_back(kTypes.at(name));
+  return types;
+}
+
+const std::map<std::string, Balancer::TableKind> kTables = {{"servers", Balancer::TableKind::kPlain},
+                                                            {"persistent", Balancer::TableKind::kPersistent},
+                                                            {"statistics", Balancer::TableKind::kStatistics},
+                                                            {"rates", Balancer::TableKind::kRates}};
+
 class Player {
  public:
   explicit Player(Balancer& balancer) : balancer_(balancer) {}
@@ -51,17 +67,26 @@ class Player {
     const std::string& verb = words[0];
     if (verb == "ipvsadm") {
       out_ << "  " << (balancer_.Configure({words.begin() + 1, words.end()}) ? "ok" : "refused") << '\n';
+    } else if (verb == "sysctl" && words.size() == 3) {
+      out_ << "  " << (balancer_.SetSysctl(words[1], words[2]) ? "ok" : "refused") << '\n';
+    } else if (verb == "mark" && words.size() == 2) {
+      return balancer_.AddMark(words[1]);
     } else if (verb == "new" && words.size() >= 2) {
-      New(std::atoi(words[1].c_str()), words.size() > 2 && words[2] == "udp");
+      New(std::atoi(words[1].c_str()), words.size() > 2 ? words[2] : "tcp");
     } else if ((verb == "client" || verb == "server") && words.size() >= 4) {
-      Packet packet = PacketOf(words);
-      Tell(balancer_.Send(packet.Bytes(), verb == "client"));
+      Balancer::Arrival arrival = balancer_.Send(PacketOf(words).Bytes(), verb == "client");
+      // A host answers TCP in a way that tells, unless it is a reset.
+      const bool tells = words[3] == "tcp" && words.at(4).find('R') == std::string::npos;
+      if (!tells && arrival.where == "host") arrival.where = "nowhere";
+      Tell(arrival);
     } else if (verb == "wait" && words.size() == 2) {
       balancer_.Wait(std::atof(words[1].c_str()));
-    } else if (verb == "connections") {
-      TellSorted(balancer_.Connections());
-    } else if (verb == "servers" || verb == "statistics") {
-      TellSorted(balancer_.Table(verb == "statistics"));
+    } else if (verb == "connections" || verb == "expiry") {
+      TellSorted(balancer_.Connections(verb == "expiry"));
+    } else if (verb == "align") {
+      balancer_.Align();
+    } else if (kTables.contains(verb)) {
+      TellSorted(balancer_.Table(kTables.at(verb)));
     } else {
       return false;
     }
@@ -72,18 +97,28 @@ class Player {
     const auto [from, from_port] = AddressOf(words[1]);
     const auto [to, to_port] = AddressOf(words[2]);
     Packet packet = Packet().From(from, from_port).To(to, to_port);
-    return words[3] == "udp" ? packet.Udp().Payload("payload") : packet.Tcp(FlagsOf(words.at(4)));
+    if (words[3] == "udp") return packet.Udp().Payload("payload");
+    if (words[3] == "sctp") return packet.Sctp(ChunksOf(words.at(4)));
+    return packet.Tcp(FlagsOf(words.at(4)));
   }
 
   // To the service whose address and port was configured first.
-  void New(int count, bool udp) {
+  void New(int count, const std::string& protocol) {
     out_ << " ";
     for (int i = 0; i < count; ++i, ++clients_) {
       const std::string client =
           "10.0." + std::to_string(1 + clients_ / 250) + "." + std::to_string(1 + clients_ % 250);
-      Packet packet =
-          Packet().From(client, static_cast<uint16_t>(5000 + clients_)).To("10.99.0.1", udp ? 53 : 80);
-      const Balancer::Arrival arrival = balancer_.Send((udp ? packet.Udp() : packet.Tcp(2)).Bytes(), true);
+      Packet packet = Packet()
+                          .From(client, static_cast<uint16_t>(5000 + clients_))
+                          .To("10.99.0.1", protocol == "udp" ? 53 : 80);
+      if (protocol == "udp") {
+        packet.Udp();
+      } else if (protocol == "sctp") {
+        packet.Sctp(ChunksOf("INIT"));
+      } else {
+        packet.Tcp(FlagsOf("S"));
+      }
+      const Balancer::Arrival arrival = balancer_.Send(packet.Bytes(), true);
       out_ << ' ' << (arrival.where == "server" ? std::to_string(arrival.frame[33]) : "-");
     }
     out_ << '\n';

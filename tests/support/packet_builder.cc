@@ -31,6 +31,16 @@ void Set16(uint8_t* at, uint16_t value) {
 }
 uint16_t Get16(const uint8_t* at) { return at[0] << 8 | at[1]; }
 
+// CRC32c bit by bit: an oracle for what uses the processor's instruction.
+uint32_t BitwiseCrc32c(const FrameBytes& bytes) {
+  uint32_t crc = 0xffffffff;
+  for (const uint8_t byte : bytes) {
+    crc ^= byte;
+    for (int bit = 0; bit < 8; ++bit) crc = crc >> 1 ^ ((crc & 1) ? 0x82f63b78 : 0);
+  }
+  return ~crc;
+}
+
 }  // namespace
 
 Packet& Packet::From(const std::string& address, uint16_t port) {
@@ -55,6 +65,11 @@ Packet& Packet::Tcp(uint8_t flags) {
 }
 Packet& Packet::Udp() {
   protocol_ = 17;
+  return *this;
+}
+Packet& Packet::Sctp(const std::vector<uint8_t>& chunk_types) {
+  protocol_ = 132;
+  chunk_types_ = chunk_types;
   return *this;
 }
 Packet& Packet::ZeroUdpChecksum() {
@@ -118,6 +133,10 @@ FrameBytes Packet::Bytes() const {
     if (protocol_ == 6) {
       const uint8_t rest[] = {0, 0, 0, 1, 0, 0, 0, 2, 0x50, tcp_flags_, 0x20, 0, 0, 0, 0, 0};
       transport.insert(transport.end(), std::begin(rest), std::end(rest));
+    } else if (protocol_ == 132) {
+      const uint8_t rest[] = {0, 0, 0, 7, 0, 0, 0, 0};
+      transport.insert(transport.end(), std::begin(rest), std::end(rest));
+      for (const uint8_t type : chunk_types_) transport.insert(transport.end(), {type, 0, 0, 8, 1, 2, 3, 4});
     } else {
       Put16(transport, static_cast<uint16_t>(8 + payload_.size()));
       Put16(transport, 0);
@@ -140,7 +159,10 @@ FrameBytes Packet::Bytes() const {
   uint8_t* ip = frame.data() + ip_start;
   Set16(ip + 10, ~PlainSum(ip, header, 0));
 
-  if (!raw_ip_ && !(protocol_ == 17 && zero_udp_checksum_)) {
+  if (protocol_ == 132 && !raw_ip_) {
+    const uint32_t crc = BitwiseCrc32c(transport) ^ (break_checksum_ ? 1 : 0);
+    std::memcpy(transport.data() + 8, &crc, 4);
+  } else if (!raw_ip_ && !(protocol_ == 17 && zero_udp_checksum_)) {
     const size_t at = protocol_ == 6 ? 16 : 6;
     uint16_t checksum =
         ~PlainSum(transport.data(), transport.size(), PseudoHeader(ip, protocol_, transport.size()));
@@ -161,6 +183,13 @@ std::string ChecksumFaults(const FrameBytes& frame) {
   const uint8_t* transport = ip + header;
   const size_t length = total - header;
   if (ip[9] == 17 && Get16(transport + 6) == 0) return "UDP checksum is zero";
+  if (ip[9] == 132) {
+    FrameBytes packet(transport, transport + length);
+    uint32_t stated;
+    std::memcpy(&stated, packet.data() + 8, 4);
+    std::memset(packet.data() + 8, 0, 4);
+    return stated == BitwiseCrc32c(packet) ? "" : "transport checksum is wrong";
+  }
   if (PlainSum(transport, length, PseudoHeader(ip, ip[9], length)) != 0xffff)
     return "transport checksum is wrong";
   return "";
@@ -172,6 +201,7 @@ std::string Describe(const FrameBytes& frame) {
   char text[160];
   char protocol[16] = "udp";
   if (ip[9] == 6) std::snprintf(protocol, sizeof protocol, "tcp %02x", transport[13]);
+  if (ip[9] == 132) std::snprintf(protocol, sizeof protocol, "sctp %d", transport[12]);
   std::snprintf(text, sizeof text, "%d.%d.%d.%d:%d > %d.%d.%d.%d:%d %s ttl %d len %d", ip[12], ip[13], ip[14],
                 ip[15], Get16(transport), ip[16], ip[17], ip[18], ip[19], Get16(transport + 2), protocol,
                 ip[8], Get16(ip + 2));

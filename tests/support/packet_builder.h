@@ -27,6 +27,7 @@ class Packet {
   Packet& Macs(const MacAddress& source, const MacAddress& destination);
   Packet& Tcp(uint8_t flags);
   Packet& Udp();
+  Packet& Sctp(const std::vector<uint8_t>& chunk_types);  // chunks of eight bytes
   Packet& ZeroUdpChecksum();
   Packet& Payload(const std::string& payload);
   Packet& Ttl(uint8_t ttl);
@@ -52,6 +53,7 @@ class Packet {
   uint8_t tcp_flags_ = kTcpAck;
   bool zero_udp_checksum_ = false;
   bool break_checksum_ = false;
+  std::vector<uint8_t> chunk_types_;
   std::string payload_;
   uint8_t ttl_ = 64;
   uint16_t flags_and_offset_ = 0;

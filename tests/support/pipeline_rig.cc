@@ -31,15 +31,14 @@ PipelineRig::PipelineRig(const Options& options) {
   const HashSecret secret{{0x243f6a8885a308d3, 0x13198a2e03707344, 0xa4093822299f31d0, 0x082efa98ec4e6c89}};
   constexpr Jiffies kStart = 0xfffff000;  // wraps in sixteen seconds
   persistence = std::make_unique<PersistenceTable>(options.template_capacity, secret, kStart, destinations);
-  worker = std::make_unique<Worker>(Worker::Setup{
-      .index = options.index,
-      .workers = options.workers,
-      .connection_capacity = options.connection_capacity,
-      .secret = secret,
-      .now = kStart,
-      .destinations = &destinations,
-      .persistence = persistence.get(),
-      .port_macs = {kMacOfSluice, kMacOfSluice}});
+  worker = std::make_unique<Worker>(Worker::Setup{.index = options.index,
+                                                  .workers = options.workers,
+                                                  .connection_capacity = options.connection_capacity,
+                                                  .secret = secret,
+                                                  .now = kStart,
+                                                  .destinations = &destinations,
+                                                  .persistence = persistence.get(),
+                                                  .port_macs = {kMacOfSluice, kMacOfSluice}});
   SetForwarding(DefaultForwarding());
 }
 

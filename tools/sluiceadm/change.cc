@@ -31,6 +31,9 @@ v1::Change ChangeOf(const Command& command) {
       break;
     }
     case Verb::kSetTimeouts: *change.mutable_set_timeouts() = command.timeouts; break;
+    case Verb::kSetSysctl: *change.mutable_set_settings() = command.settings; break;
+    case Verb::kAddFwmarkRule: *change.mutable_add_fwmark_rule() = command.rule; break;
+    case Verb::kDeleteFwmarkRule: *change.mutable_delete_fwmark_rule() = command.rule; break;
     default: change.mutable_delete_all(); break;
   }
   return change;

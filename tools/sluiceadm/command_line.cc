@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/sluiceadm/command_line.h"
 
-#include <arpa/inet.h>
-#include <netdb.h>
-
-#include <cstring>
 #include <map>
 #include <set>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
+#include "tools/sluiceadm/address.h"
 
 namespace sluice {
 namespace {
@@ -73,7 +70,18 @@ constexpr Option kOptions[] = {
     {0, "exact", Argument::kNone},
     {0, "sort", Argument::kNone},
     {0, "nosort", Argument::kNone},
+    // Not ipvsadm's.
     {0, "server", Argument::kRequired},
+    {0, "timeout-tcp", Argument::kRequired},
+    {0, "timeout-tcpfin", Argument::kRequired},
+    {0, "timeout-udp", Argument::kRequired},
+    {0, "drain", Argument::kRequired},
+    {0, "strict-persistence", Argument::kNone},
+    {0, "set-sysctl", Argument::kRequired},
+    {0, "add-fwmark-rule", Argument::kRequired},
+    {0, "delete-fwmark-rule", Argument::kRequired},
+    {0, "sysctl", Argument::kNone},
+    {0, "fwmark-rules", Argument::kNone},
 };
 
 const std::map<std::string, Verb> kVerbs = {
@@ -85,18 +93,23 @@ const std::map<std::string, Verb> kVerbs = {
     {"edit-server", Verb::kEditServer},
     {"delete-server", Verb::kDeleteServer},
     {"set", Verb::kSetTimeouts},
+    {"set-sysctl", Verb::kSetSysctl},
+    {"add-fwmark-rule", Verb::kAddFwmarkRule},
+    {"delete-fwmark-rule", Verb::kDeleteFwmarkRule},
     {"list", Verb::kList},
     {"help", Verb::kHelp},
 };
 
 // ipvsadm has them; sluiceadm not yet.
-const std::set<std::string> kNotYet = {"restore",     "save", "zero",     "start-daemon",
-                                       "stop-daemon", "rate", "tun-info", "daemon"};
+const std::set<std::string> kNotYet = {"restore",     "save",     "zero",  "start-daemon",
+                                       "stop-daemon", "tun-info", "daemon"};
 
-const std::set<std::string> kListOptions = {"numeric",    "connection",      "timeout", "stats", "exact",
-                                            "thresholds", "persistent-conn", "sort",    "nosort"};
-const std::set<std::string> kServiceOptions = {"scheduler", "persistent",  "netmask",
-                                               "pe",        "sched-flags", "ops"};
+const std::set<std::string> kListOptions = {"numeric", "connection", "timeout",    "stats",
+                                            "rate",    "exact",      "thresholds", "persistent-conn",
+                                            "sort",    "nosort",     "sysctl",     "fwmark-rules"};
+const std::set<std::string> kServiceOptions = {
+    "scheduler",   "persistent",     "netmask",     "pe",    "sched-flags",       "ops",
+    "timeout-tcp", "timeout-tcpfin", "timeout-udp", "drain", "strict-persistence"};
 const std::set<std::string> kServerOptions = {"real-server", "packet-forwarding", "weight", "u-threshold",
                                               "l-threshold"};
 
@@ -117,6 +130,9 @@ const std::map<Verb, Rule> kRules = {
     {Verb::kDeleteServer, {"delete-server", {"real-server"}, true, true}},
     {Verb::kList, {"list", kListOptions, false, false}},
     {Verb::kSetTimeouts, {"set", {}, false, false}},
+    {Verb::kSetSysctl, {"set-sysctl", {}, false, false}},
+    {Verb::kAddFwmarkRule, {"add-fwmark-rule", {}, false, false}},
+    {Verb::kDeleteFwmarkRule, {"delete-fwmark-rule", {}, false, false}},
 };
 
 constexpr uint32_t kDefaultPersistenceSeconds = 360;
@@ -134,79 +150,6 @@ const Option* FindOption(absl::string_view name) {
     if (name == option.name) return &option;
   }
   return nullptr;
-}
-
-template <class T>
-bool ParseNumber(absl::string_view text, uint64_t most, T& number) {
-  uint64_t value;
-  if (text.empty() || text[0] < '0' || text[0] > '9' || !absl::SimpleAtoi(text, &value) || value > most)
-    return false;
-  number = static_cast<T>(value);
-  return true;
-}
-
-struct Address {
-  std::string address;
-  bool is_v6 = false;
-  std::optional<uint32_t> port;
-};
-
-bool ParseHost(const std::string& host, Address& result) {
-  in6_addr binary;
-  if (inet_pton(AF_INET, host.c_str(), &binary) == 1) {
-    result.address = host;
-    return true;
-  }
-  if (inet_pton(AF_INET6, host.c_str(), &binary) == 1) {
-    result.address = host;
-    result.is_v6 = true;
-    return true;
-  }
-  addrinfo hints{};
-  hints.ai_family = AF_INET;
-  addrinfo* found = nullptr;
-  if (host.empty() || getaddrinfo(host.c_str(), nullptr, &hints, &found) != 0) return false;
-  char text[INET_ADDRSTRLEN];
-  const auto* address = reinterpret_cast<const sockaddr_in*>(found->ai_addr);
-  result.address = inet_ntop(AF_INET, &address->sin_addr, text, sizeof text);
-  freeaddrinfo(found);
-  return true;
-}
-
-bool ParsePort(const std::string& text, const char* protocol, Address& result) {
-  uint32_t number;
-  if (ParseNumber(text, 65535, number)) {
-    result.port = number;
-    return true;
-  }
-  const servent* known = getservbyname(text.c_str(), protocol);
-  if (known == nullptr) return false;
-  result.port = ntohs(static_cast<uint16_t>(known->s_port));
-  return true;
-}
-
-// "10.0.0.1:80", "10.0.0.1", "[2001:db8::1]:80", "www.example.org:http".
-std::optional<Address> ParseAddress(const std::string& text, const char* protocol) {
-  Address result;
-  std::string host = text;
-  std::string port;
-  if (!text.empty() && text[0] == '[') {
-    const size_t close = text.find(']');
-    if (close == std::string::npos) return std::nullopt;
-    host = text.substr(1, close - 1);
-    if (close + 1 < text.size()) {
-      if (text[close + 1] != ':') return std::nullopt;
-      port = text.substr(close + 2);
-      if (port.empty()) return std::nullopt;
-    }
-  } else if (const size_t colon = text.rfind(':'); colon != std::string::npos && text.find(':') == colon) {
-    host = text.substr(0, colon);
-    port = text.substr(colon + 1);
-    if (port.empty()) return std::nullopt;
-  }
-  if (!ParseHost(host, result)) return std::nullopt;
-  if (!port.empty() && !ParsePort(port, protocol, result)) return std::nullopt;
-  return result;
 }
 
 class Parser {
@@ -276,6 +219,8 @@ class Parser {
       if (has_verb_) return Fail("multiple commands specified");
       has_verb_ = true;
       command_.verb = verb->second;
+      if (name == "set-sysctl") return SetSysctl(*value);
+      if (name == "add-fwmark-rule" || name == "delete-fwmark-rule") return SetFwmarkRule(*value);
       return true;
     }
     return Apply(name, value.value_or(""));
@@ -301,6 +246,8 @@ class Parser {
     if (name == "pe") return service.mutable_persistence()->set_engine(value), true;
     if (name == "sched-flags") return SetFlags(value);
     if (name == "ops") return service.set_one_packet(true), true;
+    if (name == "strict-persistence") return service.mutable_persistence()->set_strict(true), true;
+    if (name == "drain" || name.starts_with("timeout-")) return SetServiceTime(name, value);
     if (name == "real-server") return real_server_ = value, true;
     uint32_t number = 0;
     if (name == "weight")
@@ -318,6 +265,9 @@ class Parser {
     if (name == "connection") return command_.connections = true;
     if (name == "timeout") return command_.show_timeouts = true;
     if (name == "stats") return command_.statistics = true;
+    if (name == "rate") return command_.rates = true;
+    if (name == "sysctl") return command_.show_settings = true;
+    if (name == "fwmark-rules") return command_.show_fwmark_rules = true;
     if (name == "exact") return command_.exact = true;
     if (name == "thresholds") return command_.thresholds = true;
     if (name == "persistent-conn") return command_.persistent_connections = true;
@@ -361,6 +311,70 @@ class Parser {
       return Fail(absl::StrCat("invalid timeout value `", value, "' specified"));
     }
     command_.service.mutable_persistence()->set_timeout_seconds(seconds);
+    return true;
+  }
+
+  bool SetServiceTime(const std::string& name, const std::string& value) {
+    uint32_t seconds = 0;
+    if (!ParseNumber(value, kMaxPersistenceSeconds, seconds))
+      return Fail(absl::StrCat("invalid timeout value `", value, "' specified"));
+    v1::Service& service = command_.service;
+    if (name == "drain") service.set_drain_seconds(seconds);
+    if (name == "timeout-tcp") service.mutable_timeouts()->set_tcp_seconds(seconds);
+    if (name == "timeout-tcpfin") service.mutable_timeouts()->set_tcp_fin_seconds(seconds);
+    if (name == "timeout-udp") service.mutable_timeouts()->set_udp_seconds(seconds);
+    return true;
+  }
+
+  // NAME=VALUE, as sysctl -w has it, without the path. What may be set is what the message has.
+  bool SetSysctl(const std::string& text) {
+    const std::pair<std::string, std::string> parts = absl::StrSplit(text, absl::MaxSplits('=', 1));
+    const google::protobuf::Descriptor* known = v1::Settings::descriptor();
+    const google::protobuf::FieldDescriptor* field = known->FindFieldByName(parts.first);
+    if (field == nullptr) {
+      std::vector<std::string> names;
+      for (int i = 0; i < known->field_count(); ++i) names.push_back(known->field(i)->name());
+      return Fail(
+          absl::StrCat("unknown sysctl `", parts.first, "': must be one of ", absl::StrJoin(names, ", ")));
+    }
+    uint32_t number = 0;
+    const bool is_switch = field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_BOOL;
+    if (!ParseNumber(parts.second, is_switch ? 1 : UINT32_MAX, number))
+      return Fail(absl::StrCat("invalid value `", parts.second, "' for sysctl `", parts.first, "'"));
+    const google::protobuf::Reflection* reflection = command_.settings.GetReflection();
+    if (is_switch) {
+      reflection->SetBool(&command_.settings, field, number != 0);
+    } else {
+      reflection->SetUInt32(&command_.settings, field, number);
+    }
+    return true;
+  }
+
+  // MARK,PROTOCOL,PREFIX[,PORT[-PORT]]
+  bool SetFwmarkRule(const std::string& text) {
+    const std::vector<std::string> parts = absl::StrSplit(text, ',');
+    static const std::map<std::string, v1::Protocol> kProtocols = {
+        {"tcp", v1::TCP}, {"udp", v1::UDP}, {"sctp", v1::SCTP}, {"any", v1::PROTOCOL_UNSPECIFIED}};
+    if (parts.size() < 3 || parts.size() > 4 || !kProtocols.contains(parts[1])) {
+      return Fail(absl::StrCat("invalid fwmark rule `", text,
+                               "': must be MARK,tcp|udp|sctp|any,PREFIX[,PORT[-PORT]]"));
+    }
+    uint32_t mark = 0;
+    if (!ParseNumber(parts[0], UINT32_MAX, mark) || mark == 0)
+      return Fail(absl::StrCat("invalid fwmark value `", parts[0], "' specified"));
+    command_.rule.set_fwmark(mark);
+    command_.rule.set_protocol(kProtocols.at(parts[1]));
+    command_.rule.set_prefix(parts[2]);
+    if (parts.size() == 3) return true;
+    const std::pair<std::string, std::string> ports = absl::StrSplit(parts[3], absl::MaxSplits('-', 1));
+    uint32_t first = 0;
+    uint32_t last = 0;
+    if (!ParseNumber(ports.first, 65535, first) ||
+        !ParseNumber(ports.second.empty() ? ports.first : ports.second, 65535, last)) {
+      return Fail(absl::StrCat("invalid ports `", parts[3], "' in fwmark rule"));
+    }
+    command_.rule.set_first_port(first);
+    command_.rule.set_last_port(last);
     return true;
   }
 
@@ -461,51 +475,6 @@ class Parser {
 std::variant<Command, UsageError> ParseCommandLine(const std::string& program,
                                                    const std::vector<std::string>& arguments) {
   return Parser(program, arguments).Parse();
-}
-
-std::string HelpText(const std::string& program) {
-  return absl::StrCat(
-      "sluiceadm: ipvsadm's commands for Sluice\n\n",                                                   //
-      "  ", program, " -A|E -t|u service-address [-s scheduler] [-b sched-flags]\n",                    //
-      "  ", program, " -D -t|u service-address\n",                                                      //
-      "  ", program, " -C\n",                                                                           //
-      "  ", program, " -a|e -t|u service-address -r server-address -m [-w weight]\n",                   //
-      "  ", program, " -d -t|u service-address -r server-address\n",                                    //
-      "  ", program, " -L|l [-t|u service-address] [-n] [--stats [--exact]] [--sort|--nosort]\n",       //
-      "  ", program, " -L -c [-n]\n",                                                                   //
-      "  ", program, " -L --timeout\n",                                                                 //
-      "  ", program, " --set tcp tcpfin udp\n",                                                         //
-      "  ", program, " -h\n\n",                                                                         //
-      "Commands:\n",                                                                                    //
-      "  --add-service     -A        add virtual service with options\n",                               //
-      "  --edit-service    -E        edit virtual service with options\n",                              //
-      "  --delete-service  -D        delete virtual service\n",                                         //
-      "  --clear           -C        clear the whole table\n",                                          //
-      "  --add-server      -a        add real server with options\n",                                   //
-      "  --edit-server     -e        edit real server with options\n",                                  //
-      "  --delete-server   -d        delete real server\n",                                             //
-      "  --list            -L|-l     list the table\n",                                                 //
-      "  --set tcp tcpfin udp        set connection timeout values, 0 keeps one\n",                     //
-      "  --help            -h        this text\n\n",                                                    //
-      "Options:\n",                                                                                     //
-      "  --tcp-service  -t service-address   service-address is host[:port]\n",                         //
-      "  --udp-service  -u service-address   service-address is host[:port]\n",                         //
-      "  --scheduler    -s scheduler         rr|wrr|lc|wlc|lblc|lblcr|dh|sh|sed|nq|fo|ovf|mh|twos;\n",  //
-      "                                      the default is wlc\n",                                     //
-      "  --real-server  -r server-address    server-address is host (and port)\n",                      //
-      "  --masquerading -m                   masquerading (NAT)\n",                                     //
-      "  --u-threshold  -x uthreshold        upper threshold of connections\n",
-      "  --l-threshold  -y lthreshold        lower threshold of connections\n",
-      "  --weight       -w weight            capacity of real server\n",           //
-      "  --connection   -c                   output of current connections\n",     //
-      "  --stats                             output of statistics information\n",  //
-      "  --thresholds                        output of thresholds information\n",
-      "  --persistent-conn                   output of persistent connection info\n",
-      "  --exact                             expand numbers (display exact values)\n",               //
-      "  --nosort                            newest first, as the scheduler sees them\n",            //
-      "  --numeric      -n                   numeric output of addresses and ports\n",               //
-      "  --server       unix:PATH            where sluiced listens; otherwise $SLUICE_SERVER or\n",  //
-      "                                      unix:/run/sluice/sluiced.sock\n");
 }
 
 }  // namespace sluice

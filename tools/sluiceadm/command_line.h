@@ -22,6 +22,9 @@ enum class Verb {
   kEditServer,
   kDeleteServer,
   kSetTimeouts,
+  kSetSysctl,
+  kAddFwmarkRule,
+  kDeleteFwmarkRule,
   kHelp,
 };
 
@@ -31,11 +34,16 @@ struct Command {
   v1::Service service;          // of -A and -E, without its key
   v1::Destination destination;  // of -a, -e and -d
   v1::Timeouts timeouts;        // of --set
+  v1::Settings settings;        // of --set-sysctl
+  v1::FwmarkRule rule;          // of --add-fwmark-rule and --delete-fwmark-rule
   // Of -L.
   bool numeric = false;
   bool connections = false;
   bool show_timeouts = false;
+  bool show_settings = false;
+  bool show_fwmark_rules = false;
   bool statistics = false;
+  bool rates = false;
   bool exact = false;
   bool thresholds = false;
   bool persistent_connections = false;

@@ -67,7 +67,8 @@ class Client {
   int Run() {
     if (command_.verb != Verb::kList) return Change();
     if (command_.connections) return ListConnections();
-    return command_.show_timeouts ? ListTimeouts() : ListServices();
+    const bool is_global = command_.show_timeouts || command_.show_settings || command_.show_fwmark_rules;
+    return is_global ? ListGlobal() : ListServices();
   }
 
  private:
@@ -92,12 +93,17 @@ class Client {
     return 0;
   }
 
-  int ListTimeouts() {
+  int ListGlobal() {
     grpc::ClientContext context;
     v1::GetConfigResponse response;
     const grpc::Status status = stub_->GetConfig(&context, {}, &response);
     if (!status.ok()) return Complain(status, server_);
-    std::fputs(PrintTimeouts(response.config().timeouts()).c_str(), stdout);
+    const v1::Config& config = response.config();
+    if (command_.show_timeouts) std::fputs(PrintTimeouts(config.timeouts()).c_str(), stdout);
+    if (command_.show_settings) std::fputs(PrintSettings(config.settings()).c_str(), stdout);
+    if (!command_.show_fwmark_rules) return 0;
+    for (const v1::FwmarkRule& rule : config.fwmark_rules())
+      std::fputs(PrintFwmarkRule(rule).c_str(), stdout);
     return 0;
   }
 

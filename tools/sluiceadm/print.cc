@@ -9,6 +9,7 @@
 #include <tuple>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
@@ -50,6 +51,16 @@ std::string ServiceName(const v1::ServiceKey& key, bool numeric) {
                          AddressAndPort(key.address(), key.port(), key.protocol(), numeric));
 }
 
+// Templates of a mark have none.
+const char* ConnectionProtocol(v1::Protocol protocol) {
+  switch (protocol) {
+    case v1::TCP: return "TCP";
+    case v1::UDP: return "UDP";
+    case v1::SCTP: return "SCTP";
+    default: return "IP";
+  }
+}
+
 const char* MethodName(v1::ForwardingMethod method) {
   switch (method) {
     case v1::NAT: return "Masq";
@@ -77,7 +88,8 @@ std::string Settings(const v1::Service& service) {
   if (service.scheduler_flags_size() > 0) absl::StrAppend(&text, " (", FlagNames(service), ")");
   if (service.has_persistence()) {
     absl::StrAppend(&text, " persistent ", service.persistence().timeout_seconds());
-    if (!service.persistence().netmask().empty())
+    const std::string& mask = service.persistence().netmask();
+    if (!mask.empty() && mask != "255.255.255.255")
       absl::StrAppend(&text, " mask ", service.persistence().netmask());
     if (!service.persistence().engine().empty())
       absl::StrAppend(&text, " pe ", service.persistence().engine());
@@ -86,7 +98,8 @@ std::string Settings(const v1::Service& service) {
   return text;
 }
 
-std::string PrintStatistics(const v1::Statistics& statistics, bool exact) {
+template <class Figures>
+std::string PrintFigures(const Figures& statistics, bool exact) {
   std::string text;
   for (const uint64_t value : {statistics.connections(), statistics.in_packets(), statistics.out_packets(),
                                statistics.in_bytes(), statistics.out_bytes()}) {
@@ -118,7 +131,8 @@ std::string Columns(const v1::DestinationStatus& status, const Command& command)
   const v1::Destination& destination = status.destination();
   const uint32_t active = status.active_connections();
   const uint32_t inactive = status.inactive_connections();
-  if (command.statistics) return PrintStatistics(status.statistics(), command.exact);
+  if (command.statistics) return PrintFigures(status.statistics(), command.exact);
+  if (command.rates) return PrintFigures(status.rates(), command.exact);
   if (command.thresholds) {
     return absl::StrFormat(" %-10u %-10u %-10u %-10u", destination.upper_threshold(),
                            destination.lower_threshold(), active, inactive);
@@ -134,6 +148,10 @@ std::string Columns(const v1::DestinationStatus& status, const Command& command)
 std::string Title(const Command& command) {
   if (command.statistics) {
     return "Prot LocalAddress:Port               Conns   InPkts  OutPkts  InBytes OutBytes\n"
+           "  -> RemoteAddress:Port\n";
+  }
+  if (command.rates) {
+    return "Prot LocalAddress:Port                 CPS    InPPS   OutPPS    InBPS   OutBPS\n"
            "  -> RemoteAddress:Port\n";
   }
   if (command.thresholds) {
@@ -152,7 +170,9 @@ std::string PrintService(const v1::ServiceStatus& status, const Command& command
   const v1::Service& service = status.service();
   std::string text = ServiceName(service.key(), command.numeric);
   if (command.statistics) {
-    text = absl::StrFormat("%-33s%s\n", text, PrintStatistics(status.statistics(), command.exact));
+    text = absl::StrFormat("%-33s%s\n", text, PrintFigures(status.statistics(), command.exact));
+  } else if (command.rates) {
+    text = absl::StrFormat("%-33s%s\n", text, PrintFigures(status.rates(), command.exact));
   } else {
     absl::StrAppend(&text, Settings(service), "\n");
   }
@@ -207,11 +227,37 @@ std::string PrintConnection(const v1::Connection& connection, bool numeric) {
   const uint32_t seconds = connection.expires_seconds();
   const v1::Protocol protocol = connection.protocol();
   return absl::StrFormat(
-      "%-3s %02d:%02d  %-11s %-18s %-18s %s\n", protocol == v1::UDP ? "UDP" : "TCP", seconds / 60,
-      seconds % 60, connection.state(),
+      "%-3s %02d:%02d  %-11s %-18s %-18s %s\n", ConnectionProtocol(protocol), seconds / 60, seconds % 60,
+      connection.state(),
       AddressAndPort(connection.client_address(), connection.client_port(), protocol, numeric),
       AddressAndPort(connection.virtual_address(), connection.virtual_port(), protocol, numeric),
       AddressAndPort(connection.destination_address(), connection.destination_port(), protocol, numeric));
+}
+
+std::string PrintSettings(const v1::Settings& settings) {
+  const google::protobuf::Descriptor* known = v1::Settings::descriptor();
+  const google::protobuf::Reflection* reflection = settings.GetReflection();
+  std::string text;
+  for (int i = 0; i < known->field_count(); ++i) {
+    const google::protobuf::FieldDescriptor* field = known->field(i);
+    const bool is_switch = field->cpp_type() == google::protobuf::FieldDescriptor::CPPTYPE_BOOL;
+    const uint32_t value =
+        is_switch ? reflection->GetBool(settings, field) : reflection->GetUInt32(settings, field);
+    absl::StrAppend(&text, field->name(), " = ", value, "\n");
+  }
+  return text;
+}
+
+std::string PrintFwmarkRule(const v1::FwmarkRule& rule) {
+  std::string text = absl::StrCat(rule.fwmark(), ",",
+                                  rule.protocol() == v1::PROTOCOL_UNSPECIFIED
+                                      ? "any"
+                                      : absl::AsciiStrToLower(v1::Protocol_Name(rule.protocol())),
+                                  ",", rule.prefix());
+  if (rule.first_port() != 0 || rule.last_port() != 0) absl::StrAppend(&text, ",", rule.first_port());
+  if (rule.last_port() != 0 && rule.last_port() != rule.first_port())
+    absl::StrAppend(&text, "-", rule.last_port());
+  return text + "\n";
 }
 
 std::string PrintTimeouts(const v1::Timeouts& timeouts) {

@@ -13,6 +13,10 @@ namespace sluice {
 std::string PrintServices(const v1::ListServicesResponse& services, const Command& command);
 std::string ConnectionsTitle();
 std::string PrintConnection(const v1::Connection& connection, bool numeric);
+// "name = value", a line each, as sysctl has them.
+std::string PrintSettings(const v1::Settings& settings);
+// In the words of --add-fwmark-rule.
+std::string PrintFwmarkRule(const v1::FwmarkRule& rule);
 std::string PrintTimeouts(const v1::Timeouts& timeouts);
 
 // "123456K": eight columns at most, unless exact.

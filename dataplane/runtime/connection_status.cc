@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/runtime/connection_status.h"
+
+#include "dataplane/conn/protocol_state.h"
+
+namespace sluice {
+namespace {
+
+// Until a deadline, in whole seconds; 0 if it has passed.
+uint32_t SecondsUntil(Jiffies deadline, Jiffies now) {
+  return HasPassed(deadline, now) ? 0 : (deadline - now) / kJiffiesPerSecond;
+}
+
+}  // namespace
+
+ConnectionStatus StatusOf(const Connection& connection, Jiffies now, int worker) {
+  return {
+      .client = {IpAddress::FromV4(connection.client), connection.client_port, connection.protocol},
+      .virtual_endpoint = {IpAddress::FromV4(connection.virtual_address), connection.virtual_port,
+                           connection.protocol},
+      .destination = {IpAddress::FromV4(connection.destination), connection.destination_port,
+                      connection.protocol},
+      .state = StateName(connection.protocol, connection.state),
+      .expires_seconds = SecondsUntil(connection.deadline, now),
+      .active = !connection.IsInactive(),
+      .worker = worker,
+      .flags = connection.flags & ~uint32_t{kConnectionEmbryonic | kConnectionAnswered},
+  };
+}
+
+ConnectionStatus StatusOf(const Template& each, Jiffies now) {
+  constexpr Be16 kRetiredPort = Be16::FromHost(65535);
+  const Protocol protocol = each.key.protocol;
+  const Be16 virtual_port = each.retired ? kRetiredPort : each.key.virtual_port;
+  const Be16 own_port = each.key.virtual_port == Be16{} ? Be16{} : each.destination_port;
+  return {
+      .client = {each.key.client, Be16{}, protocol},
+      .virtual_endpoint = {each.key.virtual_address, virtual_port, protocol},
+      .destination = {each.destination, each.retired ? kRetiredPort : own_port, protocol},
+      .state = each.assured ? "ASSURED" : "NONE",
+      .expires_seconds = SecondsUntil(each.deadline, now),
+      .flags = kConnectionTemplate,
+  };
+}
+
+}  // namespace sluice
