@@ -133,18 +133,42 @@ void BM_TimerWheel(benchmark::State& state) {
 }
 BENCHMARK(BM_TimerWheel)->Arg(1 << 16)->Arg(1 << 20);
 
+// A service of so many real servers in steady state: for every connection that is picked a server, one somewhere
+// else closes and one expires. All of it counts.
 void BM_SchedulerPick(benchmark::State& state, const char* name) {
-  std::vector<DestinationLoad> loads(static_cast<size_t>(state.range(0)));
+  DestinationTable destinations;
   std::vector<Candidate> candidates;
-  for (uint32_t i = 0; i < loads.size(); ++i)
-    candidates.push_back(
-        {.weight = 1 + static_cast<int>(i % 7), .ordinal = i + 1, .id = i + 1, .load = &loads[i]});
-  const auto scheduler = FindScheduler(name)({candidates, {}});
-  const FlowKey flow;
+  const auto count = static_cast<uint32_t>(state.range(0));
+  for (uint32_t i = 0; i < count; ++i) {
+    const DestinationId id = destinations.Allocate();
+    if (count >= kManyCandidates) destinations.Watch(id);
+    const int weight = 1 + static_cast<int>(i % 7);
+    candidates.insert(candidates.begin(), {.weight = weight,
+                                           .last_weight = weight,
+                                           .ordinal = i + 1,
+                                           .id = id,
+                                           .load = &destinations.load(id),
+                                           .changes = &destinations.changes(id)});
+    for (int connection = 0; connection < 100; ++connection) {
+      destinations.AddConnection(id);
+      destinations.ChangeActive(id, 1);
+    }
+  }
+  const auto scheduler = FindScheduler(name)({.candidates = candidates});
+  FlowKey flow;
+  uint32_t random = 1;
+  const auto next_random = [&random] { return (random = random * 1664525 + 1013904223) >> 8; };
   for (auto _ : state) {
     const int chosen = scheduler->Pick(flow, candidates);
     if (chosen == kNoCandidate) continue;
-    loads[static_cast<size_t>(chosen)].total.fetch_add(1, std::memory_order_relaxed);
+    const DestinationId id = candidates[static_cast<size_t>(chosen)].id;
+    destinations.AddConnection(id);
+    destinations.ChangeActive(id, 1);
+    const DestinationId closes = candidates[next_random() % count].id;
+    if (destinations.load(closes).Active() > 1) destinations.ChangeActive(closes, -1);
+    const DestinationId expires = candidates[next_random() % count].id;
+    if (destinations.load(expires).Total() > destinations.load(expires).Active())
+      destinations.RemoveConnection(expires, false);
   }
 }
 BENCHMARK_CAPTURE(BM_SchedulerPick, rr, "rr")->Arg(2)->Arg(100)->Arg(1000);
