@@ -77,7 +77,8 @@ def initramfs(scenarios):
     (root / "sbin/modprobe").symlink_to("../bin/busybox")
     for tool in TOOLS:
         copy_program(os.path.realpath(shutil.which(tool)), root)
-    copy_program(BUILD / "bin/play_kernel", root)
+    for program in ("play_kernel", "ask_hashes"):
+        copy_program(BUILD / "bin" / program, root)
     shutil.copy(HERE / "guest/init", root / "init")
     shutil.copy(HERE / "guest/fresh_ipvs", root / "bin/fresh_ipvs")
     _, modules = kernel()
@@ -98,21 +99,28 @@ def initramfs(scenarios):
     return image
 
 
-def command(image, shell=False):
+def command(image, job):
+    """`job`: what guest/init is to do."""
     vmlinuz, _ = kernel()
-    append = "console=ttyS0 quiet panic=-1 tsc=unstable" + (" sluice_shell" if shell else "")
+    append = f"console=ttyS0 quiet panic=-1 tsc=unstable sluice_job={job}"
     return [QEMU, "-accel", "tcg", "-cpu", "max", "-m", "512", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
             "-kernel", vmlinuz, "-initrd", image, "-append", append]
 
 
+def boot(job, scenarios, seconds):
+    """What the guest printed when it did the job; and the version of its kernel."""
+    printed = subprocess.run([str(part) for part in command(initramfs(scenarios), job)], check=True, capture_output=True,
+                             text=True, timeout=seconds, stdin=subprocess.DEVNULL, errors="replace").stdout.replace("\r", "")
+    if "ended: 0" not in printed:
+        raise RuntimeError(f"the guest did not come to the end:\n{printed[-3000:]}")
+    begun = re.search(r"kernel (\d+\.\S+)\n", printed)
+    return printed[begun.end():printed.index("ended: 0")], begun.group(1)
+
+
 def play(scenarios, seconds):
     """What the kernel did in each scenario, by name; and the version of the kernel."""
-    printed = subprocess.run([str(part) for part in command(initramfs(scenarios))], check=True, capture_output=True, text=True,
-                             timeout=seconds, stdin=subprocess.DEVNULL, errors="replace").stdout.replace("\r", "")
-    if "played: 0" not in printed:
-        raise RuntimeError(f"the guest did not play to the end:\n{printed[-3000:]}")
-    version = re.search(r"kernel (\d+\.\S+)", printed).group(1)
-    return transcripts(printed[:printed.index("played: 0")]), version
+    printed, version = boot("play", scenarios, seconds)
+    return transcripts(printed), version
 
 
 def transcripts(printed):
