@@ -14,8 +14,8 @@
 namespace sluice {
 namespace {
 
-// Destinations of a service in list order, some of them with ids that had been used before, so that neighbours
-// in the list are not neighbours in the table.
+// Destinations of a service in list order, some of them with ids that had been used before, so that
+// neighbours in the list are not neighbours in the table.
 struct Many {
   explicit Many(int count, uint32_t seed) : random(seed) {
     std::vector<DestinationId> ids;

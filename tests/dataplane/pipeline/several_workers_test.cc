@@ -1,6 +1,7 @@
 // Several workers at once on one configuration: what they share is exact.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <thread>
 
@@ -20,8 +21,11 @@ class SeveralWorkersTest : public testing::Test {
     forwarding_ = forwardings_.Build(PipelineRig::DefaultForwarding());
   }
 
-  void Serve(const std::string& scheduler, const std::vector<int>& weights = {1, 1, 1}) {
-    ServiceSpec spec{{*IpAddress::Parse("10.99.0.1"), Be16::FromHost(80), Protocol::kTcp}, scheduler, {}, {}};
+  void Serve(const std::string& scheduler, const std::vector<int>& weights = {1, 1, 1},
+             const PersistenceSpec& persistence = {}) {
+    ServiceSpec spec{.key = {{*IpAddress::Parse("10.99.0.1"), Be16::FromHost(80), Protocol::kTcp}},
+                     .scheduler = scheduler,
+                     .persistence = persistence};
     for (size_t i = 0; i < weights.size(); ++i) {
       spec.destinations.push_back(PipelineRig::Server("10.1.0." + std::to_string(i + 1), 80, weights[i]));
     }
@@ -38,6 +42,7 @@ class SeveralWorkersTest : public testing::Test {
                                                                 .connection_capacity = kBursts * kBurst,
                                                                 .secret = HashSecret::Random(),
                                                                 .destinations = &destinations_,
+                                                                .persistence = &persistence_,
                                                                 .port_macs = {kMacOfSluice}}));
       workers_.back()->Use(*snapshot_, *forwarding_);
       // The packets of a burst are used again: pools are not what is tested.
@@ -79,6 +84,7 @@ class SeveralWorkersTest : public testing::Test {
   }
 
   DestinationTable destinations_;
+  PersistenceTable persistence_{1 << 16, HashSecret::Random(), 0, destinations_};
   SnapshotBuilder snapshots_{destinations_};
   ForwardingBuilder forwardings_;
   std::shared_ptr<const Snapshot> snapshot_;
@@ -115,6 +121,25 @@ TEST_F(SeveralWorkersTest, LeastConnectionSchedulersStayLevel) {
     const std::vector<int> after = Totals();
     for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(after[i] - before[i], kEach, 4 * kWorkers);
   }
+}
+
+// A client's connections are on several workers, its template is one.
+TEST_F(SeveralWorkersTest, AClientStaysWithItsServerOnEveryWorker) {
+  Serve("rr", {1, 1, 1}, {.timeout_seconds = 100, .prefix_length = 16});  // 10.0/16: all of them
+  OpenConnections();
+  EXPECT_EQ(persistence_.size(), 1u);
+  const std::vector<int> totals = Totals();
+  EXPECT_EQ(std::count(totals.begin(), totals.end(), kWorkers * kBursts * kBurst), 1);
+  EXPECT_EQ(std::count(totals.begin(), totals.end(), 0), 2);
+}
+
+TEST_F(SeveralWorkersTest, ManyTemplatesAtOnce) {
+  Serve("rr", {1, 1, 1}, {.timeout_seconds = 100, .prefix_length = 32});
+  OpenConnections();
+  EXPECT_EQ(persistence_.size(), static_cast<uint32_t>(kWorkers * kBurst)) << "one for each client";
+  int held = 0;
+  persistence_.ForEach([&](const Template& each) { held += static_cast<int>(each.children); });
+  EXPECT_EQ(held, kWorkers * kBursts * kBurst);
 }
 
 TEST_F(SeveralWorkersTest, LocalityAndHashSchedulersBearIt) {

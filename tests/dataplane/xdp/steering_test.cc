@@ -245,9 +245,53 @@ TEST_F(SteeringTest, AFullMapIsReportedAndTheKernelHandlesTheRest) {
   }
   const absl::Status applied = steering_->Apply(changes);
   EXPECT_FALSE(applied.ok());
-  EXPECT_THAT(std::string(applied.message()), HasSubstr("no room for 11.16.0.0:80"));
+  EXPECT_THAT(std::string(applied.message()), HasSubstr("no room for 11.15.255.254:80"));
   Beat();
   EXPECT_EQ(Ask(Request().Bytes()), "sluice");
+}
+
+TEST_F(SteeringTest, EveryPortOfAnAddress) {
+  const auto client = [&](uint16_t port) {
+    return Ask(Packet().From("10.0.0.1", 1000).To("10.99.0.7", port).Tcp(kTcpSyn).Bytes());
+  };
+  const auto server = [&](uint16_t port) {
+    return Ask(Packet().From("10.1.0.7", port).To("10.0.0.1", 1000).Tcp(kTcpAck).Bytes());
+  };
+  EXPECT_EQ(client(5000), "kernel");
+  EXPECT_EQ(server(5000), "kernel");
+  Apply({{Ours("10.99.0.7", 0), EndpointRole::kVirtual, true},
+         {Ours("10.1.0.7", 0), EndpointRole::kRealServer, true}});
+  EXPECT_EQ(client(5000), "sluice");
+  EXPECT_EQ(server(5000), "sluice");
+  EXPECT_EQ(Ask(Packet().From("10.0.0.1", 1000).To("10.99.0.7", 5000).Udp().Bytes()), "kernel")
+      << "TCP's ports";
+  Apply({{Ours("10.99.0.7", 0), EndpointRole::kVirtual, false},
+         {Ours("10.1.0.7", 0), EndpointRole::kRealServer, false}});
+  EXPECT_EQ(client(5000), "kernel");
+  EXPECT_EQ(server(5000), "kernel");
+}
+
+TEST_F(SteeringTest, PrefixesOfMarks) {
+  const auto client = [&](const std::string& address) {
+    return Ask(Packet().From("10.0.0.1", 1000).To(address, 5000).Udp().Bytes());
+  };
+  const PrefixChange prefix{*IpAddress::Parse("10.99.8.0"), 22, true};
+  EXPECT_EQ(client("10.99.11.255"), "kernel");
+  ASSERT_TRUE(steering_->Apply({}, std::vector<PrefixChange>{prefix}).ok());
+  EXPECT_EQ(client("10.99.8.0"), "sluice");
+  EXPECT_EQ(client("10.99.11.255"), "sluice");
+  EXPECT_EQ(client("10.99.12.0"), "kernel");
+  EXPECT_EQ(client("10.99.7.255"), "kernel");
+  ASSERT_TRUE(
+      steering_->Apply({}, std::vector<PrefixChange>{{prefix.prefix, prefix.prefix_length, false}}).ok());
+  EXPECT_EQ(client("10.99.8.0"), "kernel");
+}
+
+TEST_F(SteeringTest, Sctp) {
+  const FrameBytes init = Packet().From("10.0.0.1", 1000).To("10.99.0.1", 80).Sctp({1}).Bytes();
+  EXPECT_EQ(Ask(init), "kernel");
+  Apply({{Ours("10.99.0.1", 80, Protocol::kSctp), EndpointRole::kVirtual, true}});
+  EXPECT_EQ(Ask(init), "sluice");
 }
 
 }  // namespace
