@@ -2,6 +2,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <benchmark/benchmark.h>
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -15,6 +20,14 @@
 
 namespace sluice {
 namespace {
+
+uint64_t ResidentBytes() {
+  std::ifstream statm("/proc/self/statm");
+  uint64_t size = 0;
+  uint64_t resident = 0;
+  statm >> size >> resident;
+  return resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
 
 // One worker, `services` UDP and TCP services of three real servers each, everything routed.
 struct Balancer {
@@ -150,6 +163,71 @@ void BM_NewConnections(benchmark::State& state) {
   ReportPackets(state, state.iterations() * kBurst);
 }
 BENCHMARK(BM_NewConnections)->Arg(1 << 16)->Arg(1 << 20);
+
+// Every connection expires in the same second: what does one round of housekeeping cost at most, beside which
+// a burst would have to wait?
+void BM_ExpireAtOnce(benchmark::State& state) {
+  const auto flows = static_cast<uint32_t>(state.range(0));
+  for (auto _ : state) {
+    const uint64_t before = ResidentBytes();
+    Balancer balancer(flows, 1);
+    Worker& worker = *balancer.worker;
+    MemoryTraffic traffic(PacketPoolForTest(), {.flows = flows});
+    Batch batch;
+    for (uint32_t first = 0; first < flows; first += kBurst) {
+      traffic.FillInOrder(batch, first, kTcpSyn);
+      ProcessBurst(worker, batch);
+      MemoryTraffic::Sink(worker.output);
+    }
+    if (worker.connections.size() != flows) state.SkipWithError("not every flow got a connection");
+    state.counters["bytes_each"] = static_cast<double>(ResidentBytes() - before) / flows;
+    worker.now += JiffiesFromSeconds(301);
+    double longest = 0;
+    double total = 0;
+    while (worker.connections.size() > 0) {
+      const auto begin = std::chrono::steady_clock::now();
+      KeepHouse(worker);
+      const double took =
+          std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count();
+      longest = std::max(longest, took);
+      total += took;
+    }
+    state.SetIterationTime(total / 1e6);
+    state.counters["longest_round_us"] = longest;
+    state.counters["expired"] = benchmark::Counter(flows / (total / 1e6));
+  }
+}
+BENCHMARK(BM_ExpireAtOnce)
+    ->Arg(1 << 20)
+    ->Arg(1 << 22)
+    ->UseManualTime()
+    ->Iterations(1)
+    ->Unit(benchmark::kMillisecond);
+
+// New connections of persistent clients: a template is found and held, and let go again.
+void BM_PersistentConnections(benchmark::State& state) {
+  const auto clients = static_cast<uint32_t>(state.range(0));
+  DestinationTable destinations;
+  const DestinationId id = destinations.Allocate();
+  destinations.SetTraits(id, kAvailable, 0);
+  const Candidate candidate{
+      .address = *IpAddress::Parse("10.1.0.1"), .id = id, .load = &destinations.load(id)};
+  PersistenceTable table(clients * 2, HashSecret::Random(), 0, destinations);
+  uint32_t client = 1;
+  for (auto _ : state) {
+    client = client * 1664525 + 1013904223;
+    const PersistenceTable::Wish wish = {
+        .key = {.client = IpAddress::FromV4(Be32::FromHost(client % clients)),
+                .virtual_address = *IpAddress::Parse("10.99.0.1"),
+                .virtual_port = Be16::FromHost(80),
+                .protocol = Protocol::kTcp},
+        .timeout = JiffiesFromSeconds(300),
+        .expire_quiescent = false};
+    table.Leave(table.Join(wish, 0, [&] { return &candidate; }).id);
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_PersistentConnections)->Arg(1 << 10)->Arg(1 << 16)->Arg(1 << 20);
 
 }  // namespace
 }  // namespace sluice

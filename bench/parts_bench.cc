@@ -133,8 +133,8 @@ void BM_TimerWheel(benchmark::State& state) {
 }
 BENCHMARK(BM_TimerWheel)->Arg(1 << 16)->Arg(1 << 20);
 
-// A service of so many real servers in steady state: for every connection that is picked a server, one somewhere
-// else closes and one expires. All of it counts.
+// A service of so many real servers in steady state: for every connection that is picked a server, one
+// somewhere else closes and one expires. All of it counts.
 void BM_SchedulerPick(benchmark::State& state, const char* name) {
   DestinationTable destinations;
   std::vector<Candidate> candidates;

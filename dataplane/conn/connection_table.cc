@@ -20,9 +20,9 @@ ConnectionTable::ConnectionTable(uint32_t capacity, const HashSecret& secret)
     : capacity_(capacity),
       bucket_count_(BucketsFor(capacity)),
       secret_(secret),
-      buckets_(bucket_count_),
-      connections_(size_t{capacity} + 1),
-      free_(size_t{capacity} + 1) {
+      buckets_(bucket_count_, Pages::kAtOnce),
+      connections_(size_t{capacity} + 1, Pages::kAtOnce),
+      free_(size_t{capacity} + 1, Pages::kAtOnce) {
   SLUICE_CHECK(capacity > 0 && capacity < (1u << 31) - 1);
 }
 

@@ -12,7 +12,7 @@ namespace sluice {
 class EmbryonicList {
  public:
   // Indices 1..capacity may be in it.
-  explicit EmbryonicList(uint32_t capacity) : links_(size_t{capacity} + 1) {}
+  explicit EmbryonicList(uint32_t capacity) : links_(size_t{capacity} + 1, Pages::kAtOnce) {}
 
   // 0: there is none.
   uint32_t youngest() const { return links_[0].older; }

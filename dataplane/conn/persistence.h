@@ -118,7 +118,7 @@ class PersistenceTable {
 
   struct Shard {
     Shard(uint32_t capacity, uint32_t buckets, Jiffies now)
-        : slots(capacity + 1), heads(buckets), free(capacity + 1), wheel(capacity, now) {}
+        : slots(capacity + 1, Pages::kAtOnce), heads(buckets, Pages::kAtOnce), free(capacity + 1, Pages::kAtOnce), wheel(capacity, now) {}
 
     mutable SpinLock lock;
     HugeArray<Template> slots;  // [0] is nobody; free ones have no destination id

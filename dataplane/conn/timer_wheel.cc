@@ -4,7 +4,7 @@
 namespace sluice {
 
 TimerWheel::TimerWheel(uint32_t capacity, Jiffies now)
-    : links_(size_t{capacity} + 1), firsts_(kSlotCount), tick_(now / kJiffiesPerSlot) {}
+    : links_(size_t{capacity} + 1, Pages::kAtOnce), firsts_(kSlotCount, Pages::kAtOnce), tick_(now / kJiffiesPerSlot) {}
 
 Jiffies TimerWheel::File(uint32_t index, Jiffies deadline) {
   // Not before the deadline: the tick that begins after it. Jiffies wrap at a multiple of the slot, ticks

@@ -12,25 +12,32 @@ namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;
 
-size_t RoundUp(size_t bytes) { return (bytes + kHugePage - 1) / kHugePage * kHugePage; }
+constexpr size_t kPage = 4096;
+
+size_t RoundUp(size_t bytes, size_t unit) { return (bytes + unit - 1) / unit * unit; }
+
+// A small array would waste most of a huge page.
+size_t UnitOf(size_t bytes) { return bytes < kHugePage ? kPage : kHugePage; }
 
 }  // namespace
 
-// Transparent huge pages: they need no reservation, and what is not used costs nothing.
-void* AllocateHuge(size_t bytes) {
-  const size_t length = RoundUp(bytes);
-  void* reserved = mmap(nullptr, length + kHugePage, PROT_READ | PROT_WRITE,
+// Transparent huge pages: they need no reservation.
+void* AllocateHuge(size_t bytes, Pages pages) {
+  const size_t unit = UnitOf(bytes);
+  const size_t length = RoundUp(bytes, unit);
+  void* reserved = mmap(nullptr, length + unit, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   SLUICE_CHECK(reserved != MAP_FAILED);
   const uintptr_t start = reinterpret_cast<uintptr_t>(reserved);
-  const uintptr_t aligned = RoundUp(start);
+  const uintptr_t aligned = RoundUp(start, unit);
   if (aligned != start) munmap(reserved, aligned - start);
-  munmap(reinterpret_cast<void*>(aligned + length), start + kHugePage - aligned);
-  void* memory = reinterpret_cast<void*>(aligned);
-  madvise(memory, length, MADV_HUGEPAGE);
-  return memory;
+  munmap(reinterpret_cast<void*>(aligned + length), start + unit - aligned);
+  auto* memory = reinterpret_cast<volatile char*>(aligned);
+  if (unit == kHugePage) madvise(reinterpret_cast<void*>(aligned), length, MADV_HUGEPAGE);
+  for (size_t at = 0; pages == Pages::kAtOnce && at < length; at += kPage) memory[at] = 0;
+  return reinterpret_cast<void*>(aligned);
 }
 
-void FreeHuge(void* memory, size_t bytes) { munmap(memory, RoundUp(bytes)); }
+void FreeHuge(void* memory, size_t bytes) { munmap(memory, RoundUp(bytes, UnitOf(bytes))); }
 
 }  // namespace sluice

@@ -1,6 +1,7 @@
-// A large array in address space of its own: zeroed, never moved, its pages (huge ones where the system
-// has them) come with first use. For tables that random packets reach into, where a missed translation
-// costs as much as a missed cache line.
+// A large array in address space of its own: zeroed, never moved, in huge pages where the system has them. For
+// tables that random packets reach into, where a missed translation costs as much as a missed cache line.
+// Its pages come with first use, unless they are wanted at once: a page that comes late costs the packet that
+// needs it up to a millisecond.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -10,7 +11,9 @@
 
 namespace sluice {
 
-void* AllocateHuge(size_t bytes);  // aborts when the address space is refused
+enum class Pages { kWhenUsed, kAtOnce };
+
+void* AllocateHuge(size_t bytes, Pages pages);  // aborts when the address space is refused
 void FreeHuge(void* memory, size_t bytes);
 
 // T must be usable when all its bytes are zero.
@@ -19,7 +22,8 @@ class HugeArray {
   static_assert(std::is_trivially_destructible_v<T>);
 
  public:
-  explicit HugeArray(size_t size) : size_(size), memory_(static_cast<T*>(AllocateHuge(size * sizeof(T)))) {}
+  explicit HugeArray(size_t size, Pages pages = Pages::kWhenUsed)
+      : size_(size), memory_(static_cast<T*>(AllocateHuge(size * sizeof(T), pages))) {}
   ~HugeArray() { FreeHuge(memory_, size_ * sizeof(T)); }
   HugeArray(const HugeArray&) = delete;
   HugeArray& operator=(const HugeArray&) = delete;
