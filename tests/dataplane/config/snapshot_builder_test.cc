@@ -176,5 +176,42 @@ TEST_F(SnapshotBuilderTest, OneRealServerOfTwoServices) {
             (std::vector<EndpointChange>{{kKey, EndpointRole::kVirtual, false}}));
 }
 
+TEST_F(SnapshotBuilderTest, PrefixesAreSteeredWhileTheirMarkHasAService) {
+  const FwmarkRule rule{.fwmark = 7, .prefix = Ip("10.99.0.0"), .prefix_length = 24};
+  const FwmarkRule other{.fwmark = 8, .prefix = Ip("10.98.0.0"), .prefix_length = 24};
+  builder_.SetGlobal({.fwmark_rules = {rule, other}});
+  EXPECT_TRUE(Publish()->prefix_changes.empty());
+  const ServiceKey marked{{Ip("0.0.0.0"), Be16{}, Protocol::kTcp}, 7};
+  builder_.Put({.key = marked, .scheduler = "rr"});
+  EXPECT_EQ(Publish()->prefix_changes, (std::vector<PrefixChange>{{rule.prefix, 24, true}}));
+  EXPECT_TRUE(Publish()->prefix_changes.empty());
+  builder_.Delete(marked);
+  EXPECT_EQ(Publish()->prefix_changes, (std::vector<PrefixChange>{{rule.prefix, 24, false}}));
+}
+
+// A mark's server may be asked on any port, in any protocol; an FTP service's on any port of TCP.
+TEST_F(SnapshotBuilderTest, WiderServicesAreSteeredByWiderEndpoints) {
+  const auto added = [&](const Snapshot& snapshot) {
+    std::string text;
+    for (const EndpointChange& change : snapshot.endpoint_changes) {
+      text += (change.role == EndpointRole::kVirtual ? "to " : "from ") + change.endpoint.ToString() + "/" +
+              std::to_string(static_cast<int>(change.endpoint.protocol)) + " ";
+    }
+    return text;
+  };
+  builder_.Put({.key = {{Ip("0.0.0.0"), Be16{}, Protocol::kTcp}, 7},
+                .scheduler = "rr",
+                .destinations = {{.address = Ip("10.1.0.1")}}});
+  EXPECT_EQ(added(*Publish()), "from 10.1.0.1:0/6 from 10.1.0.1:0/17 from 10.1.0.1:0/132 ");
+  builder_.Put({.key = {{Ip("10.99.0.1"), Be16::FromHost(21), Protocol::kTcp}},
+                .scheduler = "rr",
+                .destinations = {{.address = Ip("10.1.0.2"), .port = Be16::FromHost(21)}}});
+  EXPECT_EQ(added(*Publish()), "to 10.99.0.1:21/6 to 10.99.0.1:0/6 from 10.1.0.2:0/6 ");
+  builder_.Put({.key = {{Ip("10.99.0.1"), Be16::FromHost(80), Protocol::kTcp}},
+                .scheduler = "rr",
+                .destinations = {{.address = Ip("10.1.0.3")}}});
+  EXPECT_EQ(added(*Publish()), "to 10.99.0.1:80/6 from 10.1.0.3:80/6 ") << "port 0 is the service's";
+}
+
 }  // namespace
 }  // namespace sluice
