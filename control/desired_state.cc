@@ -34,6 +34,7 @@ v1::Destination Canonical(const v1::Destination& destination, const Endpoint& en
   v1::Destination result = destination;
   result.set_address(endpoint.address.ToString());
   result.set_weight(destination.has_weight() ? destination.weight() : 1);
+  if (result.method() == v1::FORWARDING_METHOD_UNSPECIFIED) result.set_method(v1::DR);
   return result;
 }
 

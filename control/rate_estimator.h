@@ -15,8 +15,9 @@ class RateEstimator {
  public:
   static constexpr std::chrono::seconds kEvery{2};
 
+  RateEstimator() = default;
   // Counts from what there is now.
-  explicit RateEstimator(const DestinationStatistics& now = {}) : last_(now) {}
+  explicit RateEstimator(const DestinationStatistics& now) : last_(now) {}
 
   // Call it every two seconds.
   void Update(const DestinationStatistics& now) {

@@ -9,6 +9,25 @@
 
 namespace sluice {
 
+namespace {
+
+ForwardingMethod MethodOf(v1::ForwardingMethod method) {
+  switch (method) {
+    case v1::NAT: return ForwardingMethod::kNat;
+    case v1::TUN: return ForwardingMethod::kTunnel;
+    default: return ForwardingMethod::kDirect;  // as in ipvsadm
+  }
+}
+
+// A remote checksum is asked for when a packet's own is yet to be filled in; on the wire it always is.
+TunnelSpec TunnelOf(const v1::Tunnel& tunnel) {
+  return {.type = static_cast<TunnelType>(tunnel.type()),
+          .checksum = tunnel.checksum() == v1::TUNNEL_CSUM || tunnel.checksum() == v1::TUNNEL_REMCSUM,
+          .port = Be16::FromHost(static_cast<uint16_t>(tunnel.port()))};
+}
+
+}  // namespace
+
 Endpoint ToEndpoint(const std::string& address, uint32_t port, Protocol protocol) {
   return {IpAddress::Parse(address).value_or(IpAddress{}), Be16::FromHost(static_cast<uint16_t>(port)),
           protocol};
@@ -38,7 +57,9 @@ ServiceSpec ToSpec(const v1::Service& service) {
                                  .port = endpoint.port,
                                  .weight = static_cast<int32_t>(destination.weight()),
                                  .upper_threshold = destination.upper_threshold(),
-                                 .lower_threshold = destination.lower_threshold()});
+                                 .lower_threshold = destination.lower_threshold(),
+                                 .method = MethodOf(destination.method()),
+                                 .tunnel = TunnelOf(destination.tunnel())});
   }
   if (service.has_persistence()) {
     spec.persistence = {.timeout_seconds = service.persistence().timeout_seconds(),
@@ -47,6 +68,7 @@ ServiceSpec ToSpec(const v1::Service& service) {
   }
   if (service.has_timeouts()) spec.timeouts = ToSpec(service.timeouts());
   spec.drain_seconds = service.drain_seconds();
+  spec.no_destination = static_cast<NoDestinationPolicy>(service.no_destination());
   return spec;
 }
 

@@ -53,6 +53,11 @@ void ValidateScheduler(const std::string& name, const std::string& field, Proble
                absl::StrCat("\"", name, "\" is not a scheduler: must be one of ", known));
 }
 
+void ValidateNoDestination(v1::NoDestinationPolicy policy, const std::string& field, Problems& problems) {
+  if (!v1::NoDestinationPolicy_IsValid(policy))
+    problems.Add(v1::INVALID_VALUE, field, "must be ICMP_UNREACHABLE, TCP_RESET or SILENCE");
+}
+
 void ValidateTimeout(uint32_t seconds, const std::string& field, Problems& problems) {
   if (seconds <= kMaxTimeoutSeconds) return;
   problems.Add(v1::OUT_OF_RANGE_VALUE, field,
@@ -77,16 +82,26 @@ void ValidatePersistence(const v1::Persistence& persistence, const std::string& 
   }
 }
 
+void ValidateTunnel(const v1::Tunnel& tunnel, const std::string& field, Problems& problems) {
+  if (!v1::TunnelType_IsValid(tunnel.type()))
+    problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".type"), "must be IPIP, GUE or GRE");
+  if (!v1::TunnelChecksum_IsValid(tunnel.checksum()))
+    problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".checksum"), "is not a kind of checksum");
+  if (tunnel.type() == v1::GUE && (tunnel.port() == 0 || tunnel.port() > kMaxPort)) {
+    problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".port"),
+                 absl::StrCat(tunnel.port(), ": GUE needs a port, 1..", kMaxPort));
+  }
+}
+
 void ValidateMethod(const v1::Destination& destination, const std::string& field, Problems& problems) {
   if (!v1::ForwardingMethod_IsValid(destination.method())) {
-    problems.Add(v1::INVALID_VALUE, field,
+    problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".method"),
                  absl::StrCat(static_cast<int>(destination.method()), ": is not a forwarding method"));
-  } else if (destination.method() != v1::NAT) {
-    const v1::ForwardingMethod method =
-        destination.method() == v1::FORWARDING_METHOD_UNSPECIFIED ? v1::DR : destination.method();
-    problems.Add(v1::NOT_SUPPORTED, field,
-                 absl::StrCat(v1::ForwardingMethod_Name(method),
-                              " is not supported yet: must be NAT (sluiceadm: -m)"));
+  } else if (destination.method() == v1::FULLNAT) {
+    problems.Add(v1::NOT_SUPPORTED, absl::StrCat(field, ".method"),
+                 "FULLNAT is not supported yet: must be NAT, DR or TUN");
+  } else if (destination.method() == v1::TUN) {
+    ValidateTunnel(destination.tunnel(), absl::StrCat(field, ".tunnel"), problems);
   }
 }
 
@@ -132,6 +147,7 @@ void ValidateService(const v1::Service& service, const std::string& field, Probl
   }
   ValidateTimeouts(service.timeouts(), absl::StrCat(field, ".timeouts"), problems);
   ValidateTimeout(service.drain_seconds(), absl::StrCat(field, ".drain_seconds"), problems);
+  ValidateNoDestination(service.no_destination(), absl::StrCat(field, ".no_destination"), problems);
 }
 
 std::optional<Endpoint> ValidateDestinationEndpoint(const ServiceKey& service, const std::string& address,
@@ -151,7 +167,7 @@ std::optional<Endpoint> ValidateDestinationEndpoint(const ServiceKey& service, c
 void ValidateDestination(const ServiceKey& service, const v1::Destination& destination,
                          const std::string& field, Problems& problems) {
   ValidateDestinationEndpoint(service, destination.address(), destination.port(), field, problems);
-  ValidateMethod(destination, absl::StrCat(field, ".method"), problems);
+  ValidateMethod(destination, field, problems);
   if (destination.weight() > kMaxWeight) {
     problems.Add(v1::OUT_OF_RANGE_VALUE, absl::StrCat(field, ".weight"),
                  absl::StrCat(destination.weight(), ": must be 0..", kMaxWeight));

@@ -177,7 +177,10 @@ KernelChange KernelState::ApplyRoute(const nlmsghdr& message) {
                        .priority = attributes.Get<uint32_t>(RTA_PRIORITY).value_or(0)};
   if (message.nlmsg_type == RTM_DELROUTE) return {.any = routes_.erase(name) > 0};
   RouteSpec route{.prefix = name.prefix, .prefix_length = name.prefix_length, .kind = *kind};
-  if (*kind == RouteKind::kUnicast) route.legs = LegsOf(attributes);
+  if (*kind == RouteKind::kUnicast) {
+    route.legs = LegsOf(attributes);
+    route.source = attributes.GetV4(RTA_PREFSRC);
+  }
   const auto known = routes_.find(name);
   if (known == routes_.end()) {
     routes_.emplace(name, std::move(route));

@@ -33,6 +33,7 @@ class DestinationTable {
       : loads_(kMaxDestinations),
         thresholds_(kMaxDestinations),
         timeouts_(kMaxDestinations),
+        ways_(kMaxDestinations),
         lives_(kMaxDestinations),
         traits_(kMaxDestinations),
         changes_(kMaxDestinations / kDestinationsPerChanges) {}
@@ -57,6 +58,15 @@ class DestinationTable {
   // Of the destination's service; meant only with kOwnTimeouts.
   TimeoutSpec timeouts(DestinationId id) const;
   void SetTimeouts(DestinationId id, const TimeoutSpec& timeouts);
+
+  // How packets get there.
+  struct alignas(8) Way {
+    ForwardingMethod method = ForwardingMethod::kNat;
+    TunnelSpec tunnel;
+  };
+  static_assert(sizeof(Way) <= sizeof(uint64_t));
+  Way way(DestinationId id) const { return ways_[id].load(std::memory_order_relaxed); }
+  void SetWay(DestinationId id, const Way& way) { ways_[id].store(way, std::memory_order_relaxed); }
 
   // A connection came or went; inactive ones count, too. The overload flag follows.
   void AddConnection(DestinationId id);
@@ -101,6 +111,7 @@ class DestinationTable {
   HugeArray<DestinationLoad> loads_;
   HugeArray<Thresholds> thresholds_;
   HugeArray<Timeouts> timeouts_;
+  HugeArray<std::atomic<Way>> ways_;
   HugeArray<uint32_t> lives_;
   HugeArray<std::atomic<uint8_t>> traits_;  // thousands fit into the first-level cache
   HugeArray<LoadChanges> changes_;

@@ -6,7 +6,8 @@
 namespace sluice {
 
 Forwarding::Forwarding()
-    : hops_{NextHop{.kind = NextHopKind::kNoRoute}, NextHop{.kind = NextHopKind::kKernel}},
+    : hops_{NextHop{.kind = NextHopKind::kNoRoute}, NextHop{.kind = NextHopKind::kKernel},
+            NextHop{.kind = NextHopKind::kHost}},
       routes_(1),
       ranges_(1) {}
 
@@ -27,6 +28,11 @@ NextHopId Forwarding::Resolve(const IpAddress& destination, uint64_t flow_hash) 
   }
   const auto known = neighbours_.find({leg->interface, leg->has_gateway ? leg->gateway : destination});
   return known == neighbours_.end() ? kAskKernel : known->second;
+}
+
+IpAddress Forwarding::SourceTowards(const IpAddress& destination) const {
+  const Route& route = RouteTo(destination);
+  return route.legs.empty() ? IpAddress{} : route.legs.front().source;
 }
 
 std::vector<Forwarding::Neighbour> Forwarding::NeighboursTowards(const IpAddress& destination) const {

@@ -17,12 +17,14 @@
 namespace sluice {
 
 using NextHopId = uint32_t;
-// Two ids that every Forwarding has.
+// Three ids that every Forwarding has.
 inline constexpr NextHopId kNoRoute = 0;  // nowhere to go: drop
-// The kernel must send it: its neighbour is unknown, it is local, or the interface is not ours.
+// The kernel must send it: its neighbour is unknown, or the interface is not ours.
 inline constexpr NextHopId kAskKernel = 1;
+// It is for the host itself.
+inline constexpr NextHopId kHost = 2;
 
-enum class NextHopKind : uint8_t { kNoRoute, kKernel, kWire };
+enum class NextHopKind : uint8_t { kNoRoute, kKernel, kHost, kWire };
 
 struct NextHop {
   MacAddress destination;  // these 12 bytes are copied into the frame as they stand
@@ -48,6 +50,10 @@ class Forwarding {
   // `flow_hash` chooses among equal routes.
   NextHopId Resolve(const IpAddress& destination, uint64_t flow_hash) const;
 
+  // The address that packets of the host's own to `destination` have as their source; the unspecified one if
+  // there is none.
+  IpAddress SourceTowards(const IpAddress& destination) const;
+
   // The neighbours that packets to `destination` may be given to; none if the kernel keeps them.
   struct Neighbour {
     int interface;
@@ -66,6 +72,7 @@ class Forwarding {
     bool has_gateway = false;
     IpAddress gateway;
     uint32_t weight = 1;
+    IpAddress source;  // unspecified: none is known
   };
   struct Route {
     NextHopId fixed = kNoRoute;  // used if there are no legs

@@ -31,6 +31,33 @@ bool Increment(IpAddress& address) {
   return false;
 }
 
+bool Contains(const RouteSpec& route, const IpAddress& address) {
+  const int bits = route.prefix.IsV4() ? kMappedBits + route.prefix_length : route.prefix_length;
+  return address.IsV4() == route.prefix.IsV4() && address.Prefix(bits) == route.prefix;
+}
+
+// The routes of networks that the interfaces are in, which name the host's address there.
+using Networks = std::map<int, std::vector<const RouteSpec*>>;
+
+Networks NetworksOf(const ForwardingSpec& spec) {
+  Networks networks;
+  for (const RouteSpec& route : spec.routes) {
+    if (route.source && route.legs.size() == 1 && !route.legs[0].gateway)
+      networks[route.legs[0].interface].push_back(&route);
+  }
+  return networks;
+}
+
+// The host's own address on the way of a leg: in the gateway's network, or else any on the interface.
+IpAddress SourceOn(const Networks& networks, const RouteLeg& leg) {
+  const auto found = networks.find(leg.interface);
+  if (found == networks.end()) return {};
+  for (const RouteSpec* network : found->second) {
+    if (leg.gateway && Contains(*network, *leg.gateway)) return *network->source;
+  }
+  return *found->second.front()->source;
+}
+
 bool SameLinks(const std::map<int, LinkSpec>& a, const std::map<int, LinkSpec>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& left, const auto& right) {
     return left.first == right.first && left.second.up == right.second.up &&
@@ -77,7 +104,7 @@ bool ForwardingBuilder::AddNeighbours(const ForwardingSpec& spec, Forwarding& fo
     taken[known->second] = true;
   }
   const bool same = newcomers.empty() && ids.size() == ids_.size();
-  NextHopId next = kAskKernel + 1;
+  NextHopId next = kHost + 1;
   for (const NeighbourName& name : newcomers) {
     while (next < taken.size() && taken[next]) ++next;
     ids.emplace(name, next++);
@@ -99,13 +126,15 @@ bool ForwardingBuilder::AddNeighbours(const ForwardingSpec& spec, Forwarding& fo
 void ForwardingBuilder::AddRoutes(const ForwardingSpec& spec, Forwarding& forwarding) {
   // IPv6's default route is none for IPv4.
   std::vector<Block> blocks = {BlockOf(IpAddress::FromV4(Be32{0}), kMappedBits, 0)};
+  const Networks networks = NetworksOf(spec);
   for (const RouteSpec& wanted : spec.routes) {
-    Forwarding::Route route{.fixed = wanted.kind == RouteKind::kLocal ? kAskKernel : kNoRoute};
+    Forwarding::Route route{.fixed = wanted.kind == RouteKind::kLocal ? kHost : kNoRoute};
     for (const RouteLeg& leg : wanted.legs) {
       const auto link = spec.links.find(leg.interface);
       if (wanted.kind != RouteKind::kUnicast || link == spec.links.end() || !link->second.up) continue;
       route.legs.push_back(
-          {leg.interface, leg.gateway.has_value(), leg.gateway.value_or(IpAddress{}), leg.weight});
+          {leg.interface, leg.gateway.has_value(), leg.gateway.value_or(IpAddress{}), leg.weight,
+           wanted.source.value_or(SourceOn(networks, leg))});
       route.total_weight += leg.weight;
     }
     const int length = wanted.prefix.IsV4() ? kMappedBits + wanted.prefix_length : wanted.prefix_length;

@@ -39,6 +39,7 @@ struct RouteSpec {
   int prefix_length = 0;  // 0..32 for IPv4, 0..128 for IPv6
   RouteKind kind = RouteKind::kUnicast;
   std::vector<RouteLeg> legs;
+  std::optional<IpAddress> source;  // preferred for packets that the host itself sends
 
   friend bool operator==(const RouteSpec&, const RouteSpec&) = default;
 };

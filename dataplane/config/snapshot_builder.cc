@@ -111,6 +111,7 @@ void SnapshotBuilder::Configure(const ServiceSpec& spec, const DestinationSpec& 
       static_cast<uint8_t>((wanted.weight == 0 ? kQuiesced : 0) | (spec.timeouts ? kOwnTimeouts : 0) |
                            (spec.persistence.strict ? kStrictPersistence : 0));
   destinations_.SetTraits(id, traits, kQuiesced | kOwnTimeouts | kStrictPersistence);
+  destinations_.SetWay(id, {.method = wanted.method, .tunnel = wanted.tunnel});
   destinations_.SetThresholds(id, wanted.upper_threshold, wanted.lower_threshold);
   if (spec.destinations.size() >= kManyCandidates) destinations_.Watch(id);
   if (wanted.weight == 0 && spec.drain_seconds > 0) {

@@ -27,6 +27,24 @@ struct ServiceKey : Endpoint {
   friend bool operator==(const ServiceKey&, const ServiceKey&) = default;
 };
 
+// How packets reach a real server. IPVS's numbers, which are the low bits of a connection's flags.
+enum class ForwardingMethod : uint8_t {
+  kNat = 0,     // destination rewritten, replies come back through here
+  kTunnel = 2,  // encapsulated; the server answers the client itself
+  kDirect = 3,  // unchanged, to the server's MAC address; the server answers the client itself
+};
+
+enum class TunnelType : uint8_t { kIpip = 0, kGue = 1, kGre = 2 };
+
+// Of destinations with method kTunnel. IPVS's numbers.
+struct TunnelSpec {
+  TunnelType type = TunnelType::kIpip;
+  bool checksum = false;  // of GUE's UDP header, or in the GRE header
+  Be16 port;              // of GUE
+
+  friend bool operator==(const TunnelSpec&, const TunnelSpec&) = default;
+};
+
 struct DestinationSpec {
   IpAddress address;
   Be16 port;  // 0: the port the packet was sent to
@@ -34,6 +52,8 @@ struct DestinationSpec {
   // No more connections than this, and new ones again below that; 0: no limit, three quarters of the upper.
   uint32_t upper_threshold = 0;
   uint32_t lower_threshold = 0;
+  ForwardingMethod method = ForwardingMethod::kNat;
+  TunnelSpec tunnel;
 
   friend bool operator==(const DestinationSpec&, const DestinationSpec&) = default;
 };
@@ -57,6 +77,9 @@ struct TimeoutSpec {
   friend bool operator==(const TimeoutSpec&, const TimeoutSpec&) = default;
 };
 
+// What a client gets for whom there is no real server.
+enum class NoDestinationPolicy : uint8_t { kIcmp, kReset, kDrop };
+
 struct ServiceSpec {
   ServiceKey key;
   std::string scheduler = "wlc";  // a registered name
@@ -68,6 +91,7 @@ struct ServiceSpec {
   // How long connections of a real server that is drained (weight 0) or removed may go on; 0: as long as they
   // like.
   uint32_t drain_seconds = 0;
+  NoDestinationPolicy no_destination = NoDestinationPolicy::kIcmp;
 
   friend bool operator==(const ServiceSpec&, const ServiceSpec&) = default;
 };

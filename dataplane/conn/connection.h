@@ -14,7 +14,8 @@
 
 namespace sluice {
 
-// IPVS's numbers.
+// IPVS's numbers. The lowest three bits are the forwarding method.
+inline constexpr uint16_t kConnectionMethod = 0x0007;
 inline constexpr uint16_t kConnectionNoOutput = 0x0080;  // no reply was seen, nor is one expected
 inline constexpr uint16_t kConnectionInactive = 0x0100;
 inline constexpr uint16_t kConnectionTemplate = 0x1000;  // only in lists: see persistence.h
@@ -47,17 +48,21 @@ struct alignas(64) Connection {
   TemplateId template_id = kNoTemplate;  // from which it was made
   uint32_t fwmark = 0;                   // of the packet that opened it
 
-  // The tuple of a packet from the client, and of one from the real server.
+  // The tuple of a packet from the client, and of one to it.
   Ipv4Tuple InTuple() const {
     return Ipv4Tuple::Of(client, virtual_address, client_port, virtual_port, protocol);
   }
+  // Only with NAT does a server answer in its own name.
   Ipv4Tuple OutTuple() const {
-    return Ipv4Tuple::Of(destination, client, destination_port, client_port, protocol);
+    return IsNat() ? Ipv4Tuple::Of(destination, client, destination_port, client_port, protocol)
+                   : Ipv4Tuple::Of(virtual_address, client, virtual_port, client_port, protocol);
   }
   Ipv4Tuple TupleOf(Direction direction) const {
     return direction == Direction::kIn ? InTuple() : OutTuple();
   }
 
+  ForwardingMethod method() const { return static_cast<ForwardingMethod>(flags & kConnectionMethod); }
+  bool IsNat() const { return method() == ForwardingMethod::kNat; }
   bool Has(uint16_t flag) const { return flags & flag; }
   bool IsInactive() const { return flags & kConnectionInactive; }
 };

@@ -68,6 +68,15 @@ struct __attribute__((packed)) UdpHeader {
 };
 static_assert(sizeof(UdpHeader) == 8);
 
+struct __attribute__((packed)) IcmpHeader {
+  uint8_t type;
+  uint8_t code;
+  uint16_t checksum;
+  Be16 unused;
+  Be16 mtu;  // of "fragmentation needed"
+};
+static_assert(sizeof(IcmpHeader) == 8);
+
 struct __attribute__((packed)) SctpHeader {
   Be16 source_port;
   Be16 destination_port;

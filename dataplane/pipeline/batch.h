@@ -21,7 +21,16 @@ enum class Verdict : uint8_t {
   kKernelInput,   // as it came, as if the kernel had received it
   kKernelOutput,  // rewritten; the kernel finds the next hop
   kPeer,          // as it came, to worker owner[lane]
+  kAnswer,        // turned into answer[lane], goes back to its sender
   kDrop,
+};
+
+// What a sender is told about a packet that goes no further.
+enum class Reply : uint8_t {
+  kReset,
+  kPortUnreachable,
+  kTimeExceeded,
+  kFragmentationNeeded,
 };
 
 // What Parse found a sound packet to be.
@@ -57,8 +66,10 @@ struct Batch {
   uint8_t owner[kBurst];
   Connection one_packet[kBurst];  // of lanes whose connection lives as long as the packet
   LaneMask scheduled = 0;         // lanes that made their connection: it is in the state they lead to
-  // Track
-  LaneMask resets = 0;  // lanes to be answered by a reset
+  // Any stage: lanes with verdict kAnswer
+  LaneMask answers = 0;
+  Reply answer[kBurst];
+  uint16_t answer_mtu[kBurst];  // of kFragmentationNeeded
   // Rewrite
   const NextHop* hop[kBurst];
 

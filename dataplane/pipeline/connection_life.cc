@@ -42,7 +42,9 @@ Connection MakeConnection(Worker& worker, const Ipv4Tuple& tuple, const Assignme
   connection.destination_id = assignment.destination_id;
   connection.template_id = assignment.template_id;
   connection.fwmark = assignment.fwmark;
-  connection.flags = kConnectionInactive;
+  const ForwardingMethod method = worker.destinations.way(assignment.destination_id).method;
+  connection.flags = static_cast<uint16_t>(kConnectionInactive | static_cast<uint16_t>(method));
+  if (method != ForwardingMethod::kNat) connection.flags |= kConnectionNoOutput;
   connection.forwarding_generation = worker.forwarding->generation() - 1;  // hops are yet to be resolved
   const uint64_t address_change = SumOfChange32(connection.virtual_address.raw, connection.destination.raw);
   const uint64_t port_change = SumOfChange16(connection.virtual_port.raw, connection.destination_port.raw);

@@ -141,7 +141,7 @@ bool ParsePacket(Worker& worker, Batch& batch, int lane) {
 
 LaneMask Parse(Worker& worker, Batch& batch, LaneMask lanes) {
   batch.scheduled = 0;
-  batch.resets = 0;
+  batch.answers = 0;
   for (int lane : Lanes(lanes)) __builtin_prefetch(rte_pktmbuf_mtod(batch.packet[lane], void*));
   LaneMask sound = 0;
   for (int lane : Lanes(lanes)) {

@@ -14,7 +14,8 @@ void ProcessBurst(Worker& worker, Batch& batch) {
   const LaneMask fresh = Lookup(worker, batch, ours);           // no connection yet
   const LaneMask refused = Schedule(worker, batch, fresh);      // no service, no server, another worker's
   const LaneMask live = Track(worker, batch, ours & ~refused);  // rest: real server removed
-  Rewrite(worker, batch, live);                                 // NAT, next hop
+  Rewrite(worker, batch, live);                                 // NAT, direct routing or tunnel; next hop
+  Answer(worker, batch);                                        // resets and ICMP errors, to the sender
   Transmit(worker, batch);                                      // wire, kernel, peer or free: by verdict
 }
 

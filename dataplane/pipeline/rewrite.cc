@@ -1,11 +1,9 @@
 // Rewrite: the checks every forwarded packet must pass, the forwarding method's own rewriting, and the
 // Ethernet header of the next hop.
 // SPDX-License-Identifier: Apache-2.0
-#include <cstring>
-
 #include "dataplane/net/checksum.h"
-#include "dataplane/pipeline/reset.h"
 #include "dataplane/pipeline/rewrite_nat.h"
+#include "dataplane/pipeline/rewrite_tunnel.h"
 #include "dataplane/pipeline/stages.h"
 
 namespace sluice {
@@ -27,46 +25,100 @@ void DecrementTimeToLive(Ipv4Header& ip) {
   ip.checksum = static_cast<uint16_t>(sum + (sum >> 16));
 }
 
+bool GoesIntoTunnel(const Batch& batch, int lane) {
+  return batch.direction[lane] == Direction::kIn &&
+         batch.connection[lane]->method() == ForwardingMethod::kTunnel;
+}
+
+// The outer header's source, looked up once for each destination and generation of routes.
+Be32 TunnelSource(Worker& worker, const Connection& connection) {
+  Worker::TunnelSource& known = worker.tunnel_sources[connection.destination_id];
+  if (known.is_set && known.generation == worker.forwarding->generation()) return known.address;
+  const IpAddress source = worker.forwarding->SourceTowards(IpAddress::FromV4(connection.destination));
+  known = {worker.forwarding->generation(), source.IsV4() ? source.V4() : Be32{}, true};
+  return known.address;
+}
+
+// False: the packet goes no further.
+bool EnterTunnel(Worker& worker, Batch& batch, int lane, const TunnelSpec& tunnel) {
+  const Connection& connection = *batch.connection[lane];
+  const Be32 source = TunnelSource(worker, connection);
+  if (source == Be32{}) {
+    Drop(worker, batch, lane, Counter::kDropNoSource);
+    return false;
+  }
+  Ipv4Header* outer = Encapsulate(tunnel,
+                                  {.source = source,
+                                   .destination = connection.destination,
+                                   .flow_hash = batch.hash[lane],
+                                   .identification = worker.identification++},
+                                  *batch.ip[lane], *batch.packet[lane]);
+  if (outer == nullptr) {
+    Drop(worker, batch, lane, Counter::kDropNoHeadroom);
+    return false;
+  }
+  batch.ip[lane] = outer;
+  return true;
+}
+
+// What every forwarding method must do first. False: the packet goes no further.
+bool MayPass(Worker& worker, Batch& batch, int lane, const NextHop& hop, uint16_t overhead) {
+  Ipv4Header& ip = *batch.ip[lane];
+  if (hop.kind == NextHopKind::kNoRoute) {
+    Drop(worker, batch, lane, Counter::kDropNoRoute);
+    return false;
+  }
+  if (ip.time_to_live <= 1) {
+    AnswerWith(worker, batch, lane, Reply::kTimeExceeded, Counter::kDropTtlExpired);
+    return false;
+  }
+  DecrementTimeToLive(ip);
+  if (hop.kind != NextHopKind::kWire || batch.ip_length[lane] + overhead <= hop.mtu) return true;
+  if (ip.flags_and_offset.raw & kIpv4DontFragment.raw) {
+    AnswerWith(worker, batch, lane, Reply::kFragmentationNeeded, Counter::kDropExceedsMtu,
+               static_cast<uint16_t>(hop.mtu - overhead));
+  } else {
+    Drop(worker, batch, lane, Counter::kDropExceedsMtu);
+  }
+  return false;
+}
+
+void RewriteLane(Worker& worker, Batch& batch, int lane) {
+  Connection& connection = *batch.connection[lane];
+  if (connection.forwarding_generation != worker.forwarding->generation())
+    ResolveHops(worker, connection, batch.hash[lane]);
+  const Direction direction = batch.direction[lane];
+  const NextHop& hop = worker.forwarding->hop(connection.hops[static_cast<int>(direction)]);
+  if (hop.kind == NextHopKind::kHost && !connection.IsNat()) {
+    GiveToKernel(worker, batch, lane, Counter::kKernelLocal);
+    return;
+  }
+  const bool tunnelled = GoesIntoTunnel(batch, lane);
+  TunnelSpec tunnel;
+  if (tunnelled) tunnel = worker.destinations.way(connection.destination_id).tunnel;
+  if (!MayPass(worker, batch, lane, hop, tunnelled ? TunnelOverhead(tunnel) : uint16_t{0})) return;
+  if (tunnelled) {
+    if (!EnterTunnel(worker, batch, lane, tunnel)) return;
+  } else if (connection.IsNat()) {
+    RewriteNat(connection, direction, *batch.ip[lane], *batch.packet[lane]);
+  }
+  if (hop.kind != NextHopKind::kWire) {
+    worker.counters.Add(Counter::kKernelForwards);
+    const bool to_server = direction == Direction::kIn;
+    batch.packet[lane]->hash.usr = to_server ? connection.destination.raw : connection.client.raw;
+    batch.verdict[lane] = Verdict::kKernelOutput;
+    return;
+  }
+  auto& ethernet = *rte_pktmbuf_mtod(batch.packet[lane], EthernetHeader*);
+  ethernet = {hop.destination, hop.source, kEtherTypeIpv4};
+  batch.hop[lane] = &hop;
+  batch.verdict[lane] = Verdict::kWire;
+}
+
 }  // namespace
 
 void Rewrite(Worker& worker, Batch& batch, LaneMask lanes) {
-  for (int lane : Lanes(lanes)) {
-    Connection& connection = *batch.connection[lane];
-    if (connection.forwarding_generation != worker.forwarding->generation())
-      ResolveHops(worker, connection, batch.hash[lane]);
-    const bool turns_back = batch.resets & LaneBit(lane);
-    const Direction direction = batch.direction[lane];
-    const int way = static_cast<int>(direction) ^ static_cast<int>(turns_back);
-    const NextHop& hop = worker.forwarding->hop(connection.hops[way]);
-    Ipv4Header& ip = *batch.ip[lane];
-    if (hop.kind == NextHopKind::kNoRoute) {
-      Drop(worker, batch, lane, Counter::kDropNoRoute);
-      continue;
-    }
-    if (turns_back) {
-      TurnIntoReset(*batch.packet[lane], ip);
-      worker.counters.Add(Counter::kSentReset);
-    } else if (ip.time_to_live <= 1) {
-      Drop(worker, batch, lane, Counter::kDropTtlExpired);
-      continue;
-    } else if (hop.kind == NextHopKind::kWire && batch.ip_length[lane] > hop.mtu) {
-      Drop(worker, batch, lane, Counter::kDropExceedsMtu);
-      continue;
-    } else {
-      DecrementTimeToLive(ip);
-      RewriteNat(connection, direction, ip, *batch.packet[lane]);
-    }
-    if (hop.kind == NextHopKind::kKernel) {
-      worker.counters.Add(Counter::kKernelForwards);
-      batch.verdict[lane] = Verdict::kKernelOutput;
-      continue;
-    }
-    auto& ethernet = *rte_pktmbuf_mtod(batch.packet[lane], EthernetHeader*);
-    ethernet.destination = hop.destination;
-    ethernet.source = hop.source;
-    batch.hop[lane] = &hop;
-    batch.verdict[lane] = Verdict::kWire;
-  }
+  for (int lane : Lanes(lanes)) RewriteLane(worker, batch, lane);
 }
 
 }  // namespace sluice

@@ -1,49 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/pipeline/rewrite_nat.h"
 
-#include <algorithm>
-
 #include "dataplane/net/checksum.h"
-#include "dataplane/net/crc32c.h"
+#include "dataplane/pipeline/segments.h"
 
 namespace sluice {
 namespace {
 
-// The one's complement sum of `length` bytes that start at `first` and may go on in later segments.
-uint16_t SumSegments(const rte_mbuf& packet, const uint8_t* first, uint32_t length) {
-  const uint32_t skipped = static_cast<uint32_t>(first - rte_pktmbuf_mtod(&packet, const uint8_t*));
-  uint32_t here = std::min<uint32_t>(length, packet.data_len - skipped);
-  uint64_t sum = SumBytes(first, here);
-  bool odd = here & 1;
-  for (const rte_mbuf* segment = packet.next; segment != nullptr && (length -= here) > 0;
-       segment = segment->next) {
-    here = std::min<uint32_t>(length, segment->data_len);
-    const uint16_t part = FoldSum(SumBytes(rte_pktmbuf_mtod(segment, const uint8_t*), here));
-    sum += odd ? __builtin_bswap16(part) : part;
-    odd ^= here & 1;
-  }
-  return FoldSum(sum);
-}
-
 // REQUIRES: the checksum field is zero.
 uint32_t ComputeSctpChecksum(const Ipv4Header& ip, const SctpHeader& sctp, const rte_mbuf& packet) {
-  const auto* first = reinterpret_cast<const uint8_t*>(&sctp);
-  uint32_t length = ip.total_length.ToHost() - static_cast<uint32_t>(ip.header_length());
-  uint32_t here = std::min<uint32_t>(
-      length, packet.data_len - static_cast<uint32_t>(first - rte_pktmbuf_mtod(&packet, const uint8_t*)));
-  uint32_t crc = Crc32c(kCrc32cStart, first, here);
-  for (const rte_mbuf* segment = packet.next; segment != nullptr && (length -= here) > 0;
-       segment = segment->next) {
-    here = std::min<uint32_t>(length, segment->data_len);
-    crc = Crc32c(crc, rte_pktmbuf_mtod(segment, const uint8_t*), here);
-  }
-  return ~crc;
+  const uint32_t length = ip.total_length.ToHost() - static_cast<uint32_t>(ip.header_length());
+  return ~Crc32cSegments(packet, reinterpret_cast<const uint8_t*>(&sctp), length);
 }
 
 // REQUIRES: the checksum field is zero.
 uint16_t ComputeUdpChecksum(const Ipv4Header& ip, const UdpHeader& udp, const rte_mbuf& packet) {
-  const uint16_t length = udp.length.ToHost();
-  uint64_t sum = SumSegments(packet, reinterpret_cast<const uint8_t*>(&udp), length);
+  uint64_t sum = SumSegments(packet, reinterpret_cast<const uint8_t*>(&udp), udp.length.ToHost());
   sum += uint64_t{ip.source.raw} + ip.destination.raw + udp.length.raw + Be16::FromHost(ip.protocol).raw;
   const uint16_t checksum = static_cast<uint16_t>(~FoldSum(sum));
   return checksum == 0 ? 0xffff : checksum;

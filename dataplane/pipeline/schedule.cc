@@ -75,6 +75,11 @@ void Refuse(Worker& worker, Batch& batch, int lane, const Service& service) {
     GiveToKernel(worker, batch, lane, Counter::kKernelBypass);
   } else if (IsFtpData(service, batch.tuple[lane].destination_port())) {
     GiveToKernel(worker, batch, lane, Counter::kKernelFtpData);
+  } else if (service.spec.no_destination == NoDestinationPolicy::kIcmp) {
+    AnswerWith(worker, batch, lane, Reply::kPortUnreachable, Counter::kRefusedNoDestination);
+  } else if (service.spec.no_destination == NoDestinationPolicy::kReset &&
+             batch.tuple[lane].protocol() == Protocol::kTcp) {
+    AnswerWith(worker, batch, lane, Reply::kReset, Counter::kRefusedNoDestination);
   } else {
     Drop(worker, batch, lane, Counter::kRefusedNoDestination);
   }

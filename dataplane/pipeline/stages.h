@@ -25,8 +25,11 @@ LaneMask Schedule(Worker& worker, Batch& batch, LaneMask fresh);
 // Protocol state, deadline and statistics of the connection.
 LaneMask Track(Worker& worker, Batch& batch, LaneMask lanes);
 
-// Time to live, addresses, ports, checksums, MAC addresses; fills hop.
+// Time to live, addresses, ports, checksums, tunnel headers, MAC addresses; fills hop.
 void Rewrite(Worker& worker, Batch& batch, LaneMask lanes);
+
+// Turns the packets of lanes that have an answer into it: resets and ICMP errors.
+void Answer(Worker& worker, Batch& batch);
 
 // Sorts packets into worker.output by verdict.
 void Transmit(Worker& worker, Batch& batch);
@@ -35,6 +38,14 @@ void Transmit(Worker& worker, Batch& batch);
 inline void Drop(Worker& worker, Batch& batch, int lane, Counter reason) {
   worker.counters.Add(reason);
   batch.verdict[lane] = Verdict::kDrop;
+}
+inline void AnswerWith(Worker& worker, Batch& batch, int lane, Reply reply, Counter reason,
+                       uint16_t mtu = 0) {
+  worker.counters.Add(reason);
+  batch.verdict[lane] = Verdict::kAnswer;
+  batch.answers |= LaneBit(lane);
+  batch.answer[lane] = reply;
+  batch.answer_mtu[lane] = mtu;
 }
 inline void GiveToKernel(Worker& worker, Batch& batch, int lane, Counter reason) {
   worker.counters.Add(reason);

@@ -31,8 +31,8 @@ bool IsOutOfTime(Worker& worker, Batch& batch, int lane) {
   const Direction direction = batch.direction[lane];
   if ((traits & kDrainOver) && batch.tuple[lane].protocol() == Protocol::kTcp &&
       !(batch.signal[lane] & kTcpRst)) {
-    batch.resets |= LaneBit(lane);
-    return false;
+    AnswerWith(worker, batch, lane, Reply::kReset, Counter::kDropDrainOver);
+    return true;
   }
   if (traits & kDrainOver) {
     Drop(worker, batch, lane, Counter::kDropDrainOver);
@@ -54,7 +54,6 @@ LaneMask Track(Worker& worker, Batch& batch, LaneMask lanes) {
     const uint8_t traits = batch.traits[lane];
     if ((traits & (kAvailable | kDrainOver)) != kAvailable && IsOutOfTime(worker, batch, lane)) continue;
     live |= LaneBit(lane);
-    if (batch.resets & LaneBit(lane)) continue;
     if (traits & kAvailable) CountPacket(worker, connection, direction, batch.ip_length[lane]);
     if (connection.protocol == Protocol::kUdp) {
       const uint16_t news = direction == Direction::kIn ? kConnectionEmbryonic : kConnectionAnswered;

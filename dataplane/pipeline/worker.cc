@@ -16,7 +16,9 @@ Worker::Worker(const Setup& setup)
       embryonic(setup.connection_capacity),
       defence(setup.now),
       statistics(kMaxDestinations),
-      output(setup.workers) {}
+      output(setup.workers),
+      icmp_limit(setup.now),
+      tunnel_sources(kMaxDestinations) {}
 
 void Worker::Use(const Snapshot& new_snapshot, const Forwarding& new_forwarding) {
   forwarding = &new_forwarding;

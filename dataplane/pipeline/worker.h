@@ -21,6 +21,7 @@
 #include "dataplane/pipeline/batch.h"
 #include "dataplane/pipeline/counters.h"
 #include "dataplane/pipeline/defence.h"
+#include "dataplane/pipeline/icmp_reply.h"
 
 namespace sluice {
 
@@ -83,6 +84,14 @@ struct Worker {
   Counters counters;
   HugeArray<StatisticsLine> statistics;  // by DestinationId
   Output output;
+  IcmpLimit icmp_limit;
+  uint16_t identification = 0;  // of the next outer IP header
+  struct TunnelSource {
+    uint32_t generation = 0;
+    Be32 address;
+    bool is_set = false;
+  };
+  HugeArray<TunnelSource> tunnel_sources;  // by DestinationId
 
   // Uses these values from now on. Called between bursts.
   void Use(const Snapshot& snapshot, const Forwarding& forwarding);

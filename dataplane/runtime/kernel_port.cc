@@ -191,7 +191,7 @@ void KernelPort::SendOutput() {
     const void* bytes = rte_pktmbuf_read(packets[i], sizeof(EthernetHeader), length, buffer.data());
     sockaddr_in destination{};
     destination.sin_family = AF_INET;
-    destination.sin_addr.s_addr = ip.destination.raw;
+    destination.sin_addr.s_addr = packets[i]->hash.usr;  // its next stop, which with direct routing is not in it
     if (sendto(raw_socket_, bytes, length, 0, reinterpret_cast<sockaddr*>(&destination), sizeof destination) <
         0) {
       failures_.fetch_add(1, std::memory_order_relaxed);

@@ -142,12 +142,11 @@ TEST_F(ConfigStoreTest, EveryFaultAtOnce) {
                   HasSubstr("persistence.engine: \"sip\""), HasSubstr("one_packet: true: only UDP"),
                   HasSubstr("timeouts.tcp_seconds: 4294967295: must be"),
                   HasSubstr("drain_seconds: 4294967295: must be"), HasSubstr("IPv6 is not supported yet"),
-                  HasSubstr("method: DR is not supported yet"), HasSubstr("OUT_OF_RANGE_VALUE"),
-                  HasSubstr("lower_threshold: 5: must not be above")));
+                  HasSubstr("OUT_OF_RANGE_VALUE"), HasSubstr("lower_threshold: 5: must not be above")));
 }
 
 TEST_F(ConfigStoreTest, WhatIpvsHasAndSluiceNotYetIsSaidSo) {
-  for (const char* method : {"DR", "TUN", "FULLNAT"}) {
+  for (const char* method : {"FULLNAT"}) {
     EXPECT_THAT(Refused(add_ + "changes { put_destination { " + service_ +
                         R"( destination { address: "10.1.0.1" port: 80 method: )" + method + " } } }"),
                 ElementsAre(HasSubstr(std::string(method) + " is not supported yet")));

@@ -16,7 +16,7 @@ BUILD = Path(os.environ.get("SLUICE_BUILD", ROOT / "build/release"))
 FOLDER = BUILD / "kernel"
 QEMU = "qemu-system-x86_64"
 MODULES = ("net/netfilter", "net/ipv4", "net/ipv6", "net/core", "lib", "crypto", "arch/x86/crypto")
-TOOLS = ("ipvsadm", "ip")
+TOOLS = ("ipvsadm", "ip", "ethtool")
 
 
 def missing():

@@ -30,6 +30,9 @@ constexpr size_t kAddresses = 26;  // of IPv4, in a frame
 constexpr uint8_t kTcp = 6;
 constexpr uint8_t kUdp = 17;
 constexpr uint8_t kSctp = 132;
+constexpr uint8_t kIcmp = 1;
+constexpr uint8_t kIpip = 4;
+constexpr uint8_t kGre = 47;
 constexpr char kSysctls[] = "/proc/sys/net/ipv4/vs/";
 
 // What a firewall would do: the mark of a packet by its destination.
@@ -118,7 +121,9 @@ class KernelBalancer final : public Balancer {
         // was.
         const bool as_it_was = std::equal(received.begin() + kAddresses, received.begin() + kAddresses + 8,
                                           frame.begin() + kAddresses);
-        if ((i == 0 && from_client) || as_it_was) return {"host", {}};
+        const bool is_answer = i == 0 && from_client;
+        if (is_answer && received[23] == kIcmp) return {"client", received};
+        if (is_answer || (as_it_was && !from_client)) return {"host", {}};
         return {i == 0 ? "client" : "server", received};
       }
     }
@@ -174,7 +179,7 @@ class KernelBalancer final : public Balancer {
     return fd;
   }
 
-  // A TCP, UDP or SCTP packet that came in here; empty: nothing of interest.
+  // A packet that came in here; empty: nothing of interest.
   static FrameBytes Receive(int fd) {
     FrameBytes frame(2048);
     sockaddr_ll from{};
@@ -183,7 +188,9 @@ class KernelBalancer final : public Balancer {
         recvfrom(fd, frame.data(), frame.size(), 0, reinterpret_cast<sockaddr*>(&from), &length);
     if (size < 34 || from.sll_pkttype == PACKET_OUTGOING) return {};
     frame.resize(static_cast<size_t>(size));
-    if (frame[23] != kTcp && frame[23] != kUdp && frame[23] != kSctp) return {};
+    static constexpr uint8_t kOfInterest[] = {kTcp, kUdp, kSctp, kIcmp, kIpip, kGre};
+    if (std::find(std::begin(kOfInterest), std::end(kOfInterest), frame[23]) == std::end(kOfInterest))
+      return {};
     return frame;
   }
   void SetMark(const FrameBytes& frame, bool from_client) {

@@ -78,6 +78,8 @@ class Player {
       // A host answers TCP in a way that tells, unless it is a reset.
       const bool tells = words[3] == "tcp" && words.at(4).find('R') == std::string::npos;
       if (!tells && arrival.where == "host") arrival.where = "nowhere";
+      // An ICMP error that answers other than TCP may be IPVS's or the host's.
+      if (words[3] != "tcp" && verb == "client" && arrival.where == "client") arrival = {"nowhere", {}};
       Tell(arrival);
     } else if (verb == "wait" && words.size() == 2) {
       balancer_.Wait(std::atof(words[1].c_str()));
@@ -97,9 +99,23 @@ class Player {
     const auto [from, from_port] = AddressOf(words[1]);
     const auto [to, to_port] = AddressOf(words[2]);
     Packet packet = Packet().From(from, from_port).To(to, to_port);
-    if (words[3] == "udp") return packet.Udp().Payload("payload");
-    if (words[3] == "sctp") return packet.Sctp(ChunksOf(words.at(4)));
-    return packet.Tcp(FlagsOf(words.at(4)));
+    size_t at = 5;
+    if (words[3] == "udp") {
+      packet.Udp().Payload("payload");
+      at = 4;
+    } else if (words[3] == "sctp") {
+      packet.Sctp(ChunksOf(words.at(4)));
+    } else {
+      packet.Tcp(FlagsOf(words.at(4)));
+    }
+    for (; at < words.size(); ++at) {
+      const std::string& word = words[at];
+      if (word == "df") packet.DontFragment();
+      if (word == "payload") packet.Payload(std::string(std::stoul(words.at(++at)), 'x'));
+      if (word == "ttl") packet.Ttl(static_cast<uint8_t>(std::stoul(words.at(++at))));
+      if (word == "tos") packet.TypeOfService(static_cast<uint8_t>(std::stoul(words.at(++at), nullptr, 16)));
+    }
+    return packet;
   }
 
   // To the service whose address and port was configured first.

@@ -9,6 +9,7 @@
 //   client FROM TO udp                  one datagram
 //   client FROM TO sctp CHUNK[+CHUNK]   one packet: INIT, INIT_ACK, COOKIE_ECHO, COOKIE_ACK, DATA, SACK ...
 //   server FROM TO ...                  the same, of a real server
+//                                       behind either: payload N, df, ttl N, tos N
 //   wait SECONDS
 //   connections                         protocol, state and addresses of every connection, sorted
 //   expiry                              the same, with the seconds each has left

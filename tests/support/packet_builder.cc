@@ -84,6 +84,10 @@ Packet& Packet::Ttl(uint8_t ttl) {
   ttl_ = ttl;
   return *this;
 }
+Packet& Packet::TypeOfService(uint8_t tos) {
+  tos_ = tos;
+  return *this;
+}
 Packet& Packet::DontFragment() {
   flags_and_offset_ |= 0x4000;
   return *this;
@@ -146,7 +150,7 @@ FrameBytes Packet::Bytes() const {
 
   const size_t header = 20 + options_.size();
   frame.push_back(static_cast<uint8_t>(0x40 | header / 4));
-  frame.push_back(0);
+  frame.push_back(tos_);
   Put16(frame, static_cast<uint16_t>(header + transport.size()));
   Put16(frame, 0x1234);
   Put16(frame, flags_and_offset_);
@@ -182,6 +186,9 @@ std::string ChecksumFaults(const FrameBytes& frame) {
   if (PlainSum(ip, header, 0) != 0xffff) return "IP header checksum is wrong";
   const uint8_t* transport = ip + header;
   const size_t length = total - header;
+  const bool is_gue = ip[9] == 17 && Get16(transport + 2) == 6080;
+  if (is_gue && Get16(transport + 6) == 0) return "";
+  if (ip[9] != 6 && ip[9] != 17 && ip[9] != 132) return "";  // Describe looks into these
   if (ip[9] == 17 && Get16(transport + 6) == 0) return "UDP checksum is zero";
   if (ip[9] == 132) {
     FrameBytes packet(transport, transport + length);
@@ -195,17 +202,73 @@ std::string ChecksumFaults(const FrameBytes& frame) {
   return "";
 }
 
-std::string Describe(const FrameBytes& frame) {
-  const uint8_t* ip = frame.data() + 14;
-  const uint8_t* transport = ip + (ip[0] & 15) * 4;
+namespace {
+
+constexpr uint16_t kGuePort = 6080;
+
+std::string Address(const uint8_t* bytes) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%d.%d.%d.%d", bytes[0], bytes[1], bytes[2], bytes[3]);
+  return text;
+}
+
+// What is about the IP header of a packet around another: not its identification, which is anybody's.
+std::string DescribeOuter(const uint8_t* ip, const char* what) {
   char text[160];
+  std::snprintf(text, sizeof text, "%s > %s %s tos %02x%s ttl %d len %d", Address(ip + 12).c_str(),
+                Address(ip + 16).c_str(), what, ip[1], (ip[6] & 0x40) != 0 ? " df" : "", ip[8],
+                Get16(ip + 2));
+  return text;
+}
+
+std::string DescribeIp(const uint8_t* ip);
+
+std::string DescribeGre(const uint8_t* ip) {
+  const uint8_t* gre = ip + 20;
+  const bool has_checksum = (gre[0] & 0x80) != 0;
+  const bool is_sound = !has_checksum || PlainSum(gre, Get16(ip + 2) - 20u, 0) == 0xffff;
+  char what[48];
+  std::snprintf(what, sizeof what, "gre %04x %04x%s", Get16(gre), Get16(gre + 2),
+                is_sound ? "" : " wrong checksum");
+  return DescribeOuter(ip, what) + " [" + DescribeIp(gre + (has_checksum ? 8 : 4)) + "]";
+}
+
+std::string DescribeIcmpError(const uint8_t* ip) {
+  const uint8_t* icmp = ip + 20;
+  const bool is_sound = PlainSum(icmp, Get16(ip + 2) - 20u, 0) == 0xffff;
+  char what[64];
+  std::snprintf(what, sizeof what, "icmp %d/%d mtu %d%s", icmp[0], icmp[1], Get16(icmp + 6),
+                is_sound ? "" : " wrong checksum");
+  return DescribeOuter(ip, what) + " [" + DescribeIp(icmp + 8) + "]";
+}
+
+// Of the UDP checksum it is said whether there is one; ChecksumFaults says whether it is right.
+std::string DescribeGue(const uint8_t* ip) {
+  const uint8_t* udp = ip + 20;
+  char what[64];
+  std::snprintf(what, sizeof what, "gue %d %s %02x%02x%02x%02x", Get16(udp + 2),
+                Get16(udp + 6) == 0 ? "without checksum" : "with checksum", udp[8], udp[9], udp[10], udp[11]);
+  return DescribeOuter(ip, what) + " [" + DescribeIp(udp + 12) + "]";
+}
+
+std::string DescribeIp(const uint8_t* ip) {
+  const uint8_t* transport = ip + (ip[0] & 15) * 4;
+  if (ip[9] == 1) return DescribeIcmpError(ip);
+  if (ip[9] == 4) return DescribeOuter(ip, "ipip") + " [" + DescribeIp(transport) + "]";
+  if (ip[9] == 47) return DescribeGre(ip);
+  if (ip[9] == 17 && Get16(transport + 2) == kGuePort) return DescribeGue(ip);
   char protocol[16] = "udp";
   if (ip[9] == 6) std::snprintf(protocol, sizeof protocol, "tcp %02x", transport[13]);
   if (ip[9] == 132) std::snprintf(protocol, sizeof protocol, "sctp %d", transport[12]);
-  std::snprintf(text, sizeof text, "%d.%d.%d.%d:%d > %d.%d.%d.%d:%d %s ttl %d len %d", ip[12], ip[13], ip[14],
-                ip[15], Get16(transport), ip[16], ip[17], ip[18], ip[19], Get16(transport + 2), protocol,
-                ip[8], Get16(ip + 2));
+  char text[160];
+  std::snprintf(text, sizeof text, "%s:%d > %s:%d %s ttl %d len %d", Address(ip + 12).c_str(),
+                Get16(transport), Address(ip + 16).c_str(), Get16(transport + 2), protocol, ip[8],
+                Get16(ip + 2));
   return text;
 }
+
+}  // namespace
+
+std::string Describe(const FrameBytes& frame) { return DescribeIp(frame.data() + 14); }
 
 }  // namespace sluice

@@ -31,6 +31,7 @@ class Packet {
   Packet& ZeroUdpChecksum();
   Packet& Payload(const std::string& payload);
   Packet& Ttl(uint8_t ttl);
+  Packet& TypeOfService(uint8_t tos);
   Packet& DontFragment();
   Packet& IpOptions(const FrameBytes& options);  // a multiple of four bytes
   Packet& EtherType(Be16 type);
@@ -56,6 +57,7 @@ class Packet {
   std::vector<uint8_t> chunk_types_;
   std::string payload_;
   uint8_t ttl_ = 64;
+  uint8_t tos_ = 0;
   uint16_t flags_and_offset_ = 0;
   FrameBytes options_;
   Be16 ether_type_ = kEtherTypeIpv4;
@@ -65,7 +67,8 @@ class Packet {
 // What is wrong with the IP and transport checksums and lengths of a frame, computed from scratch; empty:
 // nothing.
 std::string ChecksumFaults(const FrameBytes& frame);
-// "10.0.0.1:1000 > 10.99.0.1:80 tcp 02 ttl 64 len 40", for comparison and for people.
+// "10.0.0.1:1000 > 10.99.0.1:80 tcp 02 ttl 64 len 40", for comparison and for people. Tunnels (GUE by its usual port,
+// 6080) and ICMP errors come with what is inside: "10.9.0.1 > 10.1.0.1 ipip tos 00 ttl 63 len 60 [...]".
 std::string Describe(const FrameBytes& frame);
 
 }  // namespace sluice

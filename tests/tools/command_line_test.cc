@@ -106,7 +106,7 @@ TEST(CommandLineTest, Messages) {
 
 TEST(CommandLineTest, WhatIsNotThereYetIsSaidSo) {
   EXPECT_EQ(Error("-S -n"), "2 'save' is not supported yet by sluiceadm");
-  EXPECT_EQ(Error("-L --tun-info"), "2 'tun-info' is not supported yet by sluiceadm");
+  EXPECT_EQ(Error("-L --daemon"), "2 'daemon' is not supported yet by sluiceadm");
 }
 
 }  // namespace

@@ -66,6 +66,11 @@ constexpr Option kOptions[] = {
     {0, "thresholds", Argument::kNone},
     {0, "persistent-conn", Argument::kNone},
     {0, "tun-info", Argument::kNone},
+    {0, "tun-type", Argument::kRequired},
+    {0, "tun-port", Argument::kRequired},
+    {0, "tun-nocsum", Argument::kNone},
+    {0, "tun-csum", Argument::kNone},
+    {0, "tun-remcsum", Argument::kNone},
     {0, "daemon", Argument::kNone},
     {0, "exact", Argument::kNone},
     {0, "sort", Argument::kNone},
@@ -77,6 +82,7 @@ constexpr Option kOptions[] = {
     {0, "timeout-udp", Argument::kRequired},
     {0, "drain", Argument::kRequired},
     {0, "strict-persistence", Argument::kNone},
+    {0, "no-destination", Argument::kRequired},
     {0, "set-sysctl", Argument::kRequired},
     {0, "add-fwmark-rule", Argument::kRequired},
     {0, "delete-fwmark-rule", Argument::kRequired},
@@ -101,17 +107,17 @@ const std::map<std::string, Verb> kVerbs = {
 };
 
 // ipvsadm has them; sluiceadm not yet.
-const std::set<std::string> kNotYet = {"restore",     "save",     "zero",  "start-daemon",
-                                       "stop-daemon", "tun-info", "daemon"};
+const std::set<std::string> kNotYet = {"restore", "save", "zero", "start-daemon", "stop-daemon", "daemon"};
 
-const std::set<std::string> kListOptions = {"numeric", "connection", "timeout",    "stats",
-                                            "rate",    "exact",      "thresholds", "persistent-conn",
-                                            "sort",    "nosort",     "sysctl",     "fwmark-rules"};
+const std::set<std::string> kListOptions = {"numeric", "connection",   "timeout",         "stats", "rate",
+                                            "exact",   "thresholds",   "persistent-conn", "sort",  "nosort",
+                                            "sysctl",  "fwmark-rules", "tun-info"};
 const std::set<std::string> kServiceOptions = {
-    "scheduler",   "persistent",     "netmask",     "pe",    "sched-flags",       "ops",
-    "timeout-tcp", "timeout-tcpfin", "timeout-udp", "drain", "strict-persistence"};
-const std::set<std::string> kServerOptions = {"real-server", "packet-forwarding", "weight", "u-threshold",
-                                              "l-threshold"};
+    "scheduler",   "persistent",     "netmask",     "pe",    "sched-flags",        "ops",
+    "timeout-tcp", "timeout-tcpfin", "timeout-udp", "drain", "strict-persistence", "no-destination"};
+const std::set<std::string> kServerOptions = {"real-server", "packet-forwarding", "weight",   "u-threshold",
+                                              "l-threshold", "tun-type",          "tun-port", "tun-nocsum",
+                                              "tun-csum",    "tun-remcsum"};
 
 // Which options go with a command, besides the service address; and which it cannot do without.
 struct Rule {
@@ -249,6 +255,12 @@ class Parser {
     if (name == "strict-persistence") return service.mutable_persistence()->set_strict(true), true;
     if (name == "drain" || name.starts_with("timeout-")) return SetServiceTime(name, value);
     if (name == "real-server") return real_server_ = value, true;
+    if (name == "no-destination") return SetNoDestination(value);
+    if (name == "tun-type") return SetTunnelType(value);
+    v1::Tunnel& tunnel = *tunnel_.mutable_tunnel();
+    if (name == "tun-nocsum") return tunnel.set_checksum(v1::TUNNEL_NOCSUM), true;
+    if (name == "tun-csum") return tunnel.set_checksum(v1::TUNNEL_CSUM), true;
+    if (name == "tun-remcsum") return tunnel.set_checksum(v1::TUNNEL_REMCSUM), true;
     uint32_t number = 0;
     if (name == "weight")
       return ParseNumber(value, INT32_MAX, number) ? (destination.set_weight(number), true)
@@ -261,7 +273,12 @@ class Parser {
       return ParseNumber(value, INT32_MAX, number) ? (destination.set_lower_threshold(number), true)
                                                    : Fail("illegal l_threshold specified");
     }
+    if (name == "tun-port") {
+      if (!ParseNumber(value, 65535, number) || number == 0) return Fail("illegal tunnel port specified");
+      return tunnel.set_port(number), true;
+    }
     if (name == "numeric") return command_.numeric = true;
+    if (name == "tun-info") return command_.tunnels = true;
     if (name == "connection") return command_.connections = true;
     if (name == "timeout") return command_.show_timeouts = true;
     if (name == "stats") return command_.statistics = true;
@@ -378,6 +395,25 @@ class Parser {
     return true;
   }
 
+  bool SetTunnelType(const std::string& value) {
+    static const std::map<std::string, v1::TunnelType> kTypes = {
+        {"ipip", v1::IPIP}, {"gue", v1::GUE}, {"gre", v1::GRE}};
+    const auto type = kTypes.find(value);
+    if (type == kTypes.end()) return Fail("illegal tunnel type specified");
+    tunnel_.mutable_tunnel()->set_type(type->second);
+    return true;
+  }
+
+  bool SetNoDestination(const std::string& value) {
+    static const std::map<std::string, v1::NoDestinationPolicy> kPolicies = {
+        {"icmp", v1::ICMP_UNREACHABLE}, {"reset", v1::TCP_RESET}, {"drop", v1::SILENCE}};
+    const auto policy = kPolicies.find(value);
+    if (policy == kPolicies.end())
+      return Fail(absl::StrCat("invalid policy `", value, "' specified: must be icmp, reset or drop"));
+    command_.service.set_no_destination(policy->second);
+    return true;
+  }
+
   bool SetFlags(const std::string& value) {
     static const std::map<std::string, v1::SchedulerFlag> kFlags = {
         {"sh-fallback", v1::FLAG_1}, {"sh-port", v1::FLAG_2}, {"mh-fallback", v1::FLAG_1},
@@ -447,6 +483,10 @@ class Parser {
     destination.set_address(address->address);
     if (destination.method() == v1::FORWARDING_METHOD_UNSPECIFIED) destination.set_method(v1::DR);
     if (!destination.has_weight()) destination.set_weight(1);
+    if (tunnel_.tunnel().type() == v1::GUE && tunnel_.tunnel().port() == 0)
+      return Fail("You need to supply the 'tun-port' option for the 'gue' tunnel type");
+    if (destination.method() == v1::TUN && command_.verb != Verb::kDeleteServer)
+      *destination.mutable_tunnel() = tunnel_.tunnel();
     if (address->is_v6 != service_is_v6_ && command_.key->fwmark() == 0 && destination.method() != v1::TUN &&
         command_.verb != Verb::kDeleteServer) {
       return Fail("Different address family is allowed only for tunneling servers");
@@ -466,6 +506,7 @@ class Parser {
   bool service_is_v6_ = false;
   const char* protocol_name_ = "tcp";
   std::string real_server_;
+  v1::Destination tunnel_;  // what the --tun options say
   std::set<std::string> given_;
   std::vector<std::string> rest_;
 };

@@ -44,6 +44,7 @@ struct Command {
   bool show_fwmark_rules = false;
   bool statistics = false;
   bool rates = false;
+  bool tunnels = false;
   bool exact = false;
   bool thresholds = false;
   bool persistent_connections = false;

@@ -70,6 +70,18 @@ const char* MethodName(v1::ForwardingMethod method) {
   }
 }
 
+// "ipip", "gue:6080:-c", "gre:+c"; "n/a" for what is no tunnel.
+std::string TunnelInfo(const v1::Destination& destination) {
+  if (destination.method() != v1::TUN) return "n/a";
+  const v1::Tunnel& tunnel = destination.tunnel();
+  if (tunnel.type() == v1::IPIP) return "ipip";
+  const char* checksum = tunnel.checksum() == v1::TUNNEL_CSUM      ? "+c"
+                         : tunnel.checksum() == v1::TUNNEL_REMCSUM ? "r+c"
+                                                                   : "-c";
+  return tunnel.type() == v1::GUE ? absl::StrCat("gue:", tunnel.port(), ":", checksum)
+                                  : absl::StrCat("gre:", checksum);
+}
+
 std::string FlagNames(const v1::Service& service) {
   std::string names;
   for (const int flag : service.scheduler_flags()) {
@@ -141,6 +153,10 @@ std::string Columns(const v1::DestinationStatus& status, const Command& command)
     return absl::StrFormat(" %-9d %-11u %-10u %-10u", destination.weight(), status.persistent_connections(),
                            active, inactive);
   }
+  if (command.tunnels) {
+    return absl::StrFormat(" %-7s %-13s %-6d %-10u %-10u", MethodName(destination.method()),
+                           TunnelInfo(destination), destination.weight(), active, inactive);
+  }
   return absl::StrFormat(" %-7s %-6d %-10u %-10u", MethodName(destination.method()), destination.weight(),
                          active, inactive);
 }
@@ -161,6 +177,10 @@ std::string Title(const Command& command) {
   if (command.persistent_connections) {
     return "Prot LocalAddress:Port            Weight    PersistConn ActiveConn InActConn \n"
            "  -> RemoteAddress:Port\n";
+  }
+  if (command.tunnels) {
+    return "Prot LocalAddress:Port Scheduler Flags\n"
+           "  -> RemoteAddress:Port           Forward TunnelInfo    Weight ActiveConn InActConn\n";
   }
   return "Prot LocalAddress:Port Scheduler Flags\n"
          "  -> RemoteAddress:Port           Forward Weight ActiveConn InActConn\n";

@@ -28,11 +28,12 @@ class ForwardingTest : public testing::Test {
   NextHopId Id(const std::string& destination, uint64_t hash = 0) {
     return forwarding_->Resolve(Ip(destination), hash);
   }
-  // "02:00:00:00:00:07 port 1", "kernel" or "nowhere".
+  // "02:00:00:00:00:07 port 1", "kernel", "host" or "nowhere".
   std::string Way(const std::string& destination, uint64_t hash = 0) {
     const NextHop& hop = forwarding_->hop(Id(destination, hash));
     if (hop.kind == NextHopKind::kNoRoute) return "nowhere";
     if (hop.kind == NextHopKind::kKernel) return "kernel";
+    if (hop.kind == NextHopKind::kHost) return "host";
     return hop.destination.ToString().substr(15) + " port " + std::to_string(hop.port);
   }
 
@@ -65,7 +66,7 @@ TEST_F(ForwardingTest, TheLongestPrefixWins) {
   EXPECT_EQ(Way("10.1.0.7"), "20 port 1");
   EXPECT_EQ(Way("10.1.0.8"), "kernel") << "the neighbour is unknown";
   EXPECT_EQ(Way("10.1.2.4"), "30 port 1");
-  EXPECT_EQ(Way("10.1.2.3"), "kernel") << "this host";
+  EXPECT_EQ(Way("10.1.2.3"), "host");
   EXPECT_EQ(Way("10.1.2.127"), "30 port 1");
   EXPECT_EQ(Way("10.1.2.128"), "nowhere");
   EXPECT_EQ(Way("10.1.3.0"), "kernel");
@@ -213,6 +214,32 @@ TEST_F(ForwardingTest, RandomTablesAgreeWithAScan) {
       }
     }
   }
+}
+
+TEST_F(ForwardingTest, TheHostsOwnAddressOnTheWay) {
+  const auto network = [&](const std::string& prefix, int interface, const std::string& source) {
+    spec_.routes.push_back({.prefix = Ip(prefix),
+                            .prefix_length = 24,
+                            .legs = {{.interface = interface}},
+                            .source = Ip(source)});
+  };
+  network("10.0.0.0", 1, "10.0.0.5");
+  network("10.0.7.0", 1, "10.0.7.5");
+  network("10.1.0.0", 2, "10.1.0.5");
+  Route("0.0.0.0", 0, {{.interface = 1, .gateway = Ip("10.0.7.254")}});
+  Route("10.2.0.0", 16, {{.interface = 2, .gateway = Ip("10.9.9.9")}});
+  Route("10.3.0.0", 16, {{.interface = 2, .gateway = Ip("10.1.0.9")}});
+  spec_.routes.back().source = Ip("10.99.0.1");
+  Route("10.4.0.0", 16, {{.interface = 3}});
+  Build();
+  const auto source = [&](const std::string& destination) {
+    return forwarding_->SourceTowards(Ip(destination)).ToString();
+  };
+  EXPECT_EQ(source("10.1.0.7"), "10.1.0.5");
+  EXPECT_EQ(source("8.8.8.8"), "10.0.7.5") << "in the gateway's network";
+  EXPECT_EQ(source("10.2.0.1"), "10.1.0.5") << "any on the interface";
+  EXPECT_EQ(source("10.3.0.1"), "10.99.0.1") << "as the route says";
+  EXPECT_TRUE(forwarding_->SourceTowards(Ip("10.4.0.1")).IsUnspecified());
 }
 
 }  // namespace

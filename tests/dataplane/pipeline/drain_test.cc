@@ -100,7 +100,8 @@ TEST_F(DrainTest, SoIsTheServer) {
   EXPECT_EQ(reset.where, "wire 1");
   EXPECT_EQ(Describe(reset.frame), "10.0.0.1:1000 > 10.1.0.2:80 tcp 04 ttl 64 len 40");
   EXPECT_EQ(FromServer(1000, kTcpRst).where, "dropped") << "a reset is never answered by a reset";
-  EXPECT_EQ(rig_.Count(Counter::kDropDrainOver), 1u);
+  EXPECT_EQ(rig_.Count(Counter::kDropDrainOver), 2u);
+  EXPECT_EQ(rig_.Count(Counter::kSentReset), 1u);
 }
 
 TEST_F(DrainTest, ASegmentWithoutAckIsAnsweredWithOne) {

@@ -1,0 +1,50 @@
+// ICMP errors about a packet, in the name of the address it was sent to.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include "dataplane/conn/jiffies.h"
+#include "dataplane/net/headers.h"
+
+namespace sluice {
+
+struct IcmpError {
+  uint8_t type;
+  uint8_t code;
+  uint16_t mtu = 0;  // of "fragmentation needed"
+};
+inline constexpr IcmpError kIcmpPortUnreachable = {3, 3};
+inline constexpr IcmpError kIcmpTimeExceeded = {11, 0};
+constexpr IcmpError IcmpFragmentationNeeded(uint16_t mtu) { return {3, 4, mtu}; }
+
+// Turns a packet into the ICMP error that answers it: as much of it as fits into 576 bytes is quoted, as the
+// host does. The Ethernet header is left to the caller. Returns the new IP header; nullptr: no room in front.
+// REQUIRES: `ip` comes right behind the Ethernet header.
+Ipv4Header* TurnIntoIcmpError(const IcmpError& error, const Ipv4Header& ip, rte_mbuf& packet);
+
+// So many errors a second, as a host allows itself by default (net.ipv4.icmp_msgs_per_sec, icmp_msgs_burst).
+// Threads: belongs to one worker.
+class IcmpLimit {
+ public:
+  explicit IcmpLimit(Jiffies now) : filled_at_(now) {}
+
+  bool Take(Jiffies now) {
+    const Jiffies passed = now - filled_at_;
+    filled_at_ = now;
+    credit_ = passed >= kBurstCredit / kPerJiffy ? kBurstCredit : credit_ + passed * kPerJiffy;
+    if (credit_ > kBurstCredit) credit_ = kBurstCredit;
+    if (credit_ == 0) return false;
+    --credit_;
+    return true;
+  }
+
+ private:
+  static constexpr uint32_t kPerJiffy = 1000 / kJiffiesPerSecond;
+  static constexpr uint32_t kBurstCredit = 50;
+
+  Jiffies filled_at_;
+  uint32_t credit_ = kBurstCredit;
+};
+
+}  // namespace sluice

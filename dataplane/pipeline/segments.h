@@ -1,0 +1,17 @@
+// Sums over bytes of a packet that may go on from one buffer segment to the next.
+// Threads: pure functions.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <cstdint>
+
+namespace sluice {
+
+// The one's complement sum of `length` bytes that start at `first`, in the first segment.
+uint16_t SumSegments(const rte_mbuf& packet, const uint8_t* first, uint32_t length);
+// CRC32c of the same, before the last complement.
+uint32_t Crc32cSegments(const rte_mbuf& packet, const uint8_t* first, uint32_t length);
+
+}  // namespace sluice
