@@ -16,6 +16,15 @@ PipelineRig& Rig() {
     auto* made = new PipelineRig();
     made->AddService("10.99.0.1", 80, Protocol::kTcp, "rr", {PipelineRig::Server("10.1.0.1", 8080)});
     made->AddService("10.99.0.1", 53, Protocol::kUdp, "rr", {PipelineRig::Server("10.1.0.1", 5353)});
+    made->AddService("10.99.0.1", 90, Protocol::kSctp, "rr", {PipelineRig::Server("10.1.0.1", 91)});
+    made->AddService("10.99.0.2", 80, Protocol::kTcp, "rr", {});
+    for (const ForwardingMethod method : {ForwardingMethod::kDirect, ForwardingMethod::kTunnel}) {
+      DestinationSpec server = PipelineRig::Server("10.1.0.2", 80);
+      server.method = method;
+      server.tunnel = {.type = TunnelType::kGre, .checksum = true};
+      made->AddService(method == ForwardingMethod::kDirect ? "10.99.0.3" : "10.99.0.4", 80, Protocol::kTcp, "rr",
+                       {server});
+    }
     return made;
   }();
   return rig;
@@ -50,6 +59,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
     SLUICE_CHECK(false);
   batch.packet[0]->port = 0;
   const uint64_t before = Named(rig);
+  const uint64_t answered_before = rig.Count(Counter::kSentReset) + rig.Count(Counter::kSentIcmp);
   ProcessBurst(*rig.worker, batch);
   Output& output = rig.worker->output;
   int forwarded = 0;
@@ -62,7 +72,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
     if (list->count > 0) rte_pktmbuf_free_bulk(list->packets, static_cast<unsigned>(list->count));
     list->count = 0;
   }
-  SLUICE_CHECK(Named(rig) - before + static_cast<uint64_t>(forwarded) == 1);
+  // An answer leaves in place of the packet.
+  const uint64_t answered = rig.Count(Counter::kSentReset) + rig.Count(Counter::kSentIcmp) - answered_before;
+  SLUICE_CHECK(Named(rig) - before + static_cast<uint64_t>(forwarded) - answered == 1);
   rig.Advance(5);
   return 0;
 }

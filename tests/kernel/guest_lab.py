@@ -21,7 +21,7 @@ TOOLS = ("ipvsadm", "ip", "ethtool")
 
 def missing():
     """What has to be installed first; './tools/setup' does it."""
-    return [tool for tool in (QEMU, "busybox", "ipvsadm", "ip", "cpio", "depmod") if not shutil.which(tool)]
+    return [tool for tool in (QEMU, "busybox", *TOOLS, "cpio", "depmod") if not shutil.which(tool)]
 
 
 def run(*command, **options):
