@@ -1,0 +1,78 @@
+"""Forwarding methods with real clients and servers: direct routing and tunnels, where servers answer by themselves."""
+
+import subprocess
+import unittest
+
+from common import HERE, VIP, Lab, run
+
+
+def be_a_direct_server(lab, i):
+    """The service's address on the loopback, silently; answers do not go through the balancer."""
+    name = f"server{i}"
+    lab.inside(name, "sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2")
+    lab.ip(name, "addr", "add", f"{VIP}/32", "dev", "lo")
+    lab.ip(name, "route", "del", "10.64.0.2/32")
+    lab.start_http(name, VIP, 80, f"server {i}")
+
+
+class MethodsTest(unittest.TestCase):
+    def assert_served(self, lab, method):
+        answers = [lab.fetch() for _ in range(6)]
+        self.assertEqual(sorted(answers), sorted([f"server {i}" for i in range(3)] * 2), method)
+        # A longer answer, so that the connection has some packets.
+        totals = lab.adm(f"-Ln -t {VIP}:80 --stats --exact").stdout.splitlines()[2].split()
+        self.assertGreater(int(totals[3]), 20, "packets of clients")
+        self.assertEqual(int(totals[4]), 0, "and none of servers")
+
+    def test_direct_routing(self):
+        with Lab(one_arm=True) as lab:
+            for i in range(3):
+                be_a_direct_server(lab, i)
+            lab.start_sluiced()
+            lab.adm(f"-A -t {VIP}:80 -s rr")
+            for i in range(3):
+                lab.adm(f"-a -t {VIP}:80 -r {lab.server_address(i)} -g")
+            self.assert_served(lab, "direct routing")
+            self.assertIn("Route   1 ", lab.adm("-Ln").stdout)
+            # A server whose MAC address nobody knows yet: the kernel finds it out.
+            lab.ip("lb", "neigh", "flush", "dev", "front")
+            self.assertIn("server", lab.fetch())
+
+    def test_tunnels(self):
+        for kind, words in (("ipip", "-i"), ("gre", "-i --tun-type gre --tun-csum"), ("gue", "-i --tun-type gue --tun-port 6080 --tun-csum")):
+            with self.subTest(kind), Lab(one_arm=True) as lab:
+                for i in range(3):
+                    be_a_direct_server(lab, i)
+                    end = lab.start(f"server{i}", "python3", HERE / "decapsulate.py", kind, lab.server_address(i), stdout=subprocess.PIPE, text=True)
+                    self.assertEqual(end.stdout.readline(), "ready\n")
+                lab.start_sluiced()
+                lab.adm(f"-A -t {VIP}:80 -s rr")
+                for i in range(3):
+                    lab.adm(f"-a -t {VIP}:80 -r {lab.server_address(i)} {words}")
+                self.assert_served(lab, kind)
+                self.assertIn("Tunnel  ", lab.adm("-Ln --tun-info").stdout)
+
+    def test_those_who_are_refused_are_told(self):
+        with Lab(servers=1) as lab:
+            lab.start_http_servers()
+            lab.start_sluiced()
+            lab.adm(f"-A -t {VIP}:80 -s rr")
+            command = ("curl", "-s", "--max-time", "5", f"http://{VIP}/")
+            refused = lab.inside("client", *command, check=False)
+            self.assertEqual(refused.returncode, 7, "ICMP: connection refused, at once")
+            lab.adm(f"-E -t {VIP}:80 -s rr --no-destination reset")
+            self.assertEqual(lab.inside("client", *command, check=False).returncode, 7, "by a reset")
+            counters = lab.info()["counters"]
+            self.assertGreaterEqual(counters["sent_icmp"], 1)
+            self.assertGreaterEqual(counters["sent_reset"], 1)
+            lab.adm(f"-E -t {VIP}:80 -s rr --no-destination drop")
+            silence = lab.inside("client", "curl", "-s", "--max-time", "1", f"http://{VIP}/", check=False)
+            self.assertEqual(silence.returncode, 28, "silence")
+            # Only so many hops.
+            lab.adm(f"-a -t {VIP}:80 -r {lab.server_address(0)}:80 -m")
+            trace = run("ip", "netns", "exec", lab.ns("client"), "python3", HERE / "short_lived.py", VIP, 80).stdout
+            self.assertEqual(trace, f"time exceeded, says {VIP}\n")
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
