@@ -24,6 +24,7 @@ struct __attribute__((packed)) EthernetHeader {
 static_assert(sizeof(EthernetHeader) == 14);
 
 inline constexpr Be16 kIpv4DontFragment = Be16::FromHost(0x4000);
+inline constexpr Be16 kIpv4FragmentOffset = Be16::FromHost(0x1fff);
 inline constexpr Be16 kIpv4MoreFragmentsOrOffset = Be16::FromHost(0x3fff);
 
 struct __attribute__((packed)) Ipv4Header {
@@ -76,6 +77,9 @@ struct __attribute__((packed)) IcmpHeader {
   Be16 mtu;  // of "fragmentation needed"
 };
 static_assert(sizeof(IcmpHeader) == 8);
+
+// Destination unreachable, source quench, time exceeded: what IPVS relays.
+constexpr bool IsIcmpError(uint8_t type) { return type == 3 || type == 4 || type == 11; }
 
 struct __attribute__((packed)) SctpHeader {
   Be16 source_port;

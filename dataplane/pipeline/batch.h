@@ -35,7 +35,8 @@ enum class Reply : uint8_t {
 
 // What Parse found a sound packet to be.
 enum class PacketKind : uint8_t {
-  kFlow,  // TCP, UDP or SCTP over IPv4, not fragmented
+  kFlow,       // TCP, UDP or SCTP over IPv4, not fragmented
+  kIcmpError,  // about a TCP, UDP or SCTP packet over IPv4
   kIcmp,
   kFragment,
   kOtherProtocol,
@@ -56,7 +57,8 @@ struct Batch {
   uint8_t signal[kBurst];  // TCP's flags, or the SctpEvent; 0 for UDP
   uint16_t ip_length[kBurst];
   Ipv4Header* ip[kBurst];
-  Ipv4Tuple tuple[kBurst];
+  Ipv4Tuple
+      tuple[kBurst];  // of kIcmpError: the reverse of the packet it is about, which had gone the other way
   // Lookup, Schedule
   uint64_t hash[kBurst];
   ConnectionEntry entry[kBurst];
@@ -74,6 +76,8 @@ struct Batch {
   const NextHop* hop[kBurst];
 
   Verdict verdict[kBurst];
+
+  bool IsAboutFlow(int lane) const { return kind[lane] == PacketKind::kIcmpError; }
 
   // Whether it may open a connection, or says that its sender has forgotten an old one.
   bool Opens(int lane) const {

@@ -1,4 +1,4 @@
-// Classify: TCP and UDP over IPv4 go on; all else is the kernel's.
+// Classify: TCP, UDP and SCTP over IPv4 go on, and ICMP errors about them; all else is the kernel's.
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/net/check.h"
 #include "dataplane/pipeline/stages.h"
@@ -8,7 +8,8 @@ namespace {
 
 Counter KernelReason(PacketKind kind) {
   switch (kind) {
-    case PacketKind::kFlow: break;
+    case PacketKind::kFlow:
+    case PacketKind::kIcmpError: break;
     case PacketKind::kIcmp: return Counter::kKernelIcmp;
     case PacketKind::kFragment: return Counter::kKernelFragment;
     case PacketKind::kOtherProtocol: return Counter::kKernelProtocol;
@@ -26,7 +27,7 @@ Counter KernelReason(PacketKind kind) {
 LaneMask Classify(Worker& worker, Batch& batch, LaneMask lanes) {
   LaneMask flows = 0;
   for (int lane : Lanes(lanes)) {
-    if (batch.kind[lane] == PacketKind::kFlow) {
+    if (batch.kind[lane] == PacketKind::kFlow || batch.IsAboutFlow(lane)) {
       flows |= LaneBit(lane);
     } else {
       GiveToKernel(worker, batch, lane, KernelReason(batch.kind[lane]));

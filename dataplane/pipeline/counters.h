@@ -63,6 +63,7 @@ enum class Counter : uint8_t {
   kDropTtlExpired,
   kDropNoRoute,
   kDropExceedsMtu,
+  kDropIcmpChecksum,
   kDropNoSource,
   kDropNoHeadroom,
   kDropPortFull,

@@ -56,6 +56,27 @@ bool ParseSctp(Worker& worker, Batch& batch, int lane, const uint8_t* transport,
   return true;
 }
 
+// An ICMP error quotes the packet it is about: its IP header, and of the transport at least eight bytes.
+PacketKind ParseIcmp(Batch& batch, int lane, const uint8_t* icmp, uint32_t length) {
+  constexpr uint32_t kLeastTransport = 8;
+  if (length < sizeof(IcmpHeader) + sizeof(Ipv4Header)) return PacketKind::kIcmp;
+  if (!IsIcmpError(reinterpret_cast<const IcmpHeader*>(icmp)->type)) return PacketKind::kIcmp;
+  const auto& about = *reinterpret_cast<const Ipv4Header*>(icmp + sizeof(IcmpHeader));
+  const uint32_t header = static_cast<uint32_t>(about.header_length());
+  const auto protocol = static_cast<Protocol>(about.protocol);
+  const bool is_sound = about.version_and_length >> 4 == 4 && header >= sizeof(Ipv4Header) &&
+                        length >= sizeof(IcmpHeader) + header + kLeastTransport;
+  const bool is_first = (about.flags_and_offset.raw & kIpv4FragmentOffset.raw) == 0;
+  const bool is_flow =
+      protocol == Protocol::kTcp || protocol == Protocol::kUdp || protocol == Protocol::kSctp;
+  if (!is_sound || !is_first || !is_flow) return PacketKind::kIcmp;
+  const auto& ports = *reinterpret_cast<const UdpHeader*>(icmp + sizeof(IcmpHeader) + header);
+  batch.tuple[lane] =
+      Ipv4Tuple::Of(about.destination, about.source, ports.destination_port, ports.source_port, protocol);
+  batch.signal[lane] = 0;
+  return PacketKind::kIcmpError;
+}
+
 bool ParseIpv4(Worker& worker, Batch& batch, int lane, const Frame& frame) {
   constexpr uint32_t kIpStart = sizeof(EthernetHeader);
   if (frame.contiguous < kIpStart + sizeof(Ipv4Header)) {
@@ -98,7 +119,8 @@ bool ParseIpv4(Worker& worker, Batch& batch, int lane, const Frame& frame) {
   } else if (protocol == Protocol::kSctp) {
     if (!ParseSctp(worker, batch, lane, transport, length)) return false;
   } else {
-    batch.kind[lane] = protocol == Protocol::kIcmp ? PacketKind::kIcmp : PacketKind::kOtherProtocol;
+    batch.kind[lane] =
+        protocol == Protocol::kIcmp ? ParseIcmp(batch, lane, transport, length) : PacketKind::kOtherProtocol;
     return true;
   }
   const auto& ports = *reinterpret_cast<const UdpHeader*>(transport);  // where TCP and SCTP have them, too

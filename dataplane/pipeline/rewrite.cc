@@ -2,6 +2,7 @@
 // Ethernet header of the next hop.
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/net/checksum.h"
+#include "dataplane/pipeline/rewrite_icmp.h"
 #include "dataplane/pipeline/rewrite_nat.h"
 #include "dataplane/pipeline/rewrite_tunnel.h"
 #include "dataplane/pipeline/stages.h"
@@ -74,6 +75,7 @@ bool MayPass(Worker& worker, Batch& batch, int lane, const NextHop& hop, uint16_
   }
   DecrementTimeToLive(ip);
   if (hop.kind != NextHopKind::kWire || batch.ip_length[lane] + overhead <= hop.mtu) return true;
+  if (batch.IsAboutFlow(lane)) return true;  // nobody is told about an error
   if (ip.flags_and_offset.raw & kIpv4DontFragment.raw) {
     AnswerWith(worker, batch, lane, Reply::kFragmentationNeeded, Counter::kDropExceedsMtu,
                static_cast<uint16_t>(hop.mtu - overhead));
@@ -99,6 +101,8 @@ void RewriteLane(Worker& worker, Batch& batch, int lane) {
   if (!MayPass(worker, batch, lane, hop, tunnelled ? TunnelOverhead(tunnel) : uint16_t{0})) return;
   if (tunnelled) {
     if (!EnterTunnel(worker, batch, lane, tunnel)) return;
+  } else if (connection.IsNat() && batch.IsAboutFlow(lane)) {
+    RewriteIcmpError(connection, direction, *batch.ip[lane], *batch.packet[lane]);
   } else if (connection.IsNat()) {
     RewriteNat(connection, direction, *batch.ip[lane], *batch.packet[lane]);
   }

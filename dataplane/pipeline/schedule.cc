@@ -29,6 +29,7 @@ void HandleForeign(Worker& worker, Batch& batch, int lane) {
   const bool reply =
       worker.snapshot->endpoints.IsRealServer(tuple.source(), tuple.source_port(), tuple.protocol());
   if (reply && BelongsToPeer(worker, batch, lane, tuple.destination(), tuple.destination_port())) return;
+  if (batch.IsAboutFlow(lane)) return GiveToKernel(worker, batch, lane, Counter::kKernelIcmp);
   GiveToKernel(worker, batch, lane, reply ? Counter::kKernelNoConnection : Counter::kKernelNoService);
 }
 
@@ -181,6 +182,10 @@ bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
     return false;
   }
   if (BelongsToPeer(worker, batch, lane, tuple.source(), tuple.source_port())) return false;
+  if (batch.IsAboutFlow(lane)) {
+    GiveToKernel(worker, batch, lane, Counter::kKernelIcmp);
+    return false;
+  }
   if (!MayOpen(worker, batch, lane)) {
     GiveToKernel(worker, batch, lane, Counter::kKernelNoConnection);
     return false;

@@ -1,6 +1,7 @@
 // Track: what a packet does to its connection.
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/pipeline/connection_life.h"
+#include "dataplane/pipeline/rewrite_icmp.h"
 #include "dataplane/pipeline/stages.h"
 
 namespace sluice {
@@ -23,6 +24,18 @@ void TrackUdp(Worker& worker, Connection& connection, Direction direction) {
   if (direction == Direction::kIn || connection.Has(kConnectionAnswered)) return;
   connection.flags |= kConnectionAnswered;
   if (connection.template_id != kNoTemplate) worker.persistence.Assure(connection.template_id);
+}
+
+// An error is counted, and changes nothing. What NAT will compute anew must have been right. False: it goes
+// no further.
+bool TrackIcmpError(Worker& worker, Batch& batch, int lane) {
+  if (batch.connection[lane]->IsNat() && !HasSoundIcmpChecksum(*batch.ip[lane], *batch.packet[lane])) {
+    Drop(worker, batch, lane, Counter::kDropIcmpChecksum);
+    return false;
+  }
+  if (batch.traits[lane] & kAvailable)
+    CountPacket(worker, *batch.connection[lane], batch.direction[lane], batch.ip_length[lane]);
+  return true;
 }
 
 // True: the packet goes no further.
@@ -52,6 +65,10 @@ LaneMask Track(Worker& worker, Batch& batch, LaneMask lanes) {
     Connection& connection = *batch.connection[lane];
     const Direction direction = batch.direction[lane];
     const uint8_t traits = batch.traits[lane];
+    if (batch.IsAboutFlow(lane)) {
+      if (TrackIcmpError(worker, batch, lane)) live |= LaneBit(lane);
+      continue;
+    }
     if ((traits & (kAvailable | kDrainOver)) != kAvailable && IsOutOfTime(worker, batch, lane)) continue;
     live |= LaneBit(lane);
     if (traits & kAvailable) CountPacket(worker, connection, direction, batch.ip_length[lane]);

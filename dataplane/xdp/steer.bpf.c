@@ -11,6 +11,17 @@
 
 #include "dataplane/xdp/steer_abi.h"
 
+/* <linux/icmp.h> needs more of the C library than there is for this machine. */
+struct icmp_header {
+  __u8 type;
+  __u8 code;
+  __u16 checksum;
+  __u32 rest;
+};
+#define ICMP_UNREACHABLE 3
+#define ICMP_QUENCH 4
+#define ICMP_EXCEEDED 11
+
 volatile const struct sluice_steer_settings settings;
 
 struct {
@@ -89,20 +100,44 @@ static __always_inline int is_in_prefix(__u32 address) {
   return bpf_map_lookup_elem(&prefixes, &key) != 0;
 }
 
-static __always_inline int is_ours(const struct iphdr* ip, const __u16* ports) {
-  if (has_role(ip->daddr, ports[1], ip->protocol, SLUICE_ROLE_VIRTUAL)) return 1;
+static __always_inline __u32 wider_bits(void) {
   const __u32 first = 0;
   const __u32* bits = bpf_map_lookup_elem(&wider, &first);
-  const __u32 look_for = bits ? *bits : 0;
-  if ((look_for & SLUICE_WIDER_VIRTUAL) && has_role(ip->daddr, 0, ip->protocol, SLUICE_ROLE_VIRTUAL)) return 1;
-  if ((look_for & SLUICE_WIDER_PREFIX) && is_in_prefix(ip->daddr)) return 1;
-  if (!has_role(ip->saddr, ports[0], ip->protocol, SLUICE_ROLE_REAL_SERVER) &&
-      !((look_for & SLUICE_WIDER_REAL_SERVER) &&
-        has_role(ip->saddr, 0, ip->protocol, SLUICE_ROLE_REAL_SERVER)))
-    return 0;
+  return bits ? *bits : 0;
+}
+
+/* By itself, or as one of every port of its address. */
+static __always_inline int is_endpoint(__u32 address, __u16 port, __u8 protocol, __u32 role, __u32 wider_bit) {
+  if (has_role(address, port, protocol, role)) return 1;
+  return (wider_bits() & wider_bit) && has_role(address, 0, protocol, role);
+}
+
+static __always_inline int is_ours(const struct iphdr* ip, const __u16* ports) {
+  if (is_endpoint(ip->daddr, ports[1], ip->protocol, SLUICE_ROLE_VIRTUAL, SLUICE_WIDER_VIRTUAL)) return 1;
+  if ((wider_bits() & SLUICE_WIDER_PREFIX) && is_in_prefix(ip->daddr)) return 1;
+  if (!is_endpoint(ip->saddr, ports[0], ip->protocol, SLUICE_ROLE_REAL_SERVER, SLUICE_WIDER_REAL_SERVER)) return 0;
   // What a real server answers to this host is the host's own affair: health checks, ssh.
   const __u32 destination = ip->daddr;
   return !bpf_map_lookup_elem(&host_addresses, &destination);
+}
+
+/* An ICMP error is for whom the packet is that it quotes, turned round: one of a service to a client, or one of a
+ * client to a real server. */
+static __always_inline int is_error_for_us(const struct icmp_header* icmp, const void* end) {
+  const struct iphdr* about = (const void*)(icmp + 1);
+  if ((const void*)(about + 1) > end) return 0;
+  if (icmp->type != ICMP_UNREACHABLE && icmp->type != ICMP_QUENCH && icmp->type != ICMP_EXCEEDED)
+    return 0;
+  if (about->version != 4 || about->ihl < 5 || (about->frag_off & bpf_htons(0x1fff))) return 0;
+  const __u16* ports = (const void*)about + about->ihl * 4;
+  if ((const void*)(ports + 2) > end) return 0;
+  if (is_endpoint(about->saddr, ports[0], about->protocol, SLUICE_ROLE_VIRTUAL, SLUICE_WIDER_VIRTUAL)) return 1;
+  const __u32 look_for = wider_bits();
+  if ((look_for & SLUICE_WIDER_PREFIX) && is_in_prefix(about->saddr)) return 1;
+  if (!is_endpoint(about->daddr, ports[1], about->protocol, SLUICE_ROLE_REAL_SERVER, SLUICE_WIDER_REAL_SERVER))
+    return 0;
+  const __u32 source = about->saddr;
+  return !bpf_map_lookup_elem(&host_addresses, &source);
 }
 
 SEC("xdp") int sluice_steer(struct xdp_md* context) {
@@ -111,12 +146,17 @@ SEC("xdp") int sluice_steer(struct xdp_md* context) {
   const struct iphdr* ip = (const void*)(ethernet + 1);
   if ((const void*)(ip + 1) > end) return XDP_PASS;
   if (ethernet->h_proto != bpf_htons(ETH_P_IP) || !addressed_to_us(ethernet)) return XDP_PASS;
-  if (ip->protocol != IPPROTO_TCP && ip->protocol != IPPROTO_UDP && ip->protocol != IPPROTO_SCTP)
-    return XDP_PASS;
   if (ip->version != 4 || ip->ihl < 5 || (ip->frag_off & bpf_htons(0x3fff))) return XDP_PASS;
-  const __u16* ports = (const void*)ip + ip->ihl * 4;
-  if ((const void*)(ports + 2) > end) return XDP_PASS;
-  if (!is_ours(ip, ports)) return XDP_PASS;
+  const void* transport = (const void*)ip + ip->ihl * 4;
+  if (ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP || ip->protocol == IPPROTO_SCTP) {
+    const __u16* ports = transport;
+    if ((const void*)(ports + 2) > end || !is_ours(ip, ports)) return XDP_PASS;
+  } else if (ip->protocol == IPPROTO_ICMP) {
+    const struct icmp_header* icmp = transport;
+    if ((const void*)(icmp + 1) > end || !is_error_for_us(icmp, end)) return XDP_PASS;
+  } else {
+    return XDP_PASS;
+  }
 
   const __u32 queue = context->rx_queue_index;
   const __u32 worker = queue % settings.workers;

@@ -81,6 +81,11 @@ class Player {
       // An ICMP error that answers other than TCP may be IPVS's or the host's.
       if (words[3] != "tcp" && verb == "client" && arrival.where == "client") arrival = {"nowhere", {}};
       Tell(arrival);
+    } else if ((verb == "client-error" || verb == "server-error") && words.size() >= 8 &&
+               words[4] == "about") {
+      Balancer::Arrival arrival = balancer_.Send(ErrorOf(words).Bytes(), verb == "client-error");
+      if (arrival.where == "host") arrival.where = "nowhere";
+      Tell(arrival);
     } else if (verb == "wait" && words.size() == 2) {
       balancer_.Wait(std::atof(words[1].c_str()));
     } else if (verb == "connections" || verb == "expiry") {
@@ -93,6 +98,26 @@ class Player {
       return false;
     }
     return true;
+  }
+
+  static Packet ErrorOf(const Words& words) {
+    int type = 0;
+    int code = 0;
+    int mtu = 0;
+    std::sscanf(words[3].c_str(), "%d/%d/%d", &type, &code, &mtu);
+    const FrameBytes about = PacketOf({words.begin() + 4, words.end()}).Bytes();
+    size_t quoted = 0;
+    bool broken = false;
+    for (size_t at = 5; at < words.size(); ++at) {
+      if (words[at] == "quoted") quoted = std::stoul(words.at(at + 1));
+      if (words[at] == "broken") broken = true;
+    }
+    Packet packet = Packet()
+                        .From(words[1], 0)
+                        .To(words[2], 0)
+                        .IcmpErrorAbout(static_cast<uint8_t>(type), static_cast<uint8_t>(code),
+                                        static_cast<uint16_t>(mtu), about, quoted);
+    return broken ? packet.BreakTransportChecksum() : packet;
   }
 
   static Packet PacketOf(const Words& words) {

@@ -10,6 +10,9 @@
 //   client FROM TO sctp CHUNK[+CHUNK]   one packet: INIT, INIT_ACK, COOKIE_ECHO, COOKIE_ACK, DATA, SACK ...
 //   server FROM TO ...                  the same, of a real server
 //                                       behind either: payload N, df, ttl N, tos N
+//   client-error FROM TO TYPE/CODE[/MTU] about FROM TO ...
+//                                       an ICMP error on the clients' side, about a packet as above
+//   server-error ...                    the same on the servers' side; behind either: quoted N, broken
 //   wait SECONDS
 //   connections                         protocol, state and addresses of every connection, sorted
 //   expiry                              the same, with the seconds each has left

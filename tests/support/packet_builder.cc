@@ -72,6 +72,16 @@ Packet& Packet::Sctp(const std::vector<uint8_t>& chunk_types) {
   chunk_types_ = chunk_types;
   return *this;
 }
+Packet& Packet::IcmpErrorAbout(uint8_t type, uint8_t code, uint16_t mtu, const FrameBytes& about,
+                               size_t quoted) {
+  protocol_ = 1;
+  raw_ip_ = true;
+  icmp_ = {type, code, 0, 0, 0, 0, static_cast<uint8_t>(mtu >> 8), static_cast<uint8_t>(mtu)};
+  const size_t all = about.size() - 14;
+  icmp_.insert(icmp_.end(), about.begin() + 14,
+               about.begin() + 14 + static_cast<std::ptrdiff_t>(quoted == 0 ? all : quoted));
+  return *this;
+}
 Packet& Packet::ZeroUdpChecksum() {
   zero_udp_checksum_ = true;
   return *this;
@@ -147,6 +157,11 @@ FrameBytes Packet::Bytes() const {
     }
   }
   transport.insert(transport.end(), payload_.begin(), payload_.end());
+  if (!icmp_.empty()) {
+    transport = icmp_;
+    Set16(transport.data() + 2, static_cast<uint16_t>(~PlainSum(transport.data(), transport.size(), 0) ^
+                                                      (break_checksum_ ? 0x0101 : 0)));
+  }
 
   const size_t header = 20 + options_.size();
   frame.push_back(static_cast<uint8_t>(0x40 | header / 4));
@@ -221,7 +236,8 @@ std::string DescribeOuter(const uint8_t* ip, const char* what) {
   return text;
 }
 
-std::string DescribeIp(const uint8_t* ip);
+// `quoted`: so many bytes are there.
+std::string DescribeIp(const uint8_t* ip, size_t quoted = 65535);
 
 std::string DescribeGre(const uint8_t* ip) {
   const uint8_t* gre = ip + 20;
@@ -239,7 +255,7 @@ std::string DescribeIcmpError(const uint8_t* ip) {
   char what[64];
   std::snprintf(what, sizeof what, "icmp %d/%d mtu %d%s", icmp[0], icmp[1], Get16(icmp + 6),
                 is_sound ? "" : " wrong checksum");
-  return DescribeOuter(ip, what) + " [" + DescribeIp(icmp + 8) + "]";
+  return DescribeOuter(ip, what) + " [" + DescribeIp(icmp + 8, Get16(ip + 2) - 28u) + "]";
 }
 
 // Of the UDP checksum it is said whether there is one; ChecksumFaults says whether it is right.
@@ -251,15 +267,18 @@ std::string DescribeGue(const uint8_t* ip) {
   return DescribeOuter(ip, what) + " [" + DescribeIp(udp + 12) + "]";
 }
 
-std::string DescribeIp(const uint8_t* ip) {
-  const uint8_t* transport = ip + (ip[0] & 15) * 4;
+std::string DescribeIp(const uint8_t* ip, size_t quoted) {
+  const size_t header = (ip[0] & 15) * 4u;
+  const uint8_t* transport = ip + header;
   if (ip[9] == 1) return DescribeIcmpError(ip);
   if (ip[9] == 4) return DescribeOuter(ip, "ipip") + " [" + DescribeIp(transport) + "]";
   if (ip[9] == 47) return DescribeGre(ip);
   if (ip[9] == 17 && Get16(transport + 2) == kGuePort) return DescribeGue(ip);
   char protocol[16] = "udp";
-  if (ip[9] == 6) std::snprintf(protocol, sizeof protocol, "tcp %02x", transport[13]);
-  if (ip[9] == 132) std::snprintf(protocol, sizeof protocol, "sctp %d", transport[12]);
+  if (ip[9] == 6)
+    std::snprintf(protocol, sizeof protocol, "tcp %02x", quoted < header + 14 ? 0 : transport[13]);
+  if (ip[9] == 132)
+    std::snprintf(protocol, sizeof protocol, "sctp %d", quoted < header + 13 ? 0 : transport[12]);
   char text[160];
   std::snprintf(text, sizeof text, "%s:%d > %s:%d %s ttl %d len %d", Address(ip + 12).c_str(),
                 Get16(transport), Address(ip + 16).c_str(), Get16(transport + 2), protocol, ip[8],

@@ -28,6 +28,8 @@ class Packet {
   Packet& Tcp(uint8_t flags);
   Packet& Udp();
   Packet& Sctp(const std::vector<uint8_t>& chunk_types);  // chunks of eight bytes
+  // An ICMP error that quotes so many bytes of `about` (0: all of it).
+  Packet& IcmpErrorAbout(uint8_t type, uint8_t code, uint16_t mtu, const FrameBytes& about, size_t quoted = 0);
   Packet& ZeroUdpChecksum();
   Packet& Payload(const std::string& payload);
   Packet& Ttl(uint8_t ttl);
@@ -55,6 +57,7 @@ class Packet {
   bool zero_udp_checksum_ = false;
   bool break_checksum_ = false;
   std::vector<uint8_t> chunk_types_;
+  FrameBytes icmp_;
   std::string payload_;
   uint8_t ttl_ = 64;
   uint8_t tos_ = 0;

@@ -294,5 +294,27 @@ TEST_F(SteeringTest, Sctp) {
   EXPECT_EQ(Ask(init), "sluice");
 }
 
+TEST_F(SteeringTest, IcmpErrorsGoWhereTheirPacketBelongs) {
+  const auto error = [&](const Packet& about, uint8_t type = 3) {
+    return Ask(Packet()
+                   .From("10.0.9.9", 0)
+                   .To("10.99.0.1", 0)
+                   .IcmpErrorAbout(type, 3, 0, about.Bytes(), 28)
+                   .Bytes());
+  };
+  const Packet to_client = Packet().From("10.99.0.1", 80).To("10.0.0.1", 1000).Tcp(kTcpAck);
+  const Packet to_server = Packet().From("10.0.0.1", 1000).To("10.1.0.1", 8080).Tcp(kTcpAck);
+  EXPECT_EQ(error(to_client), "sluice");
+  EXPECT_EQ(error(to_client, 11), "sluice");
+  EXPECT_EQ(error(to_client, 8), "kernel") << "echo request";
+  EXPECT_EQ(error(to_server), "sluice");
+  EXPECT_EQ(error(Packet().From("10.99.0.1", 81).To("10.0.0.1", 1000).Tcp(kTcpAck)), "kernel")
+      << "no service";
+  EXPECT_EQ(error(Packet().From("10.0.0.1", 1000).To("10.99.0.1", 80).Tcp(kTcpAck)), "kernel")
+      << "about a packet to the service: not Sluice's, nor the real servers'";
+  ASSERT_TRUE(steering_->SetHostAddresses(std::vector<IpAddress>{*IpAddress::Parse("10.0.0.1")}).ok());
+  EXPECT_EQ(error(to_server), "kernel") << "about a health check of the host's own";
+}
+
 }  // namespace
 }  // namespace sluice
