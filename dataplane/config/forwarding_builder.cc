@@ -132,9 +132,8 @@ void ForwardingBuilder::AddRoutes(const ForwardingSpec& spec, Forwarding& forwar
     for (const RouteLeg& leg : wanted.legs) {
       const auto link = spec.links.find(leg.interface);
       if (wanted.kind != RouteKind::kUnicast || link == spec.links.end() || !link->second.up) continue;
-      route.legs.push_back(
-          {leg.interface, leg.gateway.has_value(), leg.gateway.value_or(IpAddress{}), leg.weight,
-           wanted.source.value_or(SourceOn(networks, leg))});
+      route.legs.push_back({leg.interface, leg.gateway.has_value(), leg.gateway.value_or(IpAddress{}),
+                            leg.weight, wanted.source.value_or(SourceOn(networks, leg))});
       route.total_weight += leg.weight;
     }
     const int length = wanted.prefix.IsV4() ? kMappedBits + wanted.prefix_length : wanted.prefix_length;

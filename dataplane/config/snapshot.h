@@ -20,6 +20,9 @@ enum class EndpointRole : uint8_t {
   kRealServer,  // packets from it may be replies for Sluice
 };
 
+// Of an endpoint that stands for an address alone: fragments, which have no ports, are told by it.
+inline constexpr Protocol kAnyProtocol{0};
+
 struct EndpointChange {
   Endpoint endpoint;
   EndpointRole role;

@@ -16,11 +16,13 @@ Endpoint EndpointOf(const ServiceKey& key, const IpAddress& address, Be16 port) 
   return {address, port, key.protocol};
 }
 
-// Which packets to steer to Sluice for a service. Those of a mark are told by its rules.
+// Which packets to steer to Sluice for a service: those to its port, and fragments, which have none. Those of
+// a mark are told by its rules.
 std::vector<Endpoint> VirtualEndpoints(const ServiceKey& key) {
   if (key.HasFwmark()) return {};
-  if (key.port != kFtpPort || key.protocol != Protocol::kTcp) return {key};
-  return {key, {key.address, Be16{}, key.protocol}};
+  const Endpoint fragments{key.address, Be16{}, kAnyProtocol};
+  if (key.port != kFtpPort || key.protocol != Protocol::kTcp) return {key, fragments};
+  return {key, {key.address, Be16{}, key.protocol}, fragments};
 }
 
 // Which packets of a real server may be replies. It may be asked on any port if the service has many, or if
@@ -29,11 +31,12 @@ std::vector<Endpoint> RealEndpoints(const ServiceKey& key, const Endpoint& serve
   if (key.HasFwmark()) {
     return {{server.address, Be16{}, Protocol::kTcp},
             {server.address, Be16{}, Protocol::kUdp},
-            {server.address, Be16{}, Protocol::kSctp}};
+            {server.address, Be16{}, Protocol::kSctp},
+            {server.address, Be16{}, kAnyProtocol}};
   }
   const bool many_ports = key.port == Be16{} || key.port == kFtpPort;
   const Be16 port = many_ports ? Be16{} : server.port == Be16{} ? key.port : server.port;
-  return {{server.address, port, server.protocol}};
+  return {{server.address, port, server.protocol}, {server.address, Be16{}, kAnyProtocol}};
 }
 
 uint32_t ExpirationOf(const ServiceSpec& spec, const Settings& settings) {
@@ -270,7 +273,8 @@ void SnapshotBuilder::ReleaseAll(const DestinationName& name) {
 
 void SnapshotBuilder::Retain(References& references, EndpointRole role, const Endpoint& endpoint) {
   const uint32_t count = ++references[endpoint];
-  if (role == EndpointRole::kRealServer) endpoints_.SetRealServer(endpoint, count);
+  if (role == EndpointRole::kRealServer && endpoint.protocol != kAnyProtocol)
+    endpoints_.SetRealServer(endpoint, count);
   if (count == 1) endpoint_changes_.push_back({endpoint, role, true});
 }
 
@@ -278,7 +282,8 @@ void SnapshotBuilder::Release(References& references, EndpointRole role, const E
   const auto found = references.find(endpoint);
   SLUICE_CHECK(found != references.end());
   const uint32_t count = --found->second;
-  if (role == EndpointRole::kRealServer) endpoints_.SetRealServer(endpoint, count);
+  if (role == EndpointRole::kRealServer && endpoint.protocol != kAnyProtocol)
+    endpoints_.SetRealServer(endpoint, count);
   if (count != 0) return;
   references.erase(found);
   endpoint_changes_.push_back({endpoint, role, false});

@@ -24,6 +24,7 @@ struct __attribute__((packed)) EthernetHeader {
 static_assert(sizeof(EthernetHeader) == 14);
 
 inline constexpr Be16 kIpv4DontFragment = Be16::FromHost(0x4000);
+inline constexpr Be16 kIpv4MoreFragments = Be16::FromHost(0x2000);
 inline constexpr Be16 kIpv4FragmentOffset = Be16::FromHost(0x1fff);
 inline constexpr Be16 kIpv4MoreFragmentsOrOffset = Be16::FromHost(0x3fff);
 

@@ -21,6 +21,7 @@ enum class Verdict : uint8_t {
   kKernelInput,   // as it came, as if the kernel had received it
   kKernelOutput,  // rewritten; the kernel finds the next hop
   kPeer,          // as it came, to worker owner[lane]
+  kHeld,          // waits for the first fragment of its datagram
   kAnswer,        // turned into answer[lane], goes back to its sender
   kDrop,
 };
@@ -35,8 +36,9 @@ enum class Reply : uint8_t {
 
 // What Parse found a sound packet to be.
 enum class PacketKind : uint8_t {
-  kFlow,       // TCP, UDP or SCTP over IPv4, not fragmented
-  kIcmpError,  // about a TCP, UDP or SCTP packet over IPv4
+  kFlow,           // TCP, UDP or SCTP over IPv4, not fragmented
+  kLaterFragment,  // of such a datagram, but not the first: its ports were learnt from that
+  kIcmpError,      // about a TCP, UDP or SCTP packet over IPv4
   kIcmp,
   kFragment,
   kOtherProtocol,
@@ -78,6 +80,7 @@ struct Batch {
   Verdict verdict[kBurst];
 
   bool IsAboutFlow(int lane) const { return kind[lane] == PacketKind::kIcmpError; }
+  bool IsLaterFragment(int lane) const { return kind[lane] == PacketKind::kLaterFragment; }
 
   // Whether it may open a connection, or says that its sender has forgotten an old one.
   bool Opens(int lane) const {

@@ -9,6 +9,7 @@ namespace {
 Counter KernelReason(PacketKind kind) {
   switch (kind) {
     case PacketKind::kFlow:
+    case PacketKind::kLaterFragment:
     case PacketKind::kIcmpError: break;
     case PacketKind::kIcmp: return Counter::kKernelIcmp;
     case PacketKind::kFragment: return Counter::kKernelFragment;
@@ -22,12 +23,16 @@ Counter KernelReason(PacketKind kind) {
   SLUICE_CHECK(false);
 }
 
+bool IsOurs(PacketKind kind) {
+  return kind == PacketKind::kFlow || kind == PacketKind::kLaterFragment || kind == PacketKind::kIcmpError;
+}
+
 }  // namespace
 
 LaneMask Classify(Worker& worker, Batch& batch, LaneMask lanes) {
   LaneMask flows = 0;
   for (int lane : Lanes(lanes)) {
-    if (batch.kind[lane] == PacketKind::kFlow || batch.IsAboutFlow(lane)) {
+    if (IsOurs(batch.kind[lane])) {
       flows |= LaneBit(lane);
     } else {
       GiveToKernel(worker, batch, lane, KernelReason(batch.kind[lane]));

@@ -113,6 +113,8 @@ int DropEntries(Worker& worker) {
 int KeepHouse(Worker& worker) {
   int looked_at = ExpireConnections(worker);
   if (worker.index == 0) looked_at += worker.persistence.Expire(worker.now);
+  if (const int stale = worker.fragments.DropStale(worker.now); stale > 0)
+    worker.counters.Add(Counter::kDropFragmentAlone, static_cast<uint64_t>(stale));
   return looked_at + Sweep(worker) + SweepTemplates(worker) + DropEntries(worker);
 }
 

@@ -26,7 +26,7 @@ bool IsStranded(const Worker& worker, const Batch& batch, int lane) {
 }
 
 bool MustBeReplaced(const Worker& worker, const Batch& batch, int lane) {
-  if (batch.direction[lane] != Direction::kIn || batch.IsAboutFlow(lane)) return false;
+  if (batch.direction[lane] != Direction::kIn || batch.kind[lane] != PacketKind::kFlow) return false;
   if (batch.Opens(lane) && IsReused(worker, *batch.connection[lane])) return true;
   if ((batch.traits[lane] & (kAvailable | kQuiesced | kDrainOver)) == kAvailable) return false;
   return IsStranded(worker, batch, lane);

@@ -29,13 +29,13 @@ bool ParseTcp(Worker& worker, Batch& batch, int lane, const uint8_t* transport, 
 }
 
 bool ParseUdp(Worker& worker, Batch& batch, int lane, const uint8_t* transport, uint32_t length,
-              uint32_t whole_length) {
+              uint32_t whole_length, bool is_fragment) {
   if (length < sizeof(UdpHeader)) {
     Drop(worker, batch, lane, Counter::kDropUdpTruncated);
     return false;
   }
   const uint16_t claimed = reinterpret_cast<const UdpHeader*>(transport)->length.ToHost();
-  if (claimed < sizeof(UdpHeader) || claimed > whole_length) {
+  if (claimed < sizeof(UdpHeader) || (claimed > whole_length && !is_fragment)) {
     Drop(worker, batch, lane, Counter::kDropUdpLength);
     return false;
   }
@@ -77,6 +77,42 @@ PacketKind ParseIcmp(Batch& batch, int lane, const uint8_t* icmp, uint32_t lengt
   return PacketKind::kIcmpError;
 }
 
+// Its ports are those of the first fragment: it waits for that if need be. From another worker they come
+// along.
+bool ParseLaterFragment(Worker& worker, Batch& batch, int lane) {
+  const Ipv4Header& ip = *batch.ip[lane];
+  const auto protocol = static_cast<Protocol>(ip.protocol);
+  if (protocol != Protocol::kTcp && protocol != Protocol::kUdp && protocol != Protocol::kSctp) {
+    batch.kind[lane] = PacketKind::kFragment;
+    return true;
+  }
+  rte_mbuf* packet = batch.packet[lane];
+  const FragmentTable::Key key = FragmentTable::Key::Of(ip);
+  std::optional<FragmentTable::Ports> ports;
+  if (batch.from_peer) {
+    ports = FragmentTable::Ports{{static_cast<uint16_t>(packet->hash.usr)},
+                                 {static_cast<uint16_t>(packet->hash.usr >> 16)}};
+  } else {
+    ports = worker.fragments.Find(key, worker.now);
+  }
+  if (!ports) {
+    if (worker.fragments.Hold(key, packet, worker.now)) {
+      batch.verdict[lane] = Verdict::kHeld;
+    } else {
+      Drop(worker, batch, lane, Counter::kDropFragmentsFull);
+    }
+    return false;
+  }
+  batch.tuple[lane] = Ipv4Tuple::Of(ip.source, ip.destination, ports->source, ports->destination, protocol);
+  batch.signal[lane] = 0;
+  batch.kind[lane] = PacketKind::kLaterFragment;
+  return true;
+}
+
+bool IsFirstFragment(const Ipv4Header& ip) {
+  return (ip.flags_and_offset.raw & kIpv4MoreFragmentsOrOffset.raw) == kIpv4MoreFragments.raw;
+}
+
 bool ParseIpv4(Worker& worker, Batch& batch, int lane, const Frame& frame) {
   constexpr uint32_t kIpStart = sizeof(EthernetHeader);
   if (frame.contiguous < kIpStart + sizeof(Ipv4Header)) {
@@ -104,10 +140,8 @@ bool ParseIpv4(Worker& worker, Batch& batch, int lane, const Frame& frame) {
   }
   batch.ip[lane] = &ip;
   batch.ip_length[lane] = static_cast<uint16_t>(total);
-  if ((ip.flags_and_offset.raw & kIpv4MoreFragmentsOrOffset.raw) != 0) {
-    batch.kind[lane] = PacketKind::kFragment;
-    return true;
-  }
+  if ((ip.flags_and_offset.raw & kIpv4FragmentOffset.raw) != 0)
+    return ParseLaterFragment(worker, batch, lane);
   const uint8_t* transport = frame.start + kIpStart + header;
   const uint32_t whole_length = total - header;
   const uint32_t length = std::min(whole_length, frame.contiguous - kIpStart - header);
@@ -115,7 +149,7 @@ bool ParseIpv4(Worker& worker, Batch& batch, int lane, const Frame& frame) {
   if (protocol == Protocol::kTcp) {
     if (!ParseTcp(worker, batch, lane, transport, length)) return false;
   } else if (protocol == Protocol::kUdp) {
-    if (!ParseUdp(worker, batch, lane, transport, length, whole_length)) return false;
+    if (!ParseUdp(worker, batch, lane, transport, length, whole_length, IsFirstFragment(ip))) return false;
   } else if (protocol == Protocol::kSctp) {
     if (!ParseSctp(worker, batch, lane, transport, length)) return false;
   } else {
@@ -127,6 +161,9 @@ bool ParseIpv4(Worker& worker, Batch& batch, int lane, const Frame& frame) {
   batch.tuple[lane] =
       Ipv4Tuple::Of(ip.source, ip.destination, ports.source_port, ports.destination_port, protocol);
   batch.kind[lane] = PacketKind::kFlow;
+  if (IsFirstFragment(ip))
+    worker.fragments.Learn(FragmentTable::Key::Of(ip), {ports.source_port, ports.destination_port},
+                           worker.now);
   return true;
 }
 

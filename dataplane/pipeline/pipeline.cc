@@ -4,11 +4,12 @@
 #include "dataplane/pipeline/stages.h"
 
 namespace sluice {
+namespace {
 
 // The life of a burst. Every stage gets the lanes it must handle, gives a verdict to those that leave the
 // road here, and returns the lanes named on the left. A lane without a verdict at the end is a bug;
 // Transmit checks it.
-void ProcessBurst(Worker& worker, Batch& batch) {
+void ProcessLanes(Worker& worker, Batch& batch) {
   const LaneMask parsed = Parse(worker, batch, batch.all());
   const LaneMask ours = Classify(worker, batch, parsed);        // rest: the kernel's
   const LaneMask fresh = Lookup(worker, batch, ours);           // no connection yet
@@ -17,6 +18,17 @@ void ProcessBurst(Worker& worker, Batch& batch) {
   Rewrite(worker, batch, live);                                 // NAT, direct routing or tunnel; next hop
   Answer(worker, batch);                                        // resets and ICMP errors, to the sender
   Transmit(worker, batch);                                      // wire, kernel, peer or free: by verdict
+}
+
+}  // namespace
+
+void ProcessBurst(Worker& worker, Batch& batch) {
+  ProcessLanes(worker, batch);
+  // Fragments whose first was in this burst.
+  while ((batch.count = worker.fragments.TakeReleased(batch.packet)) > 0) {
+    batch.from_peer = false;
+    ProcessLanes(worker, batch);
+  }
 }
 
 }  // namespace sluice

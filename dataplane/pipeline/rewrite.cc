@@ -31,6 +31,12 @@ bool GoesIntoTunnel(const Batch& batch, int lane) {
          batch.connection[lane]->method() == ForwardingMethod::kTunnel;
 }
 
+// SCTP's covers the whole packet, and cannot be changed by what is known of a fragment.
+bool CanMendChecksum(const Connection& connection, const Ipv4Header& ip) {
+  return connection.protocol != Protocol::kSctp || connection.virtual_port == connection.destination_port ||
+         (ip.flags_and_offset.raw & kIpv4MoreFragmentsOrOffset.raw) == 0;
+}
+
 // The outer header's source, looked up once for each destination and generation of routes.
 Be32 TunnelSource(Worker& worker, const Connection& connection) {
   Worker::TunnelSource& known = worker.tunnel_sources[connection.destination_id];
@@ -103,6 +109,11 @@ void RewriteLane(Worker& worker, Batch& batch, int lane) {
     if (!EnterTunnel(worker, batch, lane, tunnel)) return;
   } else if (connection.IsNat() && batch.IsAboutFlow(lane)) {
     RewriteIcmpError(connection, direction, *batch.ip[lane], *batch.packet[lane]);
+  } else if (connection.IsNat() && !CanMendChecksum(connection, *batch.ip[lane])) {
+    Drop(worker, batch, lane, Counter::kDropFragmentSctp);
+    return;
+  } else if (connection.IsNat() && batch.IsLaterFragment(lane)) {
+    RewriteNatAddress(connection, direction, *batch.ip[lane]);
   } else if (connection.IsNat()) {
     RewriteNat(connection, direction, *batch.ip[lane], *batch.packet[lane]);
   }

@@ -23,21 +23,28 @@ uint16_t ComputeUdpChecksum(const Ipv4Header& ip, const UdpHeader& udp, const rt
 
 }  // namespace
 
+void RewriteNatAddress(const Connection& connection, Direction direction, Ipv4Header& ip) {
+  if (direction == Direction::kIn) {
+    ip.destination = connection.destination;
+    ip.checksum = UpdateChecksum(ip.checksum, connection.address_delta);
+  } else {
+    ip.source = connection.virtual_address;
+    ip.checksum = UpdateChecksum(ip.checksum, static_cast<uint16_t>(~connection.address_delta));
+  }
+}
+
 void RewriteNat(const Connection& connection, Direction direction, Ipv4Header& ip, const rte_mbuf& packet) {
   auto* transport = reinterpret_cast<uint8_t*>(&ip) + ip.header_length();
   auto& udp = *reinterpret_cast<UdpHeader*>(transport);  // its ports are where TCP and SCTP have them
-  uint16_t address_delta = connection.address_delta;
   uint16_t transport_delta = connection.transport_delta;
   if (direction == Direction::kIn) {
-    ip.destination = connection.destination;
     udp.destination_port = connection.destination_port;
   } else {
-    ip.source = connection.virtual_address;
     udp.source_port = connection.virtual_port;
-    address_delta = ~address_delta;
     transport_delta = ~transport_delta;
   }
-  ip.checksum = UpdateChecksum(ip.checksum, address_delta);
+  RewriteNatAddress(connection, direction, ip);
+  const bool is_whole = (ip.flags_and_offset.raw & kIpv4MoreFragments.raw) == 0;
   if (connection.protocol == Protocol::kTcp) {
     auto& tcp = *reinterpret_cast<TcpHeader*>(transport);
     tcp.checksum = UpdateChecksum(tcp.checksum, transport_delta);
@@ -48,7 +55,7 @@ void RewriteNat(const Connection& connection, Direction direction, Ipv4Header& i
     sctp.checksum = 0;
     sctp.checksum = ComputeSctpChecksum(ip, sctp, packet);
   } else if (udp.checksum == 0) {
-    udp.checksum = ComputeUdpChecksum(ip, udp, packet);
+    if (is_whole) udp.checksum = ComputeUdpChecksum(ip, udp, packet);
   } else {
     const uint16_t checksum = UpdateChecksum(udp.checksum, transport_delta);
     udp.checksum = checksum == 0 ? 0xffff : checksum;

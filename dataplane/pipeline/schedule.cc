@@ -20,6 +20,9 @@ bool BelongsToPeer(Worker& worker, Batch& batch, int lane, Be32 client, Be16 cli
   if (owner == static_cast<uint32_t>(worker.index)) return false;
   batch.owner[lane] = static_cast<uint8_t>(owner);
   batch.verdict[lane] = Verdict::kPeer;
+  const Ipv4Tuple& tuple = batch.tuple[lane];
+  if (batch.IsLaterFragment(lane))
+    batch.packet[lane]->hash.usr = tuple.source_port().raw | uint32_t{tuple.destination_port().raw} << 16;
   return true;
 }
 
@@ -30,6 +33,7 @@ void HandleForeign(Worker& worker, Batch& batch, int lane) {
       worker.snapshot->endpoints.IsRealServer(tuple.source(), tuple.source_port(), tuple.protocol());
   if (reply && BelongsToPeer(worker, batch, lane, tuple.destination(), tuple.destination_port())) return;
   if (batch.IsAboutFlow(lane)) return GiveToKernel(worker, batch, lane, Counter::kKernelIcmp);
+  if (batch.IsLaterFragment(lane)) return GiveToKernel(worker, batch, lane, Counter::kKernelFragment);
   GiveToKernel(worker, batch, lane, reply ? Counter::kKernelNoConnection : Counter::kKernelNoService);
 }
 
@@ -184,6 +188,10 @@ bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
   if (BelongsToPeer(worker, batch, lane, tuple.source(), tuple.source_port())) return false;
   if (batch.IsAboutFlow(lane)) {
     GiveToKernel(worker, batch, lane, Counter::kKernelIcmp);
+    return false;
+  }
+  if (batch.IsLaterFragment(lane)) {  // the first was refused
+    Drop(worker, batch, lane, Counter::kDropFragmentOfNone);
     return false;
   }
   if (!MayOpen(worker, batch, lane)) {

@@ -72,7 +72,9 @@ LaneMask Track(Worker& worker, Batch& batch, LaneMask lanes) {
     if ((traits & (kAvailable | kDrainOver)) != kAvailable && IsOutOfTime(worker, batch, lane)) continue;
     live |= LaneBit(lane);
     if (traits & kAvailable) CountPacket(worker, connection, direction, batch.ip_length[lane]);
-    if (connection.protocol == Protocol::kUdp) {
+    if (batch.IsLaterFragment(lane)) {
+      // The first has said everything.
+    } else if (connection.protocol == Protocol::kUdp) {
       const uint16_t news = direction == Direction::kIn ? kConnectionEmbryonic : kConnectionAnswered;
       if ((connection.flags ^ kConnectionAnswered) & news) TrackUdp(worker, connection, direction);
     } else if (!(batch.scheduled & LaneBit(lane))) {

@@ -17,6 +17,7 @@ void Transmit(Worker& worker, Batch& batch) {
       case Verdict::kKernelOutput: output.kernel_output.Add(packet); break;
       case Verdict::kPeer: output.peers[batch.owner[lane]].Add(packet); break;
       case Verdict::kDrop: dropped[drops++] = packet; break;
+      case Verdict::kHeld: break;
       case Verdict::kAnswer:
       case Verdict::kNone: SLUICE_CHECK(false); break;
     }

@@ -17,6 +17,7 @@ Worker::Worker(const Setup& setup)
       defence(setup.now),
       statistics(kMaxDestinations),
       output(setup.workers),
+      fragments(setup.secret),
       icmp_limit(setup.now),
       tunnel_sources(kMaxDestinations) {}
 

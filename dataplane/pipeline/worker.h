@@ -21,6 +21,7 @@
 #include "dataplane/pipeline/batch.h"
 #include "dataplane/pipeline/counters.h"
 #include "dataplane/pipeline/defence.h"
+#include "dataplane/pipeline/fragments.h"
 #include "dataplane/pipeline/icmp_reply.h"
 
 namespace sluice {
@@ -84,6 +85,7 @@ struct Worker {
   Counters counters;
   HugeArray<StatisticsLine> statistics;  // by DestinationId
   Output output;
+  FragmentTable fragments;
   IcmpLimit icmp_limit;
   uint16_t identification = 0;  // of the next outer IP header
   struct TunnelSource {

@@ -140,15 +140,26 @@ static __always_inline int is_error_for_us(const struct icmp_header* icmp, const
   return !bpf_map_lookup_elem(&host_addresses, &source);
 }
 
+/* Only the first fragment of a datagram has ports, so its address decides about all of it. */
+static __always_inline int is_fragment_for_us(const struct iphdr* ip) {
+  if (has_role(ip->daddr, 0, 0, SLUICE_ROLE_VIRTUAL)) return 1;
+  if ((wider_bits() & SLUICE_WIDER_PREFIX) && is_in_prefix(ip->daddr)) return 1;
+  if (!has_role(ip->saddr, 0, 0, SLUICE_ROLE_REAL_SERVER)) return 0;
+  const __u32 destination = ip->daddr;
+  return !bpf_map_lookup_elem(&host_addresses, &destination);
+}
+
 SEC("xdp") int sluice_steer(struct xdp_md* context) {
   const void* end = (void*)(long)context->data_end;
   const struct ethhdr* ethernet = (void*)(long)context->data;
   const struct iphdr* ip = (const void*)(ethernet + 1);
   if ((const void*)(ip + 1) > end) return XDP_PASS;
   if (ethernet->h_proto != bpf_htons(ETH_P_IP) || !addressed_to_us(ethernet)) return XDP_PASS;
-  if (ip->version != 4 || ip->ihl < 5 || (ip->frag_off & bpf_htons(0x3fff))) return XDP_PASS;
+  if (ip->version != 4 || ip->ihl < 5) return XDP_PASS;
   const void* transport = (const void*)ip + ip->ihl * 4;
-  if (ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP || ip->protocol == IPPROTO_SCTP) {
+  if (ip->frag_off & bpf_htons(0x3fff)) {
+    if (!is_fragment_for_us(ip)) return XDP_PASS;
+  } else if (ip->protocol == IPPROTO_TCP || ip->protocol == IPPROTO_UDP || ip->protocol == IPPROTO_SCTP) {
     const __u16* ports = transport;
     if ((const void*)(ports + 2) > end || !is_ours(ip, ports)) return XDP_PASS;
   } else if (ip->protocol == IPPROTO_ICMP) {

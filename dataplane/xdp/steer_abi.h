@@ -20,7 +20,8 @@
 #define SLUICE_MAX_QUEUES 64u
 #define SLUICE_MAX_WORKERS 64u
 
-/* Key of the map `endpoints`; network byte order as in the packet. The value is a __u32 of roles. */
+/* Key of the map `endpoints`; network byte order as in the packet. The value is a __u32 of roles. Port and
+ * protocol 0: the address alone, which decides about fragments. */
 struct sluice_endpoint_key {
   __u32 address;
   __u16 port;

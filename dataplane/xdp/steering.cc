@@ -236,7 +236,7 @@ absl::Status Steering::ApplyEndpoint(const EndpointChange& change) {
   uint32_t& roles = state_->roles[change.endpoint];
   const uint32_t before = roles;
   roles = change.added ? roles | RoleBit(change.role) : roles & ~RoleBit(change.role);
-  if (change.endpoint.port == Be16{} && roles != before) {
+  if (change.endpoint.port == Be16{} && change.endpoint.protocol != kAnyProtocol && roles != before) {
     int& count =
         change.role == EndpointRole::kVirtual ? state_->any_port_virtual : state_->any_port_real_servers;
     count += change.added ? 1 : -1;

@@ -1,5 +1,6 @@
 """Forwarding methods with real clients and servers: direct routing and tunnels, where servers answer by themselves."""
 
+import json
 import subprocess
 import unittest
 
@@ -51,6 +52,18 @@ class MethodsTest(unittest.TestCase):
                     lab.adm(f"-a -t {VIP}:80 -r {lab.server_address(i)} {words}")
                 self.assert_served(lab, kind)
                 self.assertIn("Tunnel  ", lab.adm("-Ln --tun-info").stdout)
+
+    def test_datagrams_larger_than_packets(self):
+        with Lab() as lab:
+            for i in range(3):
+                lab.start(f"server{i}", "python3", HERE / "udp_echo.py", "server", lab.server_address(i), 53, f"server {i}")
+                lab.wait_for_listener(f"server{i}", 53, udp=True)
+            lab.start_sluiced()
+            lab.add_service(port=53, protocol="-u")
+            # Up to 8 KiB: six fragments, each way.
+            answers = lab.inside("client", "python3", HERE / "udp_echo.py", "client", VIP, 53, 8001, 8000, timeout=120).stdout
+            self.assertEqual(json.loads(answers), {f"server {i}": 2667 for i in range(3)})
+            self.assertGreater(lab.info()["counters"]["sent"], 40000)
 
     def test_those_who_are_refused_are_told(self):
         with Lab(servers=1) as lab:

@@ -29,7 +29,8 @@ class Packet {
   Packet& Udp();
   Packet& Sctp(const std::vector<uint8_t>& chunk_types);  // chunks of eight bytes
   // An ICMP error that quotes so many bytes of `about` (0: all of it).
-  Packet& IcmpErrorAbout(uint8_t type, uint8_t code, uint16_t mtu, const FrameBytes& about, size_t quoted = 0);
+  Packet& IcmpErrorAbout(uint8_t type, uint8_t code, uint16_t mtu, const FrameBytes& about,
+                         size_t quoted = 0);
   Packet& ZeroUdpChecksum();
   Packet& Payload(const std::string& payload);
   Packet& Ttl(uint8_t ttl);
@@ -70,8 +71,9 @@ class Packet {
 // What is wrong with the IP and transport checksums and lengths of a frame, computed from scratch; empty:
 // nothing.
 std::string ChecksumFaults(const FrameBytes& frame);
-// "10.0.0.1:1000 > 10.99.0.1:80 tcp 02 ttl 64 len 40", for comparison and for people. Tunnels (GUE by its usual port,
-// 6080) and ICMP errors come with what is inside: "10.9.0.1 > 10.1.0.1 ipip tos 00 ttl 63 len 60 [...]".
+// "10.0.0.1:1000 > 10.99.0.1:80 tcp 02 ttl 64 len 40", for comparison and for people. Tunnels (GUE by its
+// usual port, 6080) and ICMP errors come with what is inside: "10.9.0.1 > 10.1.0.1 ipip tos 00 ttl 63 len 60
+// [...]".
 std::string Describe(const FrameBytes& frame);
 
 }  // namespace sluice

@@ -112,6 +112,7 @@ std::vector<Outcome> PipelineRig::Send(const std::vector<FrameBytes>& frames, ui
     if (!frames[i].empty()) std::memcpy(room, frames[i].data(), frames[i].size());
     batch.packet[i] = packet;
   }
+  const std::vector<rte_mbuf*> sent(batch.packet, batch.packet + batch.count);
   ProcessBurst(*worker, batch);
   std::map<rte_mbuf*, Outcome> outcomes;
   Output& output = worker->output;
@@ -123,9 +124,12 @@ std::vector<Outcome> PipelineRig::Send(const std::vector<FrameBytes>& frames, ui
     Collect(output.peers[i], "peer " + std::to_string(i), outcomes);
   std::vector<Outcome> result;
   for (size_t i = 0; i < frames.size(); ++i) {
-    const auto found = outcomes.find(batch.packet[i]);
+    const auto found = outcomes.find(sent[i]);
     result.push_back(found == outcomes.end() ? Outcome{.where = "dropped"} : found->second);
+    if (found != outcomes.end()) outcomes.erase(found);
   }
+  released_.clear();
+  for (const auto& [packet, outcome] : outcomes) released_.push_back(outcome);
   return result;
 }
 

@@ -45,6 +45,9 @@ class PipelineRig {
   std::vector<Outcome> Send(const std::vector<FrameBytes>& frames, uint16_t port = 0);
   Outcome Send(const Packet& packet, uint16_t port = 0) { return Send({packet.Bytes()}, port).front(); }
 
+  // What came out during the last Send although it went in before: fragments that had waited.
+  const std::vector<Outcome>& released() const { return released_; }
+
   void Advance(double seconds);  // and keep house
   uint64_t Count(Counter counter) const { return worker->counters.Get(counter); }
 
@@ -58,6 +61,8 @@ class PipelineRig {
 
  private:
   void Publish();
+
+  std::vector<Outcome> released_;
 };
 
 }  // namespace sluice

@@ -143,14 +143,17 @@ class ConfigurationModelTest : public testing::Test {
       }
     }
     ASSERT_EQ(snapshot_->services.size(), known);
-    for (const auto& [name, ids] : open_) {
+    for (const auto& open : open_) {
+      const Name& name = open.first;
+      const std::vector<DestinationId>& ids = open.second;
       for (const DestinationId id : ids) ASSERT_EQ(id, ids.front());
       const bool available = destinations_.IsAvailable(ids.front());
       const auto service = services_.find(name.first);
       ASSERT_EQ(available,
-                service != services_.end() &&
-                    std::any_of(service->second.begin(), service->second.end(),
-                                [&](const auto& each) { return each.address == name.second.address; }));
+                service != services_.end() && std::any_of(service->second.begin(), service->second.end(),
+                                                          [&](const DestinationSpec& each) {
+                                                            return each.address == name.second.address;
+                                                          }));
     }
   }
 

@@ -39,6 +39,14 @@ class SnapshotBuilderTest : public testing::Test {
     return kNoDestination;
   }
 
+  // Of one service and one server: by their ports, and their addresses for fragments.
+  static std::vector<EndpointChange> Roles(const Endpoint& server, bool added) {
+    return {{kKey, EndpointRole::kVirtual, added},
+            {{kKey.address, Be16{}, kAnyProtocol}, EndpointRole::kVirtual, added},
+            {server, EndpointRole::kRealServer, added},
+            {{server.address, Be16{}, kAnyProtocol}, EndpointRole::kRealServer, added}};
+  }
+
   DestinationTable destinations_;
   SnapshotBuilder builder_{destinations_};
 };
@@ -141,9 +149,7 @@ TEST_F(SnapshotBuilderTest, TrashIsEmptiedTwoMinutesAfterTheLastConnection) {
 TEST_F(SnapshotBuilderTest, SteeringLearnsRolesAndKeepsThemWhileThereMayBeConnections) {
   const Endpoint server{Ip("10.1.0.1"), Be16::FromHost(80), Protocol::kTcp};
   builder_.Put(Spec({{1, 1}}));
-  EXPECT_EQ(Publish()->endpoint_changes,
-            (std::vector<EndpointChange>{{kKey, EndpointRole::kVirtual, true},
-                                         {server, EndpointRole::kRealServer, true}}));
+  EXPECT_EQ(Publish()->endpoint_changes, Roles(server, true));
   builder_.Put(Spec({{1, 5}}));
   EXPECT_TRUE(Publish()->endpoint_changes.empty());
   builder_.Delete(kKey);
@@ -154,9 +160,7 @@ TEST_F(SnapshotBuilderTest, SteeringLearnsRolesAndKeepsThemWhileThereMayBeConnec
   builder_.EmptyTrash(now);
   builder_.EmptyTrash(now += seconds(121));
   const auto emptied = Publish();
-  EXPECT_EQ(emptied->endpoint_changes,
-            (std::vector<EndpointChange>{{kKey, EndpointRole::kVirtual, false},
-                                         {server, EndpointRole::kRealServer, false}}));
+  EXPECT_EQ(emptied->endpoint_changes, Roles(server, false));
   EXPECT_FALSE(emptied->endpoints.IsRealServer(server.address.V4(), server.port, server.protocol));
 }
 
@@ -166,7 +170,7 @@ TEST_F(SnapshotBuilderTest, OneRealServerOfTwoServices) {
   builder_.Put(Spec({{1, 1}}));
   builder_.Put(other);
   const auto both = Publish();
-  EXPECT_EQ(both->endpoint_changes.size(), 3u);
+  EXPECT_EQ(both->endpoint_changes.size(), 5u);
   builder_.Delete(kKey);
   Publish();
   SnapshotBuilder::Clock::time_point now{};
@@ -202,15 +206,17 @@ TEST_F(SnapshotBuilderTest, WiderServicesAreSteeredByWiderEndpoints) {
   builder_.Put({.key = {{Ip("0.0.0.0"), Be16{}, Protocol::kTcp}, 7},
                 .scheduler = "rr",
                 .destinations = {{.address = Ip("10.1.0.1")}}});
-  EXPECT_EQ(added(*Publish()), "from 10.1.0.1:0/6 from 10.1.0.1:0/17 from 10.1.0.1:0/132 ");
+  EXPECT_EQ(added(*Publish()), "from 10.1.0.1:0/6 from 10.1.0.1:0/17 from 10.1.0.1:0/132 from 10.1.0.1:0/0 ");
   builder_.Put({.key = {{Ip("10.99.0.1"), Be16::FromHost(21), Protocol::kTcp}},
                 .scheduler = "rr",
                 .destinations = {{.address = Ip("10.1.0.2"), .port = Be16::FromHost(21)}}});
-  EXPECT_EQ(added(*Publish()), "to 10.99.0.1:21/6 to 10.99.0.1:0/6 from 10.1.0.2:0/6 ");
+  EXPECT_EQ(added(*Publish()),
+            "to 10.99.0.1:21/6 to 10.99.0.1:0/6 to 10.99.0.1:0/0 from 10.1.0.2:0/6 from 10.1.0.2:0/0 ");
   builder_.Put({.key = {{Ip("10.99.0.1"), Be16::FromHost(80), Protocol::kTcp}},
                 .scheduler = "rr",
                 .destinations = {{.address = Ip("10.1.0.3")}}});
-  EXPECT_EQ(added(*Publish()), "to 10.99.0.1:80/6 from 10.1.0.3:80/6 ") << "port 0 is the service's";
+  EXPECT_EQ(added(*Publish()), "to 10.99.0.1:80/6 from 10.1.0.3:80/6 from 10.1.0.3:0/0 ")
+      << "port 0 is the service's";
 }
 
 }  // namespace

@@ -316,5 +316,20 @@ TEST_F(SteeringTest, IcmpErrorsGoWhereTheirPacketBelongs) {
   EXPECT_EQ(error(to_server), "kernel") << "about a health check of the host's own";
 }
 
+TEST_F(SteeringTest, FragmentsGoByTheirAddress) {
+  const auto fragment = [&](const std::string& from, const std::string& to, uint16_t offset) {
+    return Ask(Packet().From(from, 999).To(to, 999).Udp().Payload("x").Fragment(offset, true).Bytes());
+  };
+  EXPECT_EQ(fragment("10.0.0.1", "10.99.0.1", 100), "kernel");
+  Apply({{{*IpAddress::Parse("10.99.0.1"), Be16{}, kAnyProtocol}, EndpointRole::kVirtual, true},
+         {{*IpAddress::Parse("10.1.0.1"), Be16{}, kAnyProtocol}, EndpointRole::kRealServer, true}});
+  EXPECT_EQ(fragment("10.0.0.1", "10.99.0.1", 100), "sluice");
+  EXPECT_EQ(fragment("10.0.0.1", "10.99.0.1", 0), "sluice") << "the first, too, whatever its port";
+  EXPECT_EQ(fragment("10.1.0.1", "10.0.0.1", 100), "sluice");
+  EXPECT_EQ(fragment("10.1.0.2", "10.0.0.1", 100), "kernel");
+  EXPECT_EQ(Ask(Packet().From("10.0.0.1", 999).To("10.99.0.1", 999).Udp().Bytes()), "kernel")
+      << "whole: by its port";
+}
+
 }  // namespace
 }  // namespace sluice

@@ -1,0 +1,89 @@
+// Fragments of one datagram share its ports, which only the first has: they are remembered by addresses,
+// protocol and identification, and fragments that come before the first wait for it. Bounded memory and time,
+// whatever comes: a set of four datagrams gives up its oldest, and no more than so many packets wait.
+// Threads: belongs to one worker.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+#include "dataplane/conn/jiffies.h"
+#include "dataplane/net/flow_hash.h"
+#include "dataplane/net/headers.h"
+#include "dataplane/pipeline/lanes.h"
+
+namespace sluice {
+
+class FragmentTable {
+ public:
+  struct Key {
+    uint64_t addresses = 0;
+    uint32_t identification_and_protocol = 0;
+
+    static Key Of(const Ipv4Header& ip) {
+      return {ip.source.raw | uint64_t{ip.destination.raw} << 32,
+              ip.identification.raw | uint32_t{ip.protocol} << 16};
+    }
+    friend bool operator==(const Key&, const Key&) = default;
+  };
+  struct Ports {
+    Be16 source;
+    Be16 destination;
+  };
+
+  explicit FragmentTable(const HashSecret& secret);
+  ~FragmentTable();
+  FragmentTable(const FragmentTable&) = delete;
+  FragmentTable& operator=(const FragmentTable&) = delete;
+
+  // The first fragment came. Those that waited for it are released.
+  void Learn(const Key& key, const Ports& ports, Jiffies now);
+  // Nothing: the first has not come yet, or long ago.
+  std::optional<Ports> Find(const Key& key, Jiffies now) const;
+  // Keeps a packet until its first fragment comes. False: there is no room, and it stays the caller's.
+  bool Hold(const Key& key, rte_mbuf* packet, Jiffies now);
+
+  // Takes up to a burst of released packets.
+  int TakeReleased(rte_mbuf** packets);
+  // Frees those that have waited too long. Returns how many.
+  int DropStale(Jiffies now);
+  int waiting() const { return waiting_count_; }
+
+ private:
+  static constexpr int kSets = 512;
+  static constexpr int kWays = 4;
+  static constexpr int kMostWaiting = 256;
+  static constexpr Jiffies kRemembered = JiffiesFromSeconds(30);  // as long as a host waits for the rest
+  static constexpr Jiffies kMostPatience = JiffiesFromSeconds(1);
+
+  struct Datagram {
+    Key key;
+    Ports ports;
+    Jiffies learnt_at = 0;
+    bool in_use = false;
+  };
+  struct Waiting {
+    Key key;
+    rte_mbuf* packet = nullptr;
+    Jiffies since = 0;
+    bool released = false;
+  };
+
+  std::array<Datagram, kWays>& SetOf(const Key& key);
+  const std::array<Datagram, kWays>& SetOf(const Key& key) const {
+    return const_cast<FragmentTable*>(this)->SetOf(key);
+  }
+
+  const HashSecret secret_;
+  std::vector<std::array<Datagram, kWays>> sets_;
+  std::array<Waiting, kMostWaiting> waiting_{};  // the first waiting_count_, in order of arrival
+  int waiting_count_ = 0;
+  int released_count_ = 0;
+};
+
+}  // namespace sluice
