@@ -68,6 +68,9 @@ bool EnterTunnel(Worker& worker, Batch& batch, int lane, const TunnelSpec& tunne
   return true;
 }
 
+// An error is never about an error, nor about a fragment other than the first (RFC 1122, 3.2.2).
+bool MayBeAnswered(const Batch& batch, int lane) { return batch.kind[lane] == PacketKind::kFlow; }
+
 // What every forwarding method must do first. False: the packet goes no further.
 bool MayPass(Worker& worker, Batch& batch, int lane, const NextHop& hop, uint16_t overhead) {
   Ipv4Header& ip = *batch.ip[lane];
@@ -76,13 +79,16 @@ bool MayPass(Worker& worker, Batch& batch, int lane, const NextHop& hop, uint16_
     return false;
   }
   if (ip.time_to_live <= 1) {
-    AnswerWith(worker, batch, lane, Reply::kTimeExceeded, Counter::kDropTtlExpired);
+    if (MayBeAnswered(batch, lane)) {
+      AnswerWith(worker, batch, lane, Reply::kTimeExceeded, Counter::kDropTtlExpired);
+    } else {
+      Drop(worker, batch, lane, Counter::kDropTtlExpired);
+    }
     return false;
   }
   DecrementTimeToLive(ip);
   if (hop.kind != NextHopKind::kWire || batch.ip_length[lane] + overhead <= hop.mtu) return true;
-  if (batch.IsAboutFlow(lane)) return true;  // nobody is told about an error
-  if (ip.flags_and_offset.raw & kIpv4DontFragment.raw) {
+  if ((ip.flags_and_offset.raw & kIpv4DontFragment.raw) && MayBeAnswered(batch, lane)) {
     AnswerWith(worker, batch, lane, Reply::kFragmentationNeeded, Counter::kDropExceedsMtu,
                static_cast<uint16_t>(hop.mtu - overhead));
   } else {

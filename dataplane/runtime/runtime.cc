@@ -290,6 +290,8 @@ Dataplane::Runtime::~Runtime() {
   kernel_port.reset();  // its thread uses the pool
   handoff.reset();
   ports.clear();
+  loops.clear();
+  workers.clear();  // fragments that wait are in the pool's buffers
   rte_mempool_free(pool);
 }
 
