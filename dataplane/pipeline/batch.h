@@ -18,6 +18,7 @@ namespace sluice {
 enum class Verdict : uint8_t {
   kNone,
   kWire,          // rewritten, to hop[lane]'s port
+  kSplit,         // the same, in fragments: it is too large
   kKernelInput,   // as it came, as if the kernel had received it
   kKernelOutput,  // rewritten; the kernel finds the next hop
   kPeer,          // as it came, to worker owner[lane]

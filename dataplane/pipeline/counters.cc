@@ -17,6 +17,8 @@ constexpr std::array<CounterDescription, kCounterCount> kDescriptions = {{
      "connections removed by drop_entry or expire_nodest_conn"},
     {Counter::kConnectionsReset, "connections_reset",
      "connections whose real server was drained or removed, and whose time is up"},
+    {Counter::kSplit, "split",
+     "packets sent in fragments, for they were larger than the outgoing link takes"},
     {Counter::kSentReset, "sent_reset", "segments answered by a reset"},
     {Counter::kSentIcmp, "sent_icmp", "packets answered by an ICMP error"},
     {Counter::kIcmpLimited, "icmp_limited", "ICMP errors not sent, for there were too many"},

@@ -20,6 +20,7 @@ enum class Counter : uint8_t {
   kConnectionsRescheduled,
   kConnectionsDropped,
   kConnectionsReset,
+  kSplit,
   kSentReset,
   kSentIcmp,
   kIcmpLimited,

@@ -71,6 +71,10 @@ bool EnterTunnel(Worker& worker, Batch& batch, int lane, const TunnelSpec& tunne
 // An error is never about an error, nor about a fragment other than the first (RFC 1122, 3.2.2).
 bool MayBeAnswered(const Batch& batch, int lane) { return batch.kind[lane] == PacketKind::kFlow; }
 
+bool IsTooLarge(const Batch& batch, int lane, const NextHop& hop, uint16_t overhead) {
+  return hop.kind == NextHopKind::kWire && batch.ip_length[lane] + overhead > hop.mtu;
+}
+
 // What every forwarding method must do first. False: the packet goes no further.
 bool MayPass(Worker& worker, Batch& batch, int lane, const NextHop& hop, uint16_t overhead) {
   Ipv4Header& ip = *batch.ip[lane];
@@ -87,8 +91,9 @@ bool MayPass(Worker& worker, Batch& batch, int lane, const NextHop& hop, uint16_
     return false;
   }
   DecrementTimeToLive(ip);
-  if (hop.kind != NextHopKind::kWire || batch.ip_length[lane] + overhead <= hop.mtu) return true;
-  if ((ip.flags_and_offset.raw & kIpv4DontFragment.raw) && MayBeAnswered(batch, lane)) {
+  const bool may_be_split = !(ip.flags_and_offset.raw & kIpv4DontFragment.raw);
+  if (!IsTooLarge(batch, lane, hop, overhead) || may_be_split) return true;
+  if (MayBeAnswered(batch, lane)) {
     AnswerWith(worker, batch, lane, Reply::kFragmentationNeeded, Counter::kDropExceedsMtu,
                static_cast<uint16_t>(hop.mtu - overhead));
   } else {
@@ -110,7 +115,8 @@ void RewriteLane(Worker& worker, Batch& batch, int lane) {
   const bool tunnelled = GoesIntoTunnel(batch, lane);
   TunnelSpec tunnel;
   if (tunnelled) tunnel = worker.destinations.way(connection.destination_id).tunnel;
-  if (!MayPass(worker, batch, lane, hop, tunnelled ? TunnelOverhead(tunnel) : uint16_t{0})) return;
+  const uint16_t overhead = tunnelled ? TunnelOverhead(tunnel) : uint16_t{0};
+  if (!MayPass(worker, batch, lane, hop, overhead)) return;
   if (tunnelled) {
     if (!EnterTunnel(worker, batch, lane, tunnel)) return;
   } else if (connection.IsNat() && batch.IsAboutFlow(lane)) {
@@ -133,7 +139,7 @@ void RewriteLane(Worker& worker, Batch& batch, int lane) {
   auto& ethernet = *rte_pktmbuf_mtod(batch.packet[lane], EthernetHeader*);
   ethernet = {hop.destination, hop.source, kEtherTypeIpv4};
   batch.hop[lane] = &hop;
-  batch.verdict[lane] = Verdict::kWire;
+  batch.verdict[lane] = IsTooLarge(batch, lane, hop, overhead) ? Verdict::kSplit : Verdict::kWire;
 }
 
 }  // namespace

@@ -1,9 +1,24 @@
 // Transmit: every packet leaves the burst, by its verdict.
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/net/check.h"
+#include "dataplane/pipeline/split.h"
 #include "dataplane/pipeline/stages.h"
 
 namespace sluice {
+
+namespace {
+
+// The packet itself is done with afterwards.
+void Split(Worker& worker, const Batch& batch, int lane) {
+  Output& output = worker.output;
+  const NextHop& hop = *batch.hop[lane];
+  const int count = SplitPacket(*batch.packet[lane], hop.mtu, output.pieces + output.piece_count,
+                                Output::kMostPieces - output.piece_count);
+  worker.counters.Add(count == 0 ? Counter::kDropExceedsMtu : Counter::kSplit);
+  for (int i = 0; i < count; ++i) output.piece_ports[output.piece_count++] = hop.port;
+}
+
+}  // namespace
 
 void Transmit(Worker& worker, Batch& batch) {
   Output& output = worker.output;
@@ -13,6 +28,10 @@ void Transmit(Worker& worker, Batch& batch) {
     rte_mbuf* packet = batch.packet[lane];
     switch (batch.verdict[lane]) {
       case Verdict::kWire: output.wire[batch.hop[lane]->port].Add(packet); break;
+      case Verdict::kSplit:
+        Split(worker, batch, lane);
+        dropped[drops++] = packet;
+        break;
       case Verdict::kKernelInput: output.kernel_input.Add(packet); break;
       case Verdict::kKernelOutput: output.kernel_output.Add(packet); break;
       case Verdict::kPeer: output.peers[batch.owner[lane]].Add(packet); break;

@@ -44,6 +44,13 @@ struct Output {
   PacketList kernel_input;
   PacketList kernel_output;
   std::vector<PacketList> peers;
+
+  // Fragments of packets that were too large for their link: some for a packet, so they have a list of their
+  // own.
+  static constexpr int kMostPieces = 512;
+  int piece_count = 0;
+  rte_mbuf* pieces[kMostPieces];
+  uint16_t piece_ports[kMostPieces];
 };
 
 struct Worker {

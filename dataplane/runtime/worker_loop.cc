@@ -105,6 +105,7 @@ void WorkerLoop::Flush() {
   for (size_t port = 0; port < setup_.transmit.size(); ++port) {
     if (output.wire[port].count > 0) SendWire(port, output.wire[port]);
   }
+  SendPieces();
   int kernel_drops = 0;
   if (PacketList& list = output.kernel_input; list.count > 0) {
     kernel_drops += setup_.kernel_port->GiveInput(list.packets, list.count);
@@ -127,6 +128,18 @@ void WorkerLoop::Flush() {
     }
     list.count = 0;
   }
+}
+
+void WorkerLoop::SendPieces() {
+  Output& output = worker_.output;
+  for (int at = 0; at < output.piece_count;) {
+    PacketList list;
+    const uint16_t port = output.piece_ports[at];
+    while (at < output.piece_count && output.piece_ports[at] == port && list.count < kBurst)
+      list.Add(output.pieces[at++]);
+    SendWire(port, list);
+  }
+  output.piece_count = 0;
 }
 
 void WorkerLoop::SendWire(size_t port, PacketList& list) {

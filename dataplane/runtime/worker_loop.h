@@ -49,6 +49,7 @@ class WorkerLoop {
   bool SendForKernel();
   void Process();
   void Flush();
+  void SendPieces();
   void SendWire(size_t port, PacketList& list);
   void AnswerQuestions();
   void Sleep();

@@ -72,6 +72,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
     if (list->count > 0) rte_pktmbuf_free_bulk(list->packets, static_cast<unsigned>(list->count));
     list->count = 0;
   }
+  if (output.piece_count > 0) {
+    rte_pktmbuf_free_bulk(output.pieces, static_cast<unsigned>(output.piece_count));
+    output.piece_count = 0;
+    ++forwarded;
+  }
   // An answer leaves in place of the packet.
   const uint64_t answered = rig.Count(Counter::kSentReset) + rig.Count(Counter::kSentIcmp) - answered_before;
   SLUICE_CHECK(Named(rig) - before + static_cast<uint64_t>(forwarded) - answered == 1);

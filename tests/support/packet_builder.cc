@@ -283,7 +283,10 @@ std::string DescribeIp(const uint8_t* ip, size_t quoted) {
   std::snprintf(text, sizeof text, "%s:%d > %s:%d %s ttl %d len %d", Address(ip + 12).c_str(),
                 Get16(transport), Address(ip + 16).c_str(), Get16(transport + 2), protocol, ip[8],
                 Get16(ip + 2));
-  return text;
+  const int fragment = Get16(ip + 6) & 0x3fff;
+  if (fragment == 0) return text;
+  const std::string where = " fragment " + std::to_string((fragment & 0x1fff) * 8);
+  return text + where + ((fragment & 0x2000) != 0 ? " more" : "");
 }
 
 }  // namespace

@@ -122,6 +122,15 @@ std::vector<Outcome> PipelineRig::Send(const std::vector<FrameBytes>& frames, ui
   Collect(output.kernel_output, "kernel output", outcomes);
   for (size_t i = 0; i < output.peers.size(); ++i)
     Collect(output.peers[i], "peer " + std::to_string(i), outcomes);
+  pieces_.clear();
+  for (int i = 0; i < output.piece_count; ++i) {
+    PacketList one;
+    one.Add(output.pieces[i]);
+    std::map<rte_mbuf*, Outcome> collected;
+    Collect(one, "wire " + std::to_string(output.piece_ports[i]), collected);
+    pieces_.push_back(collected.begin()->second);
+  }
+  output.piece_count = 0;
   std::vector<Outcome> result;
   for (size_t i = 0; i < frames.size(); ++i) {
     const auto found = outcomes.find(sent[i]);

@@ -45,6 +45,8 @@ class PipelineRig {
   std::vector<Outcome> Send(const std::vector<FrameBytes>& frames, uint16_t port = 0);
   Outcome Send(const Packet& packet, uint16_t port = 0) { return Send({packet.Bytes()}, port).front(); }
 
+  // The fragments in which too large packets of the last Send went out.
+  const std::vector<Outcome>& pieces() const { return pieces_; }
   // What came out during the last Send although it went in before: fragments that had waited.
   const std::vector<Outcome>& released() const { return released_; }
 
@@ -63,6 +65,7 @@ class PipelineRig {
   void Publish();
 
   std::vector<Outcome> released_;
+  std::vector<Outcome> pieces_;
 };
 
 }  // namespace sluice

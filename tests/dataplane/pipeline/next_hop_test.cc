@@ -62,15 +62,17 @@ TEST_F(NextHopTest, ALinkGoesDown) {
   EXPECT_EQ(Send().where, "wire 1");
 }
 
-TEST_F(NextHopTest, WhatTheLinkCannotCarryIsNamed) {
+TEST_F(NextHopTest, WhatTheLinkCannotCarryIsSplit) {
   EXPECT_EQ(Send(kTcpSyn).where, "wire 1");
   spec_.links[2].mtu = 100;
   rig_.SetForwarding(spec_);
   payload_ = std::string(60, 'x');
   EXPECT_EQ(Send().where, "wire 1") << "exactly 100";
   payload_ += 'x';
-  EXPECT_EQ(Send().where, "dropped");
-  EXPECT_EQ(rig_.Count(Counter::kDropExceedsMtu), 1u);
+  EXPECT_EQ(Send().where, "dropped") << "the packet itself; its pieces go";
+  EXPECT_EQ(rig_.pieces().size(), 2u);
+  EXPECT_EQ(rig_.Count(Counter::kSplit), 1u);
+  EXPECT_EQ(rig_.Count(Counter::kDropExceedsMtu), 0u);
 }
 
 }  // namespace
