@@ -19,6 +19,14 @@ ForwardingMethod MethodOf(v1::ForwardingMethod method) {
   }
 }
 
+std::vector<SourceRanges::Prefix> PrefixesOf(const google::protobuf::RepeatedPtrField<std::string>& texts) {
+  std::vector<SourceRanges::Prefix> prefixes;
+  for (const std::string& text : texts) {
+    if (const auto prefix = ParsePrefix(text)) prefixes.push_back({prefix->first, prefix->second});
+  }
+  return prefixes;
+}
+
 // A remote checksum is asked for when a packet's own is yet to be filled in; on the wire it always is.
 TunnelSpec TunnelOf(const v1::Tunnel& tunnel) {
   return {.type = static_cast<TunnelType>(tunnel.type()),
@@ -68,6 +76,7 @@ ServiceSpec ToSpec(const v1::Service& service) {
   }
   if (service.has_timeouts()) spec.timeouts = ToSpec(service.timeouts());
   spec.drain_seconds = service.drain_seconds();
+  spec.sources = {.allow = PrefixesOf(service.allow_sources()), .deny = PrefixesOf(service.deny_sources())};
   spec.no_destination = static_cast<NoDestinationPolicy>(service.no_destination());
   return spec;
 }

@@ -53,6 +53,21 @@ void ValidateScheduler(const std::string& name, const std::string& field, Proble
                absl::StrCat("\"", name, "\" is not a scheduler: must be one of ", known));
 }
 
+void ValidateSources(const google::protobuf::RepeatedPtrField<std::string>& prefixes,
+                     const std::string& field, Problems& problems) {
+  for (int i = 0; i < prefixes.size(); ++i) {
+    const auto prefix = ParsePrefix(prefixes[i]);
+    if (!prefix) {
+      problems.Add(v1::INVALID_VALUE, absl::StrCat(field, "[", i, "]"),
+                   absl::StrCat("\"", prefixes[i],
+                                "\": must be an address and a length without host bits, like 10.99.0.0/24"));
+    } else if (!prefix->first.IsV4()) {
+      problems.Add(v1::NOT_SUPPORTED, absl::StrCat(field, "[", i, "]"),
+                   absl::StrCat(prefixes[i], ": IPv6 is not supported yet"));
+    }
+  }
+}
+
 void ValidateNoDestination(v1::NoDestinationPolicy policy, const std::string& field, Problems& problems) {
   if (!v1::NoDestinationPolicy_IsValid(policy))
     problems.Add(v1::INVALID_VALUE, field, "must be ICMP_UNREACHABLE, TCP_RESET or SILENCE");
@@ -147,6 +162,8 @@ void ValidateService(const v1::Service& service, const std::string& field, Probl
   }
   ValidateTimeouts(service.timeouts(), absl::StrCat(field, ".timeouts"), problems);
   ValidateTimeout(service.drain_seconds(), absl::StrCat(field, ".drain_seconds"), problems);
+  ValidateSources(service.allow_sources(), absl::StrCat(field, ".allow_sources"), problems);
+  ValidateSources(service.deny_sources(), absl::StrCat(field, ".deny_sources"), problems);
   ValidateNoDestination(service.no_destination(), absl::StrCat(field, ".no_destination"), problems);
 }
 

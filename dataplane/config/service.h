@@ -6,6 +6,7 @@
 #include <memory>
 #include <vector>
 
+#include "dataplane/config/source_filter.h"
 #include "dataplane/config/spec.h"
 #include "schedulers/scheduler.h"
 
@@ -15,6 +16,7 @@ struct Service {
   ServiceSpec spec;
   std::vector<Candidate> candidates;  // in list order: the newest first
   std::unique_ptr<Scheduler> scheduler;
+  std::shared_ptr<const SourceFilter> sources;  // nullptr: everybody
 };
 
 }  // namespace sluice

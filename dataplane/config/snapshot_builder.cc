@@ -104,6 +104,11 @@ void SnapshotBuilder::Put(const ServiceSpec& spec) {
                                 .expiration_seconds = ExpirationOf(spec, global_.settings)});
   if (before != nullptr && before->spec.scheduler == spec.scheduler)
     service->scheduler->Inherit(*before->scheduler);
+  if (before != nullptr && before->spec.sources == spec.sources) {
+    service->sources = before->sources;
+  } else if (spec.sources.Any()) {
+    service->sources = std::make_shared<SourceFilter>(spec.sources);
+  }
   entry.service = std::move(service);
   if (!spec.key.HasFwmark()) endpoints_.SetService(spec.key, entry.service.get());
 }

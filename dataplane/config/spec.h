@@ -77,6 +77,20 @@ struct TimeoutSpec {
   friend bool operator==(const TimeoutSpec&, const TimeoutSpec&) = default;
 };
 
+// Which clients a service is for. The longest prefix decides; of two equal ones the denied.
+struct SourceRanges {
+  struct Prefix {
+    IpAddress address;  // host bits are zero
+    uint8_t length = 32;
+    friend bool operator==(const Prefix&, const Prefix&) = default;
+  };
+  std::vector<Prefix> allow;  // none: everybody who is not denied
+  std::vector<Prefix> deny;
+
+  bool Any() const { return !allow.empty() || !deny.empty(); }
+  friend bool operator==(const SourceRanges&, const SourceRanges&) = default;
+};
+
 // What a client gets for whom there is no real server.
 enum class NoDestinationPolicy : uint8_t { kIcmp, kReset, kDrop };
 
@@ -92,6 +106,7 @@ struct ServiceSpec {
   // like.
   uint32_t drain_seconds = 0;
   NoDestinationPolicy no_destination = NoDestinationPolicy::kIcmp;
+  SourceRanges sources;
 
   friend bool operator==(const ServiceSpec&, const ServiceSpec&) = default;
 };

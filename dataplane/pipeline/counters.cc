@@ -47,6 +47,7 @@ constexpr std::array<CounterDescription, kCounterCount> kDescriptions = {{
     {Counter::kPeerTaken, "peer_taken", "taken over from another worker"},
     {Counter::kRefusedNoDestination, "refused_no_destination",
      "service has no real server that accepts connections"},
+    {Counter::kRefusedSource, "refused_source", "service is not for clients of that address"},
     {Counter::kRefusedTableFull, "refused_table_full", "connection table is full"},
     {Counter::kRefusedTemplatesFull, "refused_templates_full", "table of persistence templates is full"},
     {Counter::kDropFrameTruncated, "drop_frame_truncated", "shorter than an Ethernet header"},

@@ -43,6 +43,7 @@ enum class Counter : uint8_t {
   kPeerGiven,
   kPeerTaken,
   kRefusedNoDestination,
+  kRefusedSource,
   kRefusedTableFull,
   kRefusedTemplatesFull,
   kDropFrameTruncated,

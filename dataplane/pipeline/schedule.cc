@@ -202,6 +202,10 @@ bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
     Drop(worker, batch, lane, Counter::kDropIpSource);
     return false;
   }
+  if (service->sources != nullptr && !service->sources->Admits(tuple.source())) {
+    Drop(worker, batch, lane, Counter::kRefusedSource);
+    return false;
+  }
   if (worker.defence.DropsThisPacket()) {
     Drop(worker, batch, lane, Counter::kDropDefence);
     return false;

@@ -23,8 +23,10 @@ Worker::Worker(const Setup& setup)
 
 void Worker::Use(const Snapshot& new_snapshot, const Forwarding& new_forwarding) {
   forwarding = &new_forwarding;
-  if (snapshot == &new_snapshot) return;
   snapshot = &new_snapshot;
+  // Not by its address: while this worker slept, another may have come and gone, and this one be where it was.
+  if (generation == new_snapshot.generation) return;
+  generation = new_snapshot.generation;
   timeouts = StateTimeouts(new_snapshot.timeouts);
   if (settings == new_snapshot.settings) return;
   settings = new_snapshot.settings;

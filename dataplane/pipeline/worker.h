@@ -76,6 +76,7 @@ struct Worker {
   // Of this round.
   Jiffies now;
   const Snapshot* snapshot = nullptr;
+  uint64_t generation = 0;  // of the snapshot from which timeouts and settings are
   const Forwarding* forwarding = nullptr;
   StateTimeouts timeouts{TimeoutSpec{}};
   Settings settings;

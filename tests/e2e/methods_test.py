@@ -81,6 +81,12 @@ class MethodsTest(unittest.TestCase):
             lab.adm(f"-E -t {VIP}:80 -s rr --no-destination drop")
             silence = lab.inside("client", "curl", "-s", "--max-time", "1", f"http://{VIP}/", check=False)
             self.assertEqual(silence.returncode, 28, "silence")
+            # Not for this client; then for it again.
+            lab.adm(f"-E -t {VIP}:80 -s rr --deny 10.64.0.0/24")
+            silence = lab.inside("client", "curl", "-s", "--max-time", "1", f"http://{VIP}/", check=False)
+            self.assertEqual(silence.returncode, 28)
+            self.assertGreaterEqual(lab.info()["counters"]["refused_source"], 1)
+            lab.adm(f"-E -t {VIP}:80 -s rr")
             # Only so many hops.
             lab.adm(f"-a -t {VIP}:80 -r {lab.server_address(0)}:80 -m")
             trace = run("ip", "netns", "exec", lab.ns("client"), "python3", HERE / "short_lived.py", VIP, 80).stdout

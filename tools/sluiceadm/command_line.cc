@@ -115,6 +115,11 @@ class Parser {
     if (name == "drain" || name.starts_with("timeout-")) return SetServiceTime(name, value);
     if (name == "real-server") return real_server_ = value, true;
     if (name == "no-destination") return SetNoDestination(value);
+    if (name == "allow" || name == "deny") {
+      for (const absl::string_view prefix : absl::StrSplit(value, ','))
+        *(name == "allow" ? service.add_allow_sources() : service.add_deny_sources()) = std::string(prefix);
+      return true;
+    }
     if (name == "tun-type") return SetTunnelType(value);
     v1::Tunnel& tunnel = *tunnel_.mutable_tunnel();
     if (name == "tun-nocsum") return tunnel.set_checksum(v1::TUNNEL_NOCSUM), true;

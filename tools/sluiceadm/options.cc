@@ -65,6 +65,8 @@ constexpr Option kOptions[] = {
     {0, "drain", Argument::kRequired},
     {0, "strict-persistence", Argument::kNone},
     {0, "no-destination", Argument::kRequired},
+    {0, "allow", Argument::kRequired},
+    {0, "deny", Argument::kRequired},
     {0, "set-sysctl", Argument::kRequired},
     {0, "add-fwmark-rule", Argument::kRequired},
     {0, "delete-fwmark-rule", Argument::kRequired},
@@ -75,9 +77,20 @@ constexpr Option kOptions[] = {
 const std::set<std::string> kListOptions = {"numeric", "connection",   "timeout",         "stats", "rate",
                                             "exact",   "thresholds",   "persistent-conn", "sort",  "nosort",
                                             "sysctl",  "fwmark-rules", "tun-info"};
-const std::set<std::string> kServiceOptions = {
-    "scheduler",   "persistent",     "netmask",     "pe",    "sched-flags",        "ops",
-    "timeout-tcp", "timeout-tcpfin", "timeout-udp", "drain", "strict-persistence", "no-destination"};
+const std::set<std::string> kServiceOptions = {"scheduler",
+                                               "persistent",
+                                               "netmask",
+                                               "pe",
+                                               "sched-flags",
+                                               "ops",
+                                               "timeout-tcp",
+                                               "timeout-tcpfin",
+                                               "timeout-udp",
+                                               "drain",
+                                               "strict-persistence",
+                                               "no-destination",
+                                               "allow",
+                                               "deny"};
 const std::set<std::string> kServerOptions = {"real-server", "packet-forwarding", "weight",   "u-threshold",
                                               "l-threshold", "tun-type",          "tun-port", "tun-nocsum",
                                               "tun-csum",    "tun-remcsum"};

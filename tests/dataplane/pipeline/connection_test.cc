@@ -323,5 +323,29 @@ TEST_F(ConnectionTest, WlcSpreadsTheNewConnectionsOfOneBurst) {
   EXPECT_EQ(chosen, "32133213");
 }
 
+// A worker that slept may find another snapshot where the one was that it knew.
+TEST_F(ConnectionTest, ASnapshotIsKnownByItsNumberNotByItsAddress) {
+  Snapshot snapshot;
+  snapshot.generation = 101;
+  rig_.worker->Use(snapshot, *rig_.forwarding);
+  EXPECT_FALSE(rig_.worker->settings.sloppy_tcp);
+  snapshot.generation = 103;
+  snapshot.settings.sloppy_tcp = true;
+  snapshot.timeouts.tcp_seconds = 7;
+  rig_.worker->Use(snapshot, *rig_.forwarding);
+  EXPECT_TRUE(rig_.worker->settings.sloppy_tcp);
+  EXPECT_EQ(rig_.worker->timeouts.Of(Protocol::kTcp, kTcpEstablished), JiffiesFromSeconds(7));
+}
+
+TEST_F(ConnectionTest, AServiceForSomeClientsOnly) {
+  rig_.AddService({.key = {{*IpAddress::Parse("10.99.0.1"), Be16::FromHost(80), Protocol::kTcp}},
+                   .scheduler = "rr",
+                   .destinations = {one_},
+                   .sources = {.allow = {{*IpAddress::Parse("10.0.0.0"), 24}}, .deny = {}}});
+  EXPECT_EQ(Open(1000), "1");
+  EXPECT_EQ(rig_.Send(Packet().From("10.0.1.1", 1000).To("10.99.0.1", 80).Tcp(kTcpSyn)).where, "dropped");
+  EXPECT_EQ(rig_.Count(Counter::kRefusedSource), 1u);
+}
+
 }  // namespace
 }  // namespace sluice

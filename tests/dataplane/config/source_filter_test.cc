@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/config/source_filter.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+#include <string>
+
+namespace sluice {
+namespace {
+
+SourceRanges::Prefix Prefix(const std::string& address, uint8_t length) {
+  return {*IpAddress::Parse(address), length};
+}
+bool Admits(const SourceFilter& filter, const std::string& address) {
+  return filter.Admits(IpAddress::Parse(address)->V4());
+}
+
+TEST(SourceFilterTest, AllowedOnly) {
+  const SourceFilter filter({.allow = {Prefix("10.0.0.0", 8), Prefix("192.168.1.1", 32)}, .deny = {}});
+  EXPECT_TRUE(Admits(filter, "10.0.0.0"));
+  EXPECT_TRUE(Admits(filter, "10.255.255.255"));
+  EXPECT_TRUE(Admits(filter, "192.168.1.1"));
+  EXPECT_FALSE(Admits(filter, "192.168.1.0"));
+  EXPECT_FALSE(Admits(filter, "192.168.1.2"));
+  EXPECT_FALSE(Admits(filter, "9.255.255.255"));
+  EXPECT_FALSE(Admits(filter, "11.0.0.0"));
+  EXPECT_FALSE(Admits(filter, "0.0.0.0"));
+  EXPECT_FALSE(Admits(filter, "255.255.255.255"));
+}
+
+TEST(SourceFilterTest, DeniedOnly) {
+  const SourceFilter filter({.allow = {}, .deny = {Prefix("255.255.255.255", 32), Prefix("0.0.0.0", 32)}});
+  EXPECT_FALSE(Admits(filter, "0.0.0.0"));
+  EXPECT_TRUE(Admits(filter, "0.0.0.1"));
+  EXPECT_TRUE(Admits(filter, "10.0.0.1"));
+  EXPECT_TRUE(Admits(filter, "255.255.255.254"));
+  EXPECT_FALSE(Admits(filter, "255.255.255.255"));
+}
+
+TEST(SourceFilterTest, TheLongestDecidesAndOfEqualOnesTheDenied) {
+  const SourceFilter filter(
+      {.allow = {Prefix("10.0.0.0", 8), Prefix("10.1.2.0", 24), Prefix("10.9.0.0", 16)},
+       .deny = {Prefix("10.1.0.0", 16), Prefix("10.1.2.3", 32), Prefix("10.9.0.0", 16)}});
+  EXPECT_TRUE(Admits(filter, "10.0.0.1"));
+  EXPECT_FALSE(Admits(filter, "10.1.0.1"));
+  EXPECT_TRUE(Admits(filter, "10.1.2.4"));
+  EXPECT_FALSE(Admits(filter, "10.1.2.3"));
+  EXPECT_TRUE(Admits(filter, "10.1.2.255"));
+  EXPECT_FALSE(Admits(filter, "10.1.3.0"));
+  EXPECT_TRUE(Admits(filter, "10.2.0.0"));
+  EXPECT_FALSE(Admits(filter, "10.9.1.1"));
+}
+
+TEST(SourceFilterTest, Everybody) {
+  EXPECT_TRUE(Admits(SourceFilter({.allow = {Prefix("0.0.0.0", 0)}, .deny = {}}), "1.2.3.4"));
+  EXPECT_FALSE(Admits(SourceFilter({.allow = {}, .deny = {Prefix("0.0.0.0", 0)}}), "1.2.3.4"));
+}
+
+TEST(SourceFilterTest, AsAWalkOverThePrefixes) {
+  std::mt19937 random(5);
+  for (int round = 0; round < 20; ++round) {
+    SourceRanges ranges;
+    for (int i = 0; i < 300; ++i) {
+      const auto length = static_cast<uint8_t>(8 + random() % 25);
+      const IpAddress address =
+          IpAddress::FromV4(Be32::FromHost(0x0a000000 | (random() & 0x0003ffff))).Prefix(96 + length);
+      (random() % 2 == 0 ? ranges.allow : ranges.deny).push_back({address, length});
+    }
+    if (round % 2 == 0) ranges.allow.clear();
+    const SourceFilter filter(ranges);
+    for (int i = 0; i < 5000; ++i) {
+      const IpAddress address = IpAddress::FromV4(Be32::FromHost(0x0a000000 | (random() & 0x0007ffff)));
+      bool expected = ranges.allow.empty();
+      int longest = -1;
+      for (const auto& prefix : ranges.allow) {
+        if (address.Prefix(96 + prefix.length) == prefix.address && prefix.length > longest)
+          longest = prefix.length, expected = true;
+      }
+      for (const auto& prefix : ranges.deny) {
+        if (address.Prefix(96 + prefix.length) == prefix.address && prefix.length >= longest)
+          longest = prefix.length, expected = false;
+      }
+      ASSERT_EQ(filter.Admits(address.V4()), expected) << address.ToString() << " round " << round;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace sluice
