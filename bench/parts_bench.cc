@@ -9,6 +9,7 @@
 #include "bench/memory_traffic.h"
 #include "dataplane/config/forwarding.h"
 #include "dataplane/config/snapshot.h"
+#include "dataplane/config/source_filter.h"
 #include "dataplane/conn/connection_table.h"
 #include "dataplane/conn/timer_wheel.h"
 #include "dataplane/net/checksum.h"
@@ -132,6 +133,22 @@ void BM_TimerWheel(benchmark::State& state) {
   state.SetItemsProcessed(taken);
 }
 BENCHMARK(BM_TimerWheel)->Arg(1 << 16)->Arg(1 << 20);
+
+void BM_SourceFilter(benchmark::State& state) {
+  std::mt19937 random(1);
+  SourceRanges ranges;
+  for (int64_t i = 0; i < state.range(0); ++i) {
+    const auto length = static_cast<uint8_t>(16 + random() % 17);
+    ranges.allow.push_back({IpAddress::FromV4(Be32::FromHost(random())).Prefix(96 + length), length});
+  }
+  const SourceFilter filter(ranges);
+  uint32_t source = 1;
+  for (auto _ : state) {
+    source = source * 1664525 + 1013904223;
+    benchmark::DoNotOptimize(filter.Admits(Be32::FromHost(source)));
+  }
+}
+BENCHMARK(BM_SourceFilter)->Arg(1)->Arg(1000)->Arg(100000);
 
 // A service of so many real servers in steady state: for every connection that is picked a server, one
 // somewhere else closes and one expires. All of it counts.
