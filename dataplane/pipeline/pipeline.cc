@@ -4,12 +4,11 @@
 #include "dataplane/pipeline/stages.h"
 
 namespace sluice {
-namespace {
 
 // The life of a burst. Every stage gets the lanes it must handle, gives a verdict to those that leave the
 // road here, and returns the lanes named on the left. A lane without a verdict at the end is a bug;
 // Transmit checks it.
-void ProcessLanes(Worker& worker, Batch& batch) {
+void ProcessBurst(Worker& worker, Batch& batch) {
   const LaneMask parsed = Parse(worker, batch, batch.all());
   const LaneMask ours = Classify(worker, batch, parsed);        // rest: the kernel's
   const LaneMask fresh = Lookup(worker, batch, ours);           // no connection yet
@@ -20,15 +19,10 @@ void ProcessLanes(Worker& worker, Batch& batch) {
   Transmit(worker, batch);                                      // wire, kernel, peer or free: by verdict
 }
 
-}  // namespace
-
-void ProcessBurst(Worker& worker, Batch& batch) {
-  ProcessLanes(worker, batch);
-  // Fragments whose first was in this burst.
-  while ((batch.count = worker.fragments.TakeReleased(batch.packet)) > 0) {
-    batch.from_peer = false;
-    ProcessLanes(worker, batch);
-  }
+bool TakeReleased(Worker& worker, Batch& batch) {
+  batch.count = worker.fragments.TakeReleased(batch.packet);
+  batch.from_peer = false;
+  return batch.count > 0;
 }
 
 }  // namespace sluice

@@ -15,6 +15,7 @@
 #include "dataplane/conn/connection_table.h"
 #include "dataplane/conn/embryonic_list.h"
 #include "dataplane/conn/timer_wheel.h"
+#include "dataplane/net/check.h"
 #include "dataplane/net/flow_hash.h"
 #include "dataplane/net/huge_array.h"
 #include "dataplane/net/mac_address.h"
@@ -33,7 +34,10 @@ struct PacketList {
   int count = 0;
   rte_mbuf* packets[kBurst];
 
-  void Add(rte_mbuf* packet) { packets[count++] = packet; }
+  void Add(rte_mbuf* packet) {
+    SLUICE_CHECK(count < kBurst);
+    packets[count++] = packet;
+  }
 };
 
 // What Transmit leaves for whoever runs the pipeline to send; emptied after every burst.

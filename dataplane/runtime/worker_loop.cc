@@ -96,8 +96,10 @@ bool WorkerLoop::SendForKernel() {
 }
 
 void WorkerLoop::Process() {
-  ProcessBurst(worker_, batch_);
-  Flush();
+  do {
+    ProcessBurst(worker_, batch_);
+    Flush();
+  } while (TakeReleased(worker_, batch_));
 }
 
 void WorkerLoop::Flush() {

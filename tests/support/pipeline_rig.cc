@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/pipeline_rig.h"
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 
@@ -113,7 +114,33 @@ std::vector<Outcome> PipelineRig::Send(const std::vector<FrameBytes>& frames, ui
     batch.packet[i] = packet;
   }
   const std::vector<rte_mbuf*> sent(batch.packet, batch.packet + batch.count);
-  ProcessBurst(*worker, batch);
+  std::map<rte_mbuf*, Outcome> outcomes;
+  pieces_.clear();
+  released_.clear();
+  // Fragments that had waited come in bursts of their own; some of them were sent just now.
+  bool is_first = true;
+  do {
+    ProcessBurst(*worker, batch);
+    std::map<rte_mbuf*, Outcome> collected = TakeOutput();
+    for (const auto& [packet, outcome] : collected) {
+      const bool is_of_now = std::find(sent.begin(), sent.end(), packet) != sent.end();
+      if (is_first || is_of_now) {
+        outcomes[packet] = outcome;
+      } else {
+        released_.push_back(outcome);
+      }
+    }
+    is_first = false;
+  } while (TakeReleased(*worker, batch));
+  std::vector<Outcome> result;
+  for (size_t i = 0; i < frames.size(); ++i) {
+    const auto found = outcomes.find(sent[i]);
+    result.push_back(found == outcomes.end() ? Outcome{.where = "dropped"} : found->second);
+  }
+  return result;
+}
+
+std::map<rte_mbuf*, Outcome> PipelineRig::TakeOutput() {
   std::map<rte_mbuf*, Outcome> outcomes;
   Output& output = worker->output;
   for (size_t i = 0; i < output.wire.size(); ++i)
@@ -122,7 +149,6 @@ std::vector<Outcome> PipelineRig::Send(const std::vector<FrameBytes>& frames, ui
   Collect(output.kernel_output, "kernel output", outcomes);
   for (size_t i = 0; i < output.peers.size(); ++i)
     Collect(output.peers[i], "peer " + std::to_string(i), outcomes);
-  pieces_.clear();
   for (int i = 0; i < output.piece_count; ++i) {
     PacketList one;
     one.Add(output.pieces[i]);
@@ -131,15 +157,7 @@ std::vector<Outcome> PipelineRig::Send(const std::vector<FrameBytes>& frames, ui
     pieces_.push_back(collected.begin()->second);
   }
   output.piece_count = 0;
-  std::vector<Outcome> result;
-  for (size_t i = 0; i < frames.size(); ++i) {
-    const auto found = outcomes.find(sent[i]);
-    result.push_back(found == outcomes.end() ? Outcome{.where = "dropped"} : found->second);
-    if (found != outcomes.end()) outcomes.erase(found);
-  }
-  released_.clear();
-  for (const auto& [packet, outcome] : outcomes) released_.push_back(outcome);
-  return result;
+  return outcomes;
 }
 
 void PipelineRig::Advance(double seconds) {

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -63,6 +64,7 @@ class PipelineRig {
 
  private:
   void Publish();
+  std::map<rte_mbuf*, Outcome> TakeOutput();  // but for pieces, which go to pieces_
 
   std::vector<Outcome> released_;
   std::vector<Outcome> pieces_;

@@ -172,6 +172,22 @@ TEST_F(FragmentsTest, AllInOneBurst) {
   for (const Outcome& outcome : outcomes) EXPECT_EQ(outcome.where, "wire 1");
 }
 
+// More may wait than a burst holds, and one burst of first fragments releases them all.
+TEST_F(FragmentsTest, ManyAreReleasedAtOnce) {
+  Serve(ForwardingMethod::kNat);
+  std::vector<FrameBytes> firsts;
+  for (uint16_t i = 0; i < 32; ++i) {
+    const std::vector<FrameBytes> fragments =
+        Fragments("10.0.0.1", static_cast<uint16_t>(1000 + i), "10.99.0.1", 53, i);
+    SendOneByOne({fragments[1], fragments[2], fragments[3]});
+    firsts.push_back(fragments[0]);
+  }
+  EXPECT_EQ(rig_.worker->fragments.waiting(), 96);
+  for (const Outcome& outcome : rig_.Send(firsts)) EXPECT_EQ(outcome.where, "wire 1");
+  EXPECT_EQ(rig_.released().size(), 96u);
+  for (const Outcome& outcome : rig_.released()) EXPECT_EQ(outcome.where, "wire 1");
+}
+
 TEST_F(FragmentsTest, NobodyWaitsForEver) {
   Serve(ForwardingMethod::kNat);
   const std::vector<FrameBytes> fragments = Fragments("10.0.0.1", 1000, "10.99.0.1", 53);
