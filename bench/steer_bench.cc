@@ -1,6 +1,7 @@
 // What the XDP program costs, asked of the kernel with BPF_PROG_TEST_RUN: nanoseconds for a packet that
-// passes, and for one that goes to a worker. Needs root; works on an interface of a network namespace of its
-// own. SPDX-License-Identifier: Apache-2.0
+// passes, and for one that goes to a worker. Needs root; works on an interface of a network namespace of
+// its own.
+// SPDX-License-Identifier: Apache-2.0
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <net/if.h>

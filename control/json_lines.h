@@ -1,5 +1,7 @@
 // Where in a JSON text things are: the line of every value by its path, and of the first error in the
-// grammar. protobuf's parser tells neither. Threads: pure functions. SPDX-License-Identifier: Apache-2.0
+// grammar. protobuf's parser tells neither.
+// Threads: pure functions.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <map>

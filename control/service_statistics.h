@@ -1,6 +1,8 @@
-// Statistics and rates of services and destinations. Workers count by destination id and never reset; ids are
-// used again after a destination has gone. This keeps where each life of an id began, and what a service's
-// former destinations have contributed. Threads: the caller's lock. SPDX-License-Identifier: Apache-2.0
+// Statistics and rates of services and destinations. Workers count by destination id and never reset; ids
+// are used again after a destination has gone. This keeps where each life of an id began, and what a
+// service's former destinations have contributed.
+// Threads: the caller's lock.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <functional>

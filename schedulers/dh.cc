@@ -1,5 +1,6 @@
 // dh: destination hashing; the destination follows from the virtual address alone. Weights only matter as
-// zero or not. SPDX-License-Identifier: Apache-2.0
+// zero or not.
+// SPDX-License-Identifier: Apache-2.0
 #include <array>
 
 #include "schedulers/hash.h"

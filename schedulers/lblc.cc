@@ -1,5 +1,6 @@
-// lblc: locality-based least-connection, for caches: a virtual address stays with one destination until that
-// is overtaxed; then wlc chooses anew. SPDX-License-Identifier: Apache-2.0
+// lblc: locality-based least-connection, for caches: a virtual address stays with one destination until
+// that is overtaxed; then wlc chooses anew.
+// SPDX-License-Identifier: Apache-2.0
 #include <mutex>
 
 #include "schedulers/load.h"

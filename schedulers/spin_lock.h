@@ -1,5 +1,7 @@
 // A lock for the few instructions that a scheduler's memory takes: workers have cores of their own and must
-// not sleep. Threads: any. SPDX-License-Identifier: Apache-2.0
+// not sleep.
+// Threads: any.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <emmintrin.h>

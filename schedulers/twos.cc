@@ -1,5 +1,6 @@
-// twos: the power of two random choices; of two destinations drawn by weight, the one with less overhead for
-// its weight. SPDX-License-Identifier: Apache-2.0
+// twos: the power of two random choices; of two destinations drawn by weight, the one with less overhead
+// for its weight.
+// SPDX-License-Identifier: Apache-2.0
 #include <random>
 
 #include "schedulers/load.h"

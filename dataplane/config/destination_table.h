@@ -1,7 +1,8 @@
 // What lives longer than a snapshot about each destination: its load, and what its connections must know
-// about it. Indexed by DestinationId. Threads: Allocate, Free, Set... and RequestSweep on the control thread
-// only; the rest anywhere. An id may be freed when no connection or template has it and no snapshot in use
-// names it. SPDX-License-Identifier: Apache-2.0
+// about it. Indexed by DestinationId.
+// Threads: Allocate, Free, Set... and RequestSweep on the control thread only; the rest anywhere. An id may
+// be freed when no connection or template has it and no snapshot in use names it.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <atomic>

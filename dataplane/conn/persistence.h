@@ -1,8 +1,9 @@
 // What makes a client stay with its real server: IPVS's connection templates. A template names a network of
 // clients and a virtual endpoint (or a mark), and the destination they go to; connections made from it hold
-// it. In shards, each with a lock, a hash table and a timer wheel; memory comes at construction. Threads:
-// shared by all workers, touched when a connection comes, goes, or is first established; ForEach by any
-// thread. SPDX-License-Identifier: Apache-2.0
+// it. In shards, each with a lock, a hash table and a timer wheel; memory comes at construction.
+// Threads: shared by all workers, touched when a connection comes, goes, or is first established; ForEach
+// by any thread.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

@@ -21,7 +21,6 @@ Ipv4Header* Compose(Worker& worker, Batch& batch, int lane) {
   Ipv4Header& ip = *batch.ip[lane];
   if (batch.answer[lane] == Reply::kReset) {
     TurnIntoReset(packet, ip);
-    worker.counters.Add(Counter::kSentReset);
     return &ip;
   }
   if (!worker.icmp_limit.Take(worker.now)) {
@@ -29,7 +28,7 @@ Ipv4Header* Compose(Worker& worker, Batch& batch, int lane) {
     return nullptr;
   }
   Ipv4Header* answer = TurnIntoIcmpError(ErrorOf(batch.answer[lane], batch.answer_mtu[lane]), ip, packet);
-  worker.counters.Add(answer == nullptr ? Counter::kDropNoHeadroom : Counter::kSentIcmp);
+  if (answer == nullptr) worker.counters.Add(Counter::kAnswerNoHeadroom);
   return answer;
 }
 
@@ -42,8 +41,13 @@ void Answer(Worker& worker, Batch& batch) {
     if (answer == nullptr) continue;
     const NextHop& hop = worker.forwarding->hop(
         worker.forwarding->Resolve(IpAddress::FromV4(answer->destination), batch.hash[lane]));
-    if (hop.kind == NextHopKind::kNoRoute) continue;
+    if (hop.kind == NextHopKind::kNoRoute) {
+      worker.counters.Add(Counter::kAnswerNoRoute);
+      continue;
+    }
+    worker.counters.Add(batch.answer[lane] == Reply::kReset ? Counter::kSentReset : Counter::kSentIcmp);
     if (hop.kind != NextHopKind::kWire) {
+      worker.counters.Add(Counter::kKernelForwards);
       batch.packet[lane]->hash.usr = answer->destination.raw;
       batch.verdict[lane] = Verdict::kKernelOutput;
       continue;

@@ -11,14 +11,26 @@ namespace {
 constexpr int32_t kTolerableDelay = kJiffiesPerSecond / 4;
 
 // Timeouts of the service are only of states that can be set; those not set are as everywhere.
-Jiffies OwnTimeoutOf(const Worker& worker, const Connection& connection) {
-  const TimeoutSpec own = worker.destinations.timeouts(connection.destination_id);
-  uint32_t seconds = 0;
-  if (connection.protocol == Protocol::kUdp) seconds = own.udp_seconds;
-  if (connection.protocol == Protocol::kTcp && connection.state == kTcpEstablished) seconds = own.tcp_seconds;
-  if (connection.protocol == Protocol::kTcp && connection.state == kTcpFinWait) seconds = own.tcp_fin_seconds;
-  return seconds != 0 ? JiffiesFromSeconds(seconds)
-                      : worker.timeouts.Of(connection.protocol, connection.state);
+uint32_t OwnSeconds(const TimeoutSpec& own, Protocol protocol, uint8_t state) {
+  if (protocol == Protocol::kUdp) return own.udp_seconds;
+  if (protocol == Protocol::kTcp && state == kTcpEstablished) return own.tcp_seconds;
+  if (protocol == Protocol::kTcp && state == kTcpFinWait) return own.tcp_fin_seconds;
+  return 0;
+}
+
+Jiffies TimeoutIn(const Worker& worker, const Connection& connection, uint8_t state) {
+  const DestinationId id = connection.destination_id;
+  if (worker.destinations.traits(id) & kOwnTimeouts) {
+    const uint32_t seconds = OwnSeconds(worker.destinations.timeouts(id), connection.protocol, state);
+    if (seconds != 0) return JiffiesFromSeconds(seconds);
+  }
+  return worker.timeouts.Of(connection.protocol, state);
+}
+
+// The state that the first packet almost always leads to: the timer wheel need not look before its time is up.
+uint8_t LikelyFirstState(Protocol protocol) {
+  if (protocol == Protocol::kTcp) return kTcpSynRecv;
+  return protocol == Protocol::kSctp ? uint8_t{kSctpInit1} : kUdpNormal;
 }
 
 // A strict template is not prolonged by connections that have closed.
@@ -57,7 +69,7 @@ Connection* CreateConnection(Worker& worker, const Ipv4Tuple& tuple, const Assig
   Connection* created = worker.connections.Insert(MakeConnection(worker, tuple, assignment));
   if (created == nullptr) return nullptr;
   const uint32_t index = worker.connections.IndexOf(*created);
-  created->deadline = worker.now + TimeoutOf(worker, *created);
+  created->deadline = worker.now + TimeoutIn(worker, *created, LikelyFirstState(created->protocol));
   created->filed_for = worker.wheel.File(index, created->deadline);
   created->flags |= kConnectionEmbryonic;
   worker.embryonic.Add(index);
@@ -85,9 +97,7 @@ void DropConnection(Worker& worker, Connection& connection) {
 }
 
 Jiffies TimeoutOf(const Worker& worker, const Connection& connection) {
-  if (worker.destinations.traits(connection.destination_id) & kOwnTimeouts)
-    return OwnTimeoutOf(worker, connection);
-  return worker.timeouts.Of(connection.protocol, connection.state);
+  return TimeoutIn(worker, connection, connection.state);
 }
 
 void ChangeState(Worker& worker, Connection& connection, uint8_t state) {

@@ -24,6 +24,8 @@ enum class Counter : uint8_t {
   kSentReset,
   kSentIcmp,
   kIcmpLimited,
+  kAnswerNoRoute,
+  kAnswerNoHeadroom,
   kOnePacket,
   kKernelArp,
   kKernelIpv6,

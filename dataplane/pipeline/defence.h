@@ -1,6 +1,7 @@
-// IPVS's defences against overload: drop_entry, drop_packet, secure_tcp. Modes: 0 never, 1 and 2 while memory
-// is short, 3 always. The memory that can be short here is the worker's connection table. Threads: belongs to
-// one worker. SPDX-License-Identifier: Apache-2.0
+// IPVS's defences against overload: drop_entry, drop_packet, secure_tcp. Modes: 0 never, 1 and 2 while
+// memory is short, 3 always. The memory that can be short here is the worker's connection table.
+// Threads: belongs to one worker.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>

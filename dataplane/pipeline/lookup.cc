@@ -1,5 +1,6 @@
-// Lookup: passes over the burst, so that the cache misses of 32 packets overlap: the bucket, the connection,
-// the comparison; and only then what the connection says. SPDX-License-Identifier: Apache-2.0
+// Lookup: passes over the burst, so that the cache misses of 32 packets overlap: the bucket, the
+// connection, the comparison; and only then what the connection says.
+// SPDX-License-Identifier: Apache-2.0
 #include "dataplane/pipeline/stages.h"
 
 namespace sluice {

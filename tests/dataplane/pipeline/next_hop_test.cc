@@ -12,13 +12,14 @@ class NextHopTest : public testing::Test {
     rig_.AddService("10.99.0.1", 80, Protocol::kTcp, "rr", {PipelineRig::Server("10.1.0.1", 80)});
   }
   Outcome Send(uint8_t flags = kTcpAck) {
-    return rig_.Send(Packet().From("10.0.0.1", 1000).To("10.99.0.1", 80).Tcp(flags).Payload(payload_));
+    return rig_.Send(Packet().From("10.0.0.1", 1000).To("10.99.0.1", 80).Ttl(ttl_).Tcp(flags).Payload(payload_));
   }
 
   PipelineRig rig_;
   ForwardingSpec spec_ = PipelineRig::DefaultForwarding();
   const IpAddress server_ = *IpAddress::Parse("10.1.0.1");
   std::string payload_;
+  uint8_t ttl_ = 64;
 };
 
 TEST_F(NextHopTest, ANewMacAddressIsUsedAtOnce) {
@@ -60,6 +61,15 @@ TEST_F(NextHopTest, ALinkGoesDown) {
   spec_.links[2].up = true;
   rig_.SetForwarding(spec_);
   EXPECT_EQ(Send().where, "wire 1");
+}
+
+TEST_F(NextHopTest, AnAnswerThatHasNoWayIsCounted) {
+  spec_.links[1].up = false;  // the client's
+  rig_.SetForwarding(spec_);
+  ttl_ = 1;
+  EXPECT_EQ(Send(kTcpSyn).where, "dropped");
+  EXPECT_EQ(rig_.Count(Counter::kAnswerNoRoute), 1u);
+  EXPECT_EQ(rig_.Count(Counter::kSentIcmp), 0u);
 }
 
 TEST_F(NextHopTest, WhatTheLinkCannotCarryIsSplit) {
