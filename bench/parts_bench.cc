@@ -61,6 +61,8 @@ Connection ConnectionOf(uint32_t flow) {
   Connection connection;
   connection.client = MemoryTraffic::ClientOf(flow);
   connection.client_port = MemoryTraffic::ClientPortOf(flow);
+  connection.local = connection.client;
+  connection.local_port = connection.client_port;
   connection.virtual_address = MemoryTraffic::ServiceOf(0);
   connection.virtual_port = MemoryTraffic::kServicePort;
   connection.protocol = Protocol::kUdp;
@@ -74,10 +76,10 @@ Connection ConnectionOf(uint32_t flow) {
 void BM_TableLookup(benchmark::State& state) {
   const auto flows = static_cast<uint32_t>(state.range(0));
   ConnectionTable table(flows, HashSecret::Random());
-  for (uint32_t flow = 0; flow < flows; ++flow) table.Insert(ConnectionOf(flow));
+  for (uint32_t flow = 0; flow < flows; ++flow) table.Insert(ConnectionOf(flow), {});
   std::mt19937 random(1);
   uint64_t hash[kBurst];
-  Ipv4Tuple tuple[kBurst];
+  FlowTuple tuple[kBurst];
   ConnectionEntry entry[kBurst];
   for (auto _ : state) {
     const uint32_t base = random();
@@ -94,7 +96,7 @@ void BM_TableLookup(benchmark::State& state) {
       table.PrefetchConnection(entry[i]);
     }
     for (int i = 0; i < kBurst; ++i) {
-      if (!table.Is(entry[i], tuple[i])) entry[i] = table.Search(tuple[i], hash[i]);
+      if (!table.Is(entry[i], tuple[i], {})) entry[i] = table.Search(tuple[i], {}, hash[i]);
       if (entry[i] == 0) state.SkipWithError("a connection was not found");
     }
   }
@@ -105,10 +107,10 @@ BENCHMARK(BM_TableLookup)->Arg(1 << 10)->Arg(1 << 16)->Arg(1 << 20)->Arg(1 << 23
 void BM_TableInsertAndRemove(benchmark::State& state) {
   const auto flows = static_cast<uint32_t>(state.range(0));
   ConnectionTable table(flows + 1, HashSecret::Random());
-  for (uint32_t flow = 0; flow < flows; ++flow) table.Insert(ConnectionOf(flow));
+  for (uint32_t flow = 0; flow < flows; ++flow) table.Insert(ConnectionOf(flow), {});
   uint32_t flow = flows;
   for (auto _ : state) {
-    Connection* connection = table.Insert(ConnectionOf(flow++));
+    Connection* connection = table.Insert(ConnectionOf(flow++), {});
     if (connection == nullptr) state.SkipWithError("the table is full");
     table.Remove(*connection);
   }
@@ -145,7 +147,7 @@ void BM_SourceFilter(benchmark::State& state) {
   uint32_t source = 1;
   for (auto _ : state) {
     source = source * 1664525 + 1013904223;
-    benchmark::DoNotOptimize(filter.Admits(Be32::FromHost(source)));
+    benchmark::DoNotOptimize(filter.Admits(IpAddress::FromV4(Be32::FromHost(source))));
   }
 }
 BENCHMARK(BM_SourceFilter)->Arg(1)->Arg(1000)->Arg(100000);

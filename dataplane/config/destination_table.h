@@ -35,6 +35,7 @@ class DestinationTable {
         thresholds_(kMaxDestinations),
         timeouts_(kMaxDestinations),
         ways_(kMaxDestinations),
+        addresses_(kMaxDestinations),
         lives_(kMaxDestinations),
         traits_(kMaxDestinations),
         changes_(kMaxDestinations / kDestinationsPerChanges) {}
@@ -68,6 +69,10 @@ class DestinationTable {
   static_assert(sizeof(Way) <= sizeof(uint64_t));
   Way way(DestinationId id) const { return ways_[id].load(std::memory_order_relaxed); }
   void SetWay(DestinationId id, const Way& way) { ways_[id].store(way, std::memory_order_relaxed); }
+
+  // Where it is. Set before anybody knows the id.
+  const IpAddress& address(DestinationId id) const { return addresses_[id]; }
+  void SetAddress(DestinationId id, const IpAddress& address) { addresses_[id] = address; }
 
   // A connection came or went; inactive ones count, too. The overload flag follows.
   void AddConnection(DestinationId id);
@@ -113,6 +118,7 @@ class DestinationTable {
   HugeArray<Thresholds> thresholds_;
   HugeArray<Timeouts> timeouts_;
   HugeArray<std::atomic<Way>> ways_;
+  HugeArray<IpAddress> addresses_;
   HugeArray<uint32_t> lives_;
   HugeArray<std::atomic<uint8_t>> traits_;  // thousands fit into the first-level cache
   HugeArray<LoadChanges> changes_;

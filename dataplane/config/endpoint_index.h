@@ -1,12 +1,12 @@
-// Finds the service of a virtual endpoint, and tells whether an endpoint is a real server, in one probe
-// sequence of a flat table. IPv4.
+// Finds the service of a virtual endpoint, and tells whether an endpoint is a real server; a table for either
+// family.
 // Threads: a value; the builder's own copy changes, the copy in a snapshot does not.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>
-#include <vector>
 
+#include "dataplane/config/flat_table.h"
 #include "dataplane/config/service.h"
 #include "dataplane/net/endpoint.h"
 
@@ -16,19 +16,17 @@ inline constexpr Be16 kFtpPort = Be16::FromHost(21);
 
 class EndpointIndex {
  public:
-  EndpointIndex() : slots_(kMinimumSlots) {}
-
   // In IPVS's order: the service of that very port; the FTP service, for its data connections; the service of
   // every port.
-  const Service* FindService(Be32 address, Be16 port, Protocol protocol) const {
-    const uint64_t exact = Value(KeyOf(address, port, protocol));
+  const Service* FindService(const IpAddress& address, Be16 port, Protocol protocol) const {
+    const uint64_t exact = Find(address, port, protocol, kVirtual);
     if (exact != 0 || (any_port_services_ | ftp_services_) == 0)
       return reinterpret_cast<const Service*>(exact);
     return FindWiderService(address, port, protocol);
   }
-  bool IsRealServer(Be32 address, Be16 port, Protocol protocol) const {
-    return Value(KeyOf(address, port, protocol) | kRealServer) != 0 ||
-           (any_port_servers_ > 0 && Value(KeyOf(address, Be16{}, protocol) | kRealServer) != 0);
+  bool IsRealServer(const IpAddress& address, Be16 port, Protocol protocol) const {
+    return Find(address, port, protocol, kRealServer) != 0 ||
+           (any_port_servers_ > 0 && Find(address, Be16{}, protocol, kRealServer) != 0);
   }
 
   // nullptr: there is none any more.
@@ -37,33 +35,37 @@ class EndpointIndex {
   void SetRealServer(const Endpoint& endpoint, uint32_t destinations);
 
  private:
-  struct Slot {
-    uint64_t key = 0;  // 0: free; a key is never 0, for the protocol is not
-    uint64_t value = 0;
+  enum Role : uint8_t { kVirtual = 1, kRealServer = 2 };
+
+  struct Ipv4Key {
+    uint64_t word = 0;
+    size_t Hash() const { return static_cast<size_t>((word ^ word >> 29) * 0x9e3779b97f4a7c15u >> 20); }
+    friend bool operator==(const Ipv4Key&, const Ipv4Key&) = default;
   };
-  static constexpr size_t kMinimumSlots = 64;
-  static constexpr uint64_t kRealServer = uint64_t{1} << 63;
-
-  static uint64_t KeyOf(Be32 address, Be16 port, Protocol protocol) {
-    return address.raw | uint64_t{port.raw} << 32 | uint64_t{static_cast<uint8_t>(protocol)} << 48;
-  }
-  size_t HomeOf(uint64_t key) const {
-    return static_cast<size_t>((key ^ key >> 29) * 0x9e3779b97f4a7c15u >> 20) & (slots_.size() - 1);
-  }
-  const Service* FindWiderService(Be32 address, Be16 port, Protocol protocol) const;
-  uint64_t Value(uint64_t key) const {
-    for (size_t at = HomeOf(key);; at = (at + 1) & (slots_.size() - 1)) {
-      if (slots_[at].key == key) return slots_[at].value;
-      if (slots_[at].key == 0) return 0;
+  struct Ipv6Key {
+    IpAddress address;
+    uint64_t word = 0;
+    size_t Hash() const {
+      const uint64_t mixed = IpAddressHash()(address) + word;
+      return static_cast<size_t>((mixed ^ mixed >> 29) * 0x9e3779b97f4a7c15u >> 20);
     }
+    friend bool operator==(const Ipv6Key&, const Ipv6Key&) = default;
+  };
+  // Never 0, for no role is.
+  static uint64_t WordOf(Be16 port, Protocol protocol, Role role) {
+    return uint64_t{port.raw} << 32 | uint64_t{static_cast<uint8_t>(protocol)} << 48 | uint64_t{role} << 56;
   }
-  // Whether the key came (1) or went (-1).
-  int Set(uint64_t key, uint64_t value);
-  void Erase(size_t at);
-  void Grow();
 
-  std::vector<Slot> slots_;  // a power of two, at most half full
-  size_t used_ = 0;
+  uint64_t Find(const IpAddress& address, Be16 port, Protocol protocol, Role role) const {
+    const uint64_t word = WordOf(port, protocol, role);
+    return address.IsV4() ? v4_.Find({address.V4().raw | word}) : v6_.Find({address, word});
+  }
+  // Whether the endpoint came (1) or went (-1).
+  int Set(const Endpoint& endpoint, Role role, uint64_t value);
+  const Service* FindWiderService(const IpAddress& address, Be16 port, Protocol protocol) const;
+
+  FlatTable<Ipv4Key> v4_;
+  FlatTable<Ipv6Key> v6_;
   int any_port_services_ = 0;
   int ftp_services_ = 0;
   int any_port_servers_ = 0;

@@ -44,19 +44,24 @@ struct Snapshot {
   uint64_t generation = 0;
   TimeoutSpec timeouts;
   Settings settings;
+  bool has_ipv6 = false;  // a service's clients may be
   EndpointIndex endpoints;
-  std::shared_ptr<const FwmarkClassifier> classifier;  // nullptr: no mark has a service
-  std::unordered_map<uint32_t, const Service*> by_fwmark;
-  std::vector<std::shared_ptr<const Service>> services;  // by key
+  std::shared_ptr<const FwmarkClassifier> classifier;      // nullptr: no mark has a service
+  std::unordered_map<uint64_t, const Service*> by_fwmark;  // FwmarkName
+  std::vector<std::shared_ptr<const Service>> services;    // by key
   // What steering must learn on the way here from the snapshot before, in order. Removed destinations keep
   // their roles while they have connections.
   std::vector<EndpointChange> endpoint_changes;
   std::vector<PrefixChange> prefix_changes;
 
+  static uint64_t FwmarkName(uint32_t fwmark, const IpAddress& of_family) {
+    return fwmark | uint64_t{!of_family.IsV4()} << 32;
+  }
+
   // The service of a packet to this endpoint, or nullptr: by its mark first.
-  const Service* FindService(Be32 address, Be16 port, Protocol protocol) const {
+  const Service* FindService(const IpAddress& address, Be16 port, Protocol protocol) const {
     if (classifier != nullptr) {
-      const auto marked = by_fwmark.find(classifier->MarkOf(IpAddress::FromV4(address), port, protocol));
+      const auto marked = by_fwmark.find(FwmarkName(classifier->MarkOf(address, port, protocol), address));
       if (marked != by_fwmark.end()) return marked->second;
     }
     return endpoints.FindService(address, port, protocol);

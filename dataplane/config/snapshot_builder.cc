@@ -154,7 +154,10 @@ std::shared_ptr<const Snapshot> SnapshotBuilder::Build() {
   snapshot->settings = global_.settings;
   snapshot->endpoints = endpoints_;
   snapshot->services.reserve(entries_.size());
-  for (const auto& [key, entry] : entries_) snapshot->services.push_back(entry.service);
+  for (const auto& [key, entry] : entries_) {
+    snapshot->services.push_back(entry.service);
+    snapshot->has_ipv6 |= !key.address.IsV4();
+  }
   snapshot->endpoint_changes = std::move(endpoint_changes_);
   endpoint_changes_.clear();
   BuildFwmarks(*snapshot);
@@ -166,11 +169,13 @@ void SnapshotBuilder::BuildFwmarks(Snapshot& snapshot) {
   std::vector<FwmarkRule> rules;
   std::set<Prefix> prefixes;
   for (const auto& [key, entry] : entries_) {
-    if (key.HasFwmark()) snapshot.by_fwmark.emplace(key.fwmark, entry.service.get());
+    if (!key.HasFwmark()) continue;
+    snapshot.by_fwmark.emplace(Snapshot::FwmarkName(key.fwmark, key.address), entry.service.get());
   }
   if (!snapshot.by_fwmark.empty()) rules = global_.fwmark_rules;
   for (const FwmarkRule& rule : rules) {
-    if (snapshot.by_fwmark.contains(rule.fwmark)) prefixes.emplace(rule.prefix, rule.prefix_length);
+    if (snapshot.by_fwmark.contains(Snapshot::FwmarkName(rule.fwmark, rule.prefix)))
+      prefixes.emplace(rule.prefix, rule.prefix_length);
   }
   if (rules != classified_) {
     classified_ = rules;
@@ -250,6 +255,7 @@ DestinationId SnapshotBuilder::Adopt(const DestinationName& name) {
   } else {
     id = destinations_.Allocate();
     SLUICE_CHECK(id != kNoDestination);
+    destinations_.SetAddress(id, name.second.address);
     RetainAll(name);
   }
   destinations_.SetTraits(id, kAvailable, 0);

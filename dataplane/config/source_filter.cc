@@ -2,6 +2,9 @@
 #include "dataplane/config/source_filter.h"
 
 #include <algorithm>
+#include <functional>
+#include <map>
+#include <utility>
 
 namespace sluice {
 namespace {
@@ -21,6 +24,30 @@ Block BlockOf(const SourceRanges::Prefix& prefix, bool admitted) {
 }  // namespace
 
 SourceFilter::SourceFilter(const SourceRanges& ranges) {
+  const bool is_v4 = (ranges.allow.empty() ? ranges.deny : ranges.allow).front().address.IsV4();
+  is_v4 ? AddV4(ranges) : AddV6(ranges);
+}
+
+// Of two equal prefixes the denied counts, which comes later.
+void SourceFilter::AddV6(const SourceRanges& ranges) {
+  others_admitted_ = ranges.allow.empty();
+  std::map<int, FlatTable<PrefixKey>, std::greater<>> lengths;
+  for (const SourceRanges::Prefix& prefix : ranges.allow)
+    lengths[prefix.length].Set({prefix.address, true}, kAdmitted);
+  for (const SourceRanges::Prefix& prefix : ranges.deny)
+    lengths[prefix.length].Set({prefix.address, true}, kDenied);
+  for (auto& [bits, fates] : lengths) lengths_.push_back({bits, std::move(fates)});
+}
+
+bool SourceFilter::AdmitsV6(const IpAddress& source) const {
+  for (const Length& length : lengths_) {
+    const uint64_t fate = length.fates.Find({source.Prefix(length.bits), true});
+    if (fate != 0) return fate == kAdmitted;
+  }
+  return others_admitted_;
+}
+
+void SourceFilter::AddV4(const SourceRanges& ranges) {
   std::vector<Block> blocks = {{0, UINT32_MAX, ranges.allow.empty()}};
   for (const SourceRanges::Prefix& prefix : ranges.allow) blocks.push_back(BlockOf(prefix, true));
   for (const SourceRanges::Prefix& prefix : ranges.deny) blocks.push_back(BlockOf(prefix, false));

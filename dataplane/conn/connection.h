@@ -1,4 +1,5 @@
-// A connection: all that the data path reads and writes for a packet of it, in one cache line. IPv4.
+// A connection: all that the data path reads and writes for a packet of it, in one cache line; of IPv6 the
+// addresses are in another.
 // Threads: belongs to one worker.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -16,6 +17,9 @@ namespace sluice {
 
 // IPVS's numbers. The lowest three bits are the forwarding method.
 inline constexpr uint16_t kConnectionMethod = 0x0007;
+// Our own: the rest of its addresses is in ConnectionAddresses; the real server sees a local address.
+inline constexpr uint16_t kConnectionIpv6 = 0x0008;
+inline constexpr uint16_t kConnectionFullNat = 0x0010;
 inline constexpr uint16_t kConnectionNoOutput = 0x0080;  // no reply was seen, nor is one expected
 inline constexpr uint16_t kConnectionInactive = 0x0100;
 inline constexpr uint16_t kConnectionTemplate = 0x1000;  // only in lists: see persistence.h
@@ -25,17 +29,20 @@ inline constexpr uint16_t kConnectionEmbryonic = 0x4000;
 inline constexpr uint16_t kConnectionAnswered = 0x8000;
 
 struct alignas(64) Connection {
+  // Addresses of IPv4, or what stands for those of IPv6 (AddressWord). `local` is what the real server
+  // answers to: the client, but with full NAT one of the host's own.
   Be32 client;
   Be32 virtual_address;
+  Be32 destination;
+  Be32 local;
   Be16 client_port;
   Be16 virtual_port;
-  Be32 destination;
   Be16 destination_port;
+  Be16 local_port;
   uint16_t flags = 0;
-  DestinationId destination_id = kNoDestination;
   Protocol protocol = Protocol::kTcp;
   uint8_t state = 0;
-  uint16_t reserved = 0;
+  DestinationId destination_id = kNoDestination;
   Jiffies deadline = 0;   // written by every packet; the timer wheel finds out later
   Jiffies filed_for = 0;  // where the timer wheel has it: never later than it must be looked at
   uint32_t in_packets = 0;
@@ -46,26 +53,42 @@ struct alignas(64) Connection {
   uint16_t address_delta = 0;            // IP header
   uint16_t transport_delta = 0;          // TCP and UDP: addresses and ports
   TemplateId template_id = kNoTemplate;  // from which it was made
-  uint32_t fwmark = 0;                   // of the packet that opened it
 
   // The tuple of a packet from the client, and of one to it.
-  Ipv4Tuple InTuple() const {
-    return Ipv4Tuple::Of(client, virtual_address, client_port, virtual_port, protocol);
+  FlowTuple InTuple() const {
+    return FlowTuple::Of(client, virtual_address, client_port, virtual_port, protocol, IsV6());
   }
   // Only with NAT does a server answer in its own name.
-  Ipv4Tuple OutTuple() const {
-    return IsNat() ? Ipv4Tuple::Of(destination, client, destination_port, client_port, protocol)
-                   : Ipv4Tuple::Of(virtual_address, client, virtual_port, client_port, protocol);
+  FlowTuple OutTuple() const {
+    return IsNat() ? FlowTuple::Of(destination, local, destination_port, local_port, protocol, IsV6())
+                   : FlowTuple::Of(virtual_address, client, virtual_port, client_port, protocol, IsV6());
   }
-  Ipv4Tuple TupleOf(Direction direction) const {
+  FlowTuple TupleOf(Direction direction) const {
     return direction == Direction::kIn ? InTuple() : OutTuple();
   }
 
   ForwardingMethod method() const { return static_cast<ForwardingMethod>(flags & kConnectionMethod); }
   bool IsNat() const { return method() == ForwardingMethod::kNat; }
+  bool IsV6() const { return flags & kConnectionIpv6; }
   bool Has(uint16_t flag) const { return flags & flag; }
   bool IsInactive() const { return flags & kConnectionInactive; }
 };
 static_assert(sizeof(Connection) == 64);
+
+// The addresses of an IPv6 connection, in the order in which packets get them: those to the server the first
+// two, those to the client the other two.
+struct alignas(64) ConnectionAddresses {
+  IpAddress local;
+  IpAddress destination;
+  IpAddress virtual_address;
+  IpAddress client;
+
+  // Of a packet that comes: from the client, or to it.
+  FlowAddresses Of(Direction direction, bool is_nat) const {
+    if (direction == Direction::kIn) return {client, virtual_address};
+    return is_nat ? FlowAddresses{destination, local} : FlowAddresses{virtual_address, client};
+  }
+};
+static_assert(sizeof(ConnectionAddresses) == 64);
 
 }  // namespace sluice

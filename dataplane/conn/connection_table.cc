@@ -22,23 +22,25 @@ ConnectionTable::ConnectionTable(uint32_t capacity, const HashSecret& secret)
       secret_(secret),
       buckets_(bucket_count_, Pages::kAtOnce),
       connections_(size_t{capacity} + 1, Pages::kAtOnce),
+      addresses_(size_t{capacity} + 1),
       free_(size_t{capacity} + 1, Pages::kAtOnce) {
   SLUICE_CHECK(capacity > 0 && capacity < (1u << 31) - 1);
 }
 
-ConnectionEntry ConnectionTable::Search(const Ipv4Tuple& tuple, uint64_t hash) const {
+ConnectionEntry ConnectionTable::Search(const FlowTuple& tuple, const FlowAddresses& addresses,
+                                        uint64_t hash) const {
   const uint16_t tag = TagOf(hash);
   for (size_t at = HomeOf(hash);; at = After(at)) {
     const Bucket& bucket = buckets_[at];
     for (uint32_t matches = Matches(bucket, tag); matches != 0; matches &= matches - 1) {
       const ConnectionEntry entry = bucket.entries[std::countr_zero(matches)];
-      if (Is(entry, tuple)) return entry;
+      if (Is(entry, tuple, addresses)) return entry;
     }
     if (bucket.passed_on == 0) return 0;
   }
 }
 
-Connection* ConnectionTable::Insert(const Connection& connection) {
+Connection* ConnectionTable::Insert(const Connection& connection, const ConnectionAddresses& addresses) {
   SLUICE_CHECK(connection.destination_id != kNoDestination);
   uint32_t index;
   if (free_count_ > 0) {
@@ -50,6 +52,7 @@ Connection* ConnectionTable::Insert(const Connection& connection) {
   }
   ++size_;
   connections_[index] = connection;
+  if (connection.IsV6()) addresses_[index] = addresses;
   AddEntry(Hash(connection.InTuple()), EntryOf(index, Direction::kIn));
   AddEntry(Hash(connection.OutTuple()), EntryOf(index, Direction::kOut));
   return &connections_[index];

@@ -2,7 +2,8 @@
 // A bucket is one cache line: eight tags of 16 bits, and eight entries that name a connection and a
 // direction. A full bucket passes entries on to the next and counts them, so that a search ends as soon as
 // nothing was passed on (as in F14 hash tables): there are no tombstones and no rehashing.
-// Memory comes at construction; a full table refuses.
+// Memory comes at construction, that for the addresses of IPv6 connections by PrepareForIpv6; a full table
+// refuses.
 // Threads: belongs to one worker.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -25,10 +26,13 @@ class ConnectionTable {
  public:
   ConnectionTable(uint32_t capacity, const HashSecret& secret);
 
+  // Makes the memory for IPv6 come before there are such connections. Threads: any, at any time.
+  void PrepareForIpv6() { addresses_.Commit(); }
+
   uint32_t capacity() const { return capacity_; }
   uint32_t size() const { return size_; }
 
-  uint64_t Hash(const Ipv4Tuple& tuple) const { return FlowHash(tuple, secret_); }
+  uint64_t Hash(const FlowTuple& tuple) const { return FlowHash(tuple, secret_); }
 
   // A lookup in three steps, so that a burst can overlap their cache misses: prefetch the bucket, guess the
   // entry by its tag and prefetch its connection, compare. Search settles what the guess did not.
@@ -40,10 +44,14 @@ class ConnectionTable {
   }
   bool PassedOn(uint64_t hash) const { return buckets_[HomeOf(hash)].passed_on != 0; }
   void PrefetchConnection(ConnectionEntry entry) const { __builtin_prefetch(&connections_[entry >> 1]); }
-  bool Is(ConnectionEntry entry, const Ipv4Tuple& tuple) const {
-    return connections_[entry >> 1].TupleOf(DirectionOf(entry)) == tuple;
+  void PrefetchAddresses(ConnectionEntry entry) const { __builtin_prefetch(&addresses_[entry >> 1]); }
+  // `addresses` are those of an IPv6 flow, and not looked at in IPv4.
+  bool Is(ConnectionEntry entry, const FlowTuple& tuple, const FlowAddresses& addresses) const {
+    const Connection& connection = connections_[entry >> 1];
+    if (!(connection.TupleOf(DirectionOf(entry)) == tuple)) return false;
+    return !tuple.IsV6() || addresses_[entry >> 1].Of(DirectionOf(entry), connection.IsNat()) == addresses;
   }
-  ConnectionEntry Search(const Ipv4Tuple& tuple, uint64_t hash) const;
+  ConnectionEntry Search(const FlowTuple& tuple, const FlowAddresses& addresses, uint64_t hash) const;
 
   static Direction DirectionOf(ConnectionEntry entry) { return static_cast<Direction>(entry & 1); }
   Connection& At(ConnectionEntry entry) { return connections_[entry >> 1]; }
@@ -54,14 +62,18 @@ class ConnectionTable {
   }
   Connection& ByIndex(uint32_t index) { return connections_[index]; }
   const Connection& ByIndex(uint32_t index) const { return connections_[index]; }
+  // REQUIRES: an IPv6 connection, to look at it.
+  const ConnectionAddresses& AddressesOf(const Connection& connection) const {
+    return addresses_[IndexOf(connection)];
+  }
   // One past the highest index ever used; slots that hold no connection have no destination id and no client
   // port.
   uint32_t IndexEnd() const { return next_unused_; }
   bool IsInUse(uint32_t index) const { return connections_[index].destination_id != kNoDestination; }
 
-  // A copy of `connection`, findable in both directions; nullptr if the table is full.
-  // REQUIRES: a destination id; its in-tuple is not in the table.
-  Connection* Insert(const Connection& connection);
+  // A copy of `connection`, findable in both directions; nullptr if the table is full. Its addresses count
+  // in IPv6 only. REQUIRES: a destination id; its in-tuple is not in the table.
+  Connection* Insert(const Connection& connection, const ConnectionAddresses& addresses);
   void Remove(Connection& connection);
 
  private:
@@ -89,8 +101,9 @@ class ConnectionTable {
   const uint64_t bucket_count_;
   const HashSecret secret_;
   HugeArray<Bucket> buckets_;
-  HugeArray<Connection> connections_;  // [0] is nobody
-  HugeArray<uint32_t> free_;           // a stack of indices
+  HugeArray<Connection> connections_;         // [0] is nobody
+  HugeArray<ConnectionAddresses> addresses_;  // by the same index
+  HugeArray<uint32_t> free_;                  // a stack of indices
   uint32_t free_count_ = 0;
   uint32_t next_unused_ = 1;
   uint32_t size_ = 0;

@@ -8,7 +8,7 @@
 namespace sluice {
 
 // IANA protocol numbers.
-enum class Protocol : uint8_t { kIcmp = 1, kTcp = 6, kUdp = 17, kSctp = 132 };
+enum class Protocol : uint8_t { kIcmp = 1, kTcp = 6, kUdp = 17, kIcmpv6 = 58, kSctp = 132 };
 
 struct FlowKey {
   IpAddress source;

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "dataplane/net/byte_order.h"
+#include "dataplane/net/ip_address.h"
 #include "dataplane/net/mac_address.h"
 
 namespace sluice {
@@ -44,6 +45,39 @@ struct __attribute__((packed)) Ipv4Header {
 };
 static_assert(sizeof(Ipv4Header) == 20);
 
+struct __attribute__((packed)) Ipv6Header {
+  Be32 version_class_label;
+  Be16 payload_length;  // of all that follows
+  uint8_t next_header;
+  uint8_t hop_limit;
+  IpAddress source;
+  IpAddress destination;
+
+  uint8_t version() const { return version_class_label.ToHost() >> 28; }
+  uint8_t traffic_class() const { return static_cast<uint8_t>(version_class_label.ToHost() >> 20); }
+};
+static_assert(sizeof(Ipv6Header) == 40);
+
+inline constexpr Be32 FirstWordOfIpv6(uint8_t traffic_class) {
+  return Be32::FromHost(uint32_t{6} << 28 | uint32_t{traffic_class} << 20);
+}
+inline constexpr uint16_t kIpv6LeastMtu = 1280;
+
+// Extension headers, by what the header before calls them.
+inline constexpr uint8_t kIpv6HopByHop = 0;
+inline constexpr uint8_t kIpv6Routing = 43;
+inline constexpr uint8_t kIpv6Fragment = 44;
+inline constexpr uint8_t kIpv6Authentication = 51;
+inline constexpr uint8_t kIpv6DestinationOptions = 60;
+
+struct __attribute__((packed)) Ipv6FragmentHeader {
+  uint8_t next_header;
+  uint8_t reserved;
+  Be16 offset_and_more;  // in units of eight bytes, three bits up; the lowest bit: more follow
+  Be32 identification;
+};
+static_assert(sizeof(Ipv6FragmentHeader) == 8);
+
 inline constexpr uint8_t kTcpFin = 0x01;
 inline constexpr uint8_t kTcpSyn = 0x02;
 inline constexpr uint8_t kTcpRst = 0x04;
@@ -74,13 +108,15 @@ struct __attribute__((packed)) IcmpHeader {
   uint8_t type;
   uint8_t code;
   uint16_t checksum;
-  Be16 unused;
-  Be16 mtu;  // of "fragmentation needed"
+  Be16 unused;  // or the upper half of IPv6's MTU
+  Be16 mtu;     // of "fragmentation needed", "packet too big"
 };
 static_assert(sizeof(IcmpHeader) == 8);
 
 // Destination unreachable, source quench, time exceeded: what IPVS relays.
 constexpr bool IsIcmpError(uint8_t type) { return type == 3 || type == 4 || type == 11; }
+// Destination unreachable, packet too big, time exceeded: the same of IPv6.
+constexpr bool IsIcmpv6Error(uint8_t type) { return type >= 1 && type <= 3; }
 
 struct __attribute__((packed)) SctpHeader {
   Be16 source_port;

@@ -15,7 +15,7 @@
 
 namespace sluice {
 
-struct IpAddress {
+struct __attribute__((packed)) IpAddress {  // packed: may stand at any address in a frame
   std::array<uint8_t, 16> bytes{};
 
   static constexpr IpAddress FromV4(Be32 address) {

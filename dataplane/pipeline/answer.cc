@@ -7,29 +7,28 @@
 namespace sluice {
 namespace {
 
-IcmpError ErrorOf(Reply reply, uint16_t mtu) {
+IcmpError ErrorOf(Reply reply, uint16_t mtu, bool is_v6) {
   switch (reply) {
-    case Reply::kTimeExceeded: return kIcmpTimeExceeded;
-    case Reply::kFragmentationNeeded: return IcmpFragmentationNeeded(mtu);
-    default: return kIcmpPortUnreachable;
+    case Reply::kTimeExceeded: return is_v6 ? kIcmpv6TimeExceeded : kIcmpTimeExceeded;
+    case Reply::kTooBig: return is_v6 ? Icmpv6PacketTooBig(mtu) : IcmpFragmentationNeeded(mtu);
+    default: return is_v6 ? kIcmpv6PortUnreachable : kIcmpPortUnreachable;
   }
 }
 
-// nullptr: nothing is sent.
-Ipv4Header* Compose(Worker& worker, Batch& batch, int lane) {
-  rte_mbuf& packet = *batch.packet[lane];
-  Ipv4Header& ip = *batch.ip[lane];
+// False: nothing is sent.
+bool Compose(Worker& worker, Batch& batch, int lane) {
   if (batch.answer[lane] == Reply::kReset) {
-    TurnIntoReset(packet, ip);
-    return &ip;
+    TurnIntoReset(batch, lane);
+    return true;
   }
   if (!worker.icmp_limit.Take(worker.now)) {
     worker.counters.Add(Counter::kIcmpLimited);
-    return nullptr;
+    return false;
   }
-  Ipv4Header* answer = TurnIntoIcmpError(ErrorOf(batch.answer[lane], batch.answer_mtu[lane]), ip, packet);
-  if (answer == nullptr) worker.counters.Add(Counter::kAnswerNoHeadroom);
-  return answer;
+  const IcmpError error = ErrorOf(batch.answer[lane], batch.answer_mtu[lane], batch.tuple[lane].IsV6());
+  if (TurnIntoIcmpError(error, batch, lane)) return true;
+  worker.counters.Add(Counter::kAnswerNoHeadroom);
+  return false;
 }
 
 }  // namespace
@@ -37,23 +36,20 @@ Ipv4Header* Compose(Worker& worker, Batch& batch, int lane) {
 void Answer(Worker& worker, Batch& batch) {
   for (int lane : Lanes(batch.answers)) {
     batch.verdict[lane] = Verdict::kDrop;
-    const Ipv4Header* answer = Compose(worker, batch, lane);
-    if (answer == nullptr) continue;
-    const NextHop& hop = worker.forwarding->hop(
-        worker.forwarding->Resolve(IpAddress::FromV4(answer->destination), batch.hash[lane]));
+    const IpAddress sender =
+        IsV6Header(batch.ip[lane]) ? batch.v6(lane).source : IpAddress::FromV4(batch.v4(lane).source);
+    const NextHop& hop = worker.forwarding->hop(worker.forwarding->Resolve(sender, batch.hash[lane]));
     if (hop.kind == NextHopKind::kNoRoute) {
       worker.counters.Add(Counter::kAnswerNoRoute);
       continue;
     }
+    if (!Compose(worker, batch, lane)) continue;
     worker.counters.Add(batch.answer[lane] == Reply::kReset ? Counter::kSentReset : Counter::kSentIcmp);
     if (hop.kind != NextHopKind::kWire) {
-      worker.counters.Add(Counter::kKernelForwards);
-      batch.packet[lane]->hash.usr = answer->destination.raw;
-      batch.verdict[lane] = Verdict::kKernelOutput;
+      SendByKernel(worker, batch, lane, sender);
       continue;
     }
-    auto& ethernet = *rte_pktmbuf_mtod(batch.packet[lane], EthernetHeader*);
-    ethernet = {hop.destination, hop.source, kEtherTypeIpv4};
+    PutEthernet(*batch.packet[lane], batch.ip[lane], hop);
     batch.hop[lane] = &hop;
     batch.verdict[lane] = Verdict::kWire;
   }

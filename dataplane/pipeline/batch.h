@@ -32,19 +32,19 @@ enum class Reply : uint8_t {
   kReset,
   kPortUnreachable,
   kTimeExceeded,
-  kFragmentationNeeded,
+  kTooBig,
 };
 
 // What Parse found a sound packet to be.
 enum class PacketKind : uint8_t {
-  kFlow,           // TCP, UDP or SCTP over IPv4, not fragmented
+  kFlow,           // TCP, UDP or SCTP, with its ports
   kLaterFragment,  // of such a datagram, but not the first: its ports were learnt from that
-  kIcmpError,      // about a TCP, UDP or SCTP packet over IPv4
+  kIcmpError,      // about a TCP, UDP or SCTP packet
   kIcmp,
   kFragment,
   kOtherProtocol,
   kArp,
-  kIpv6,
+  kIpv6Headers,  // which Sluice does not look behind
   kVlan,
   kOtherEtherType,
   kGroupAddress,
@@ -58,29 +58,50 @@ struct Batch {
   // Parse
   PacketKind kind[kBurst];
   uint8_t signal[kBurst];  // TCP's flags, or the SctpEvent; 0 for UDP
+  LaneMask first_fragments = 0;
+  uint8_t* ip[kBurst];            // where the IP header begins, of either family
+  uint16_t transport_at[kBurst];  // from there to what the IP headers carry
   uint16_t ip_length[kBurst];
-  Ipv4Header* ip[kBurst];
-  Ipv4Tuple
-      tuple[kBurst];  // of kIcmpError: the reverse of the packet it is about, which had gone the other way
+  // Of kIcmpError: the reverse of the packet it is about, which had gone the other way.
+  FlowTuple tuple[kBurst];
+  FlowAddresses addresses[kBurst];  // of IPv6
   // Lookup, Schedule
   uint64_t hash[kBurst];
   ConnectionEntry entry[kBurst];
   Connection* connection[kBurst];
+  const ConnectionAddresses* connection_addresses[kBurst];  // of IPv6
   Direction direction[kBurst];
   uint8_t traits[kBurst];  // of the connection's destination
   uint8_t owner[kBurst];
   Connection one_packet[kBurst];  // of lanes whose connection lives as long as the packet
-  LaneMask scheduled = 0;         // lanes that made their connection: it is in the state they lead to
+  ConnectionAddresses one_packet_addresses[kBurst];
+  LaneMask scheduled = 0;  // lanes that made their connection: it is in the state they lead to
   // Any stage: lanes with verdict kAnswer
   LaneMask answers = 0;
   Reply answer[kBurst];
-  uint16_t answer_mtu[kBurst];  // of kFragmentationNeeded
+  uint16_t answer_mtu[kBurst];  // of kTooBig
   // Rewrite
   const NextHop* hop[kBurst];
 
   Verdict verdict[kBurst];
 
+  Ipv4Header& v4(int lane) { return *reinterpret_cast<Ipv4Header*>(ip[lane]); }
+  Ipv6Header& v6(int lane) { return *reinterpret_cast<Ipv6Header*>(ip[lane]); }
+  uint8_t* transport(int lane) { return ip[lane] + transport_at[lane]; }
+
+  IpAddress SourceOf(int lane) const {
+    return tuple[lane].IsV6() ? addresses[lane].source : IpAddress::FromV4(tuple[lane].source());
+  }
+  IpAddress DestinationOf(int lane) const {
+    return tuple[lane].IsV6() ? addresses[lane].destination : IpAddress::FromV4(tuple[lane].destination());
+  }
+  FlowKey KeyOf(int lane) const {
+    return {SourceOf(lane), DestinationOf(lane), tuple[lane].source_port(), tuple[lane].destination_port(),
+            tuple[lane].protocol()};
+  }
+
   bool IsAboutFlow(int lane) const { return kind[lane] == PacketKind::kIcmpError; }
+  bool IsFirstFragment(int lane) const { return first_fragments & LaneBit(lane); }
   bool IsLaterFragment(int lane) const { return kind[lane] == PacketKind::kLaterFragment; }
 
   // Whether it may open a connection, or says that its sender has forgotten an old one.

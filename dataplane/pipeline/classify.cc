@@ -1,4 +1,4 @@
-// Classify: TCP, UDP and SCTP over IPv4 go on, and ICMP errors about them; all else is the kernel's.
+// Classify: TCP, UDP and SCTP go on, and ICMP errors about them; all else is the kernel's.
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/net/check.h"
 #include "dataplane/pipeline/stages.h"
@@ -15,7 +15,7 @@ Counter KernelReason(PacketKind kind) {
     case PacketKind::kFragment: return Counter::kKernelFragment;
     case PacketKind::kOtherProtocol: return Counter::kKernelProtocol;
     case PacketKind::kArp: return Counter::kKernelArp;
-    case PacketKind::kIpv6: return Counter::kKernelIpv6;
+    case PacketKind::kIpv6Headers: return Counter::kKernelIpv6Headers;
     case PacketKind::kVlan: return Counter::kKernelVlan;
     case PacketKind::kOtherEtherType: return Counter::kKernelEtherType;
     case PacketKind::kGroupAddress: return Counter::kKernelGroupAddress;

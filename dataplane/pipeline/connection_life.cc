@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/pipeline/connection_life.h"
 
-#include "dataplane/net/checksum.h"
+#include "dataplane/net/pseudo_header.h"
 
 namespace sluice {
 namespace {
@@ -27,10 +27,23 @@ Jiffies TimeoutIn(const Worker& worker, const Connection& connection, uint8_t st
   return worker.timeouts.Of(connection.protocol, state);
 }
 
-// The state that the first packet almost always leads to: the timer wheel need not look before its time is up.
+// The state that the first packet almost always leads to: the timer wheel need not look before its time is
+// up.
 uint8_t LikelyFirstState(Protocol protocol) {
   if (protocol == Protocol::kTcp) return kTcpSynRecv;
   return protocol == Protocol::kSctp ? uint8_t{kSctpInit1} : kUdpNormal;
+}
+
+// What to add to a sum when an address becomes another.
+uint64_t SumOfChange(const IpAddress& before, const IpAddress& after) {
+  uint64_t sum = 0;
+  for (size_t i = 0; i < before.bytes.size(); i += 4) {
+    uint32_t words[2];
+    std::memcpy(&words[0], &before.bytes[i], 4);
+    std::memcpy(&words[1], &after.bytes[i], 4);
+    sum += SumOfChange32(words[0], words[1]);
+  }
+  return sum;
 }
 
 // A strict template is not prolonged by connections that have closed.
@@ -42,41 +55,56 @@ void LeaveStrictTemplate(Worker& worker, Connection& connection) {
 
 }  // namespace
 
-Connection MakeConnection(Worker& worker, const Ipv4Tuple& tuple, const Assignment& assignment) {
-  Connection connection;
-  connection.client = tuple.source();
-  connection.client_port = tuple.source_port();
+NewConnection MakeConnection(Worker& worker, const FlowTuple& tuple, const FlowAddresses& addresses,
+                             const Assignment& assignment) {
+  NewConnection made;
+  Connection& connection = made.connection;
+  connection.client = connection.local = tuple.source();
+  connection.client_port = connection.local_port = tuple.source_port();
   connection.virtual_address = tuple.destination();
   connection.virtual_port = tuple.destination_port();
   connection.protocol = tuple.protocol();
-  connection.destination = assignment.address.V4();
   connection.destination_port = assignment.port;
   connection.destination_id = assignment.destination_id;
   connection.template_id = assignment.template_id;
-  connection.fwmark = assignment.fwmark;
   const ForwardingMethod method = worker.destinations.way(assignment.destination_id).method;
   connection.flags = static_cast<uint16_t>(kConnectionInactive | static_cast<uint16_t>(method));
   if (method != ForwardingMethod::kNat) connection.flags |= kConnectionNoOutput;
   connection.forwarding_generation = worker.forwarding->generation() - 1;  // hops are yet to be resolved
-  const uint64_t address_change = SumOfChange32(connection.virtual_address.raw, connection.destination.raw);
+  uint64_t address_change = 0;
+  if (tuple.IsV6()) {
+    connection.flags |= kConnectionIpv6;
+    connection.destination = AddressWord(assignment.address, worker.secret);
+    made.addresses = {.local = addresses.source,
+                      .destination = assignment.address,
+                      .virtual_address = addresses.destination,
+                      .client = addresses.source};
+    address_change = SumOfChange(addresses.destination, assignment.address);
+  } else {
+    // With tunnels a server may be of the other family; then only its word is here, which tells nobody apart.
+    connection.destination =
+        assignment.address.IsV4() ? assignment.address.V4() : AddressWord(assignment.address, worker.secret);
+    address_change = SumOfChange32(connection.virtual_address.raw, connection.destination.raw);
+  }
   const uint64_t port_change = SumOfChange16(connection.virtual_port.raw, connection.destination_port.raw);
   connection.address_delta = FoldSum(address_change);
   connection.transport_delta = FoldSum(address_change + port_change);
-  return connection;
+  return made;
 }
 
-Connection* CreateConnection(Worker& worker, const Ipv4Tuple& tuple, const Assignment& assignment) {
-  Connection* created = worker.connections.Insert(MakeConnection(worker, tuple, assignment));
-  if (created == nullptr) return nullptr;
-  const uint32_t index = worker.connections.IndexOf(*created);
-  created->deadline = worker.now + TimeoutIn(worker, *created, LikelyFirstState(created->protocol));
-  created->filed_for = worker.wheel.File(index, created->deadline);
-  created->flags |= kConnectionEmbryonic;
+Connection* KeepConnection(Worker& worker, const NewConnection& made) {
+  Connection* kept = worker.connections.Insert(made.connection, made.addresses);
+  if (kept == nullptr) return nullptr;
+  const uint32_t index = worker.connections.IndexOf(*kept);
+  const DestinationId destination = kept->destination_id;
+  kept->deadline = worker.now + TimeoutIn(worker, *kept, LikelyFirstState(kept->protocol));
+  kept->filed_for = worker.wheel.File(index, kept->deadline);
+  kept->flags |= kConnectionEmbryonic;
   worker.embryonic.Add(index);
-  worker.destinations.AddConnection(assignment.destination_id);
+  worker.destinations.AddConnection(destination);
   worker.counters.Add(Counter::kConnectionsCreated);
-  StatisticsLine::Add(worker.statistics[assignment.destination_id].connections, 1);
-  return created;
+  StatisticsLine::Add(worker.statistics[destination].connections, 1);
+  return kept;
 }
 
 void RemoveConnection(Worker& worker, Connection& connection) {

@@ -14,14 +14,18 @@ struct Assignment {
   Be16 port;
   DestinationId destination_id = kNoDestination;
   TemplateId template_id = kNoTemplate;  // held for it
-  uint32_t fwmark = 0;
 };
 
 // A connection as it is before its first packet, in no table.
-Connection MakeConnection(Worker& worker, const Ipv4Tuple& tuple, const Assignment& assignment);
+struct NewConnection {
+  Connection connection;
+  ConnectionAddresses addresses;  // of IPv6
+};
+NewConnection MakeConnection(Worker& worker, const FlowTuple& tuple, const FlowAddresses& addresses,
+                             const Assignment& assignment);
 
-// nullptr if the table is full.
-Connection* CreateConnection(Worker& worker, const Ipv4Tuple& tuple, const Assignment& assignment);
+// Puts it into the table; nullptr if that is full.
+Connection* KeepConnection(Worker& worker, const NewConnection& made);
 // REQUIRES: the timer wheel has it no longer.
 void RemoveConnection(Worker& worker, Connection& connection);
 // Removes a connection before its time, which the wheel still has.

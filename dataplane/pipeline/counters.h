@@ -28,7 +28,7 @@ enum class Counter : uint8_t {
   kAnswerNoHeadroom,
   kOnePacket,
   kKernelArp,
-  kKernelIpv6,
+  kKernelIpv6Headers,
   kKernelVlan,
   kKernelEtherType,
   kKernelGroupAddress,

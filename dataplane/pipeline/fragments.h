@@ -1,6 +1,7 @@
 // Fragments of one datagram share its ports, which only the first has: they are remembered by addresses,
-// protocol and identification, and fragments that come before the first wait for it. Bounded memory and time,
-// whatever comes: a set of four datagrams gives up its oldest, and no more than so many packets wait.
+// protocol (IPv4) and identification, and fragments that come before the first wait for it. Bounded memory
+// and time, whatever comes: a set of four datagrams gives up its oldest, and no more than so many packets
+// wait.
 // Threads: belongs to one worker.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -22,12 +23,15 @@ namespace sluice {
 class FragmentTable {
  public:
   struct Key {
-    uint64_t addresses = 0;
-    uint32_t identification_and_protocol = 0;
+    FlowAddresses addresses;
+    uint64_t identification = 0;  // and, of IPv4, the protocol
 
     static Key Of(const Ipv4Header& ip) {
-      return {ip.source.raw | uint64_t{ip.destination.raw} << 32,
-              ip.identification.raw | uint32_t{ip.protocol} << 16};
+      return {{IpAddress::FromV4(ip.source), IpAddress::FromV4(ip.destination)},
+              ip.identification.raw | uint64_t{ip.protocol} << 32};
+    }
+    static Key Of(const Ipv6Header& ip, Be32 identification) {
+      return {{ip.source, ip.destination}, identification.raw};
     }
     friend bool operator==(const Key&, const Key&) = default;
   };

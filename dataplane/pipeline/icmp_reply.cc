@@ -3,61 +3,99 @@
 
 #include <algorithm>
 
-#include "dataplane/net/checksum.h"
-#include "dataplane/net/flow_key.h"
+#include "dataplane/net/pseudo_header.h"
+#include "dataplane/pipeline/batch.h"
+#include "dataplane/pipeline/frame.h"
+#include "dataplane/pipeline/segments.h"
 
 namespace sluice {
 namespace {
 
-constexpr uint16_t kMostBytes = 576;
+constexpr uint16_t kMostBytesV4 = 576;
 constexpr uint8_t kTtl = 64;
 // Internetwork control, beside what the packet asked for, as a host has it.
 constexpr uint8_t kPrecedence = 0xc0;
 constexpr uint8_t kTypeOfServiceMask = 0x1e;
-constexpr uint16_t kHeaders = sizeof(Ipv4Header) + sizeof(IcmpHeader);
 
-void CutTo(rte_mbuf& packet, uint32_t length) {
-  if (packet.next != nullptr) rte_pktmbuf_free(packet.next);
-  packet.next = nullptr;
-  packet.nb_segs = 1;
-  packet.data_len = static_cast<uint16_t>(length);
+// Makes the packet `headers` and, behind them, what is quoted of it: that must be in the first segment.
+// Returns the packet's length; 0: there is no room in front.
+uint16_t Quote(Batch& batch, int lane, uint16_t headers, uint16_t most) {
+  rte_mbuf& packet = *batch.packet[lane];
+  uint8_t* start = batch.ip[lane] - headers;
+  if (!HasRoomFor(packet, start)) return 0;
+  const auto present = static_cast<uint16_t>(packet.data_len - BytesBefore(packet, batch.ip[lane]));
+  const uint16_t quoted = std::min({static_cast<uint16_t>(most - headers), batch.ip_length[lane], present});
+  DropBehindFirstSegment(packet);
+  BeginAt(packet, start);
+  const auto length = static_cast<uint16_t>(headers + quoted);
+  packet.data_len = length;
   packet.pkt_len = length;
+  batch.ip[lane] = start;
+  batch.ip_length[lane] = length;
+  return length;
 }
 
-}  // namespace
-
-Ipv4Header* TurnIntoIcmpError(const IcmpError& error, const Ipv4Header& ip, rte_mbuf& packet) {
-  // What is quoted must be in the first segment, where all headers are.
-  const auto in_front = static_cast<uint16_t>(sizeof(EthernetHeader));
-  const uint16_t quoted =
-      std::min<uint16_t>({static_cast<uint16_t>(kMostBytes - kHeaders), ip.total_length.ToHost(),
-                          static_cast<uint16_t>(packet.data_len - in_front)});
-  const auto type_of_service = static_cast<uint8_t>((ip.type_of_service & kTypeOfServiceMask) | kPrecedence);
-  const Be32 sender = ip.source;
-  const Be32 in_the_name_of = ip.destination;
-  CutTo(packet, in_front + quoted);
-  char* start = rte_pktmbuf_prepend(&packet, kHeaders);
-  if (start == nullptr) return nullptr;
-  auto* outer = reinterpret_cast<Ipv4Header*>(start + in_front);
-  *outer = {.version_and_length = 0x45,
-            .type_of_service = type_of_service,
-            .total_length = Be16::FromHost(static_cast<uint16_t>(kHeaders + quoted)),
-            .identification = Be16{},
-            .flags_and_offset = Be16{},
-            .time_to_live = kTtl,
-            .protocol = static_cast<uint8_t>(Protocol::kIcmp),
-            .checksum = 0,
-            .source = in_the_name_of,
-            .destination = sender};
-  outer->checksum = static_cast<uint16_t>(~FoldSum(SumBytes(outer, sizeof *outer)));
-  auto& icmp = *reinterpret_cast<IcmpHeader*>(outer + 1);
-  icmp = {.type = error.type,
+IcmpHeader HeaderOf(const IcmpError& error) {
+  return {.type = error.type,
           .code = error.code,
           .checksum = 0,
           .unused = Be16{},
           .mtu = Be16::FromHost(error.mtu)};
-  icmp.checksum = static_cast<uint16_t>(~FoldSum(SumBytes(&icmp, sizeof icmp + quoted)));
-  return outer;
+}
+
+bool TurnV4(const IcmpError& error, Batch& batch, int lane) {
+  constexpr uint16_t kHeaders = sizeof(Ipv4Header) + sizeof(IcmpHeader);
+  const Ipv4Header& about = batch.v4(lane);
+  const auto type_of_service =
+      static_cast<uint8_t>((about.type_of_service & kTypeOfServiceMask) | kPrecedence);
+  const Be32 sender = about.source;
+  const Be32 in_the_name_of = about.destination;
+  const uint16_t length = Quote(batch, lane, kHeaders, kMostBytesV4);
+  if (length == 0) return false;
+  Ipv4Header& ip = batch.v4(lane);
+  ip = {.version_and_length = 0x45,
+        .type_of_service = type_of_service,
+        .total_length = Be16::FromHost(length),
+        .identification = Be16{},
+        .flags_and_offset = Be16{},
+        .time_to_live = kTtl,
+        .protocol = static_cast<uint8_t>(Protocol::kIcmp),
+        .checksum = 0,
+        .source = in_the_name_of,
+        .destination = sender};
+  ip.checksum = static_cast<uint16_t>(~FoldSum(SumBytes(&ip, sizeof ip)));
+  auto& icmp = *reinterpret_cast<IcmpHeader*>(&ip + 1);
+  icmp = HeaderOf(error);
+  icmp.checksum = static_cast<uint16_t>(~FoldSum(SumBytes(&icmp, length - sizeof ip)));
+  return true;
+}
+
+bool TurnV6(const IcmpError& error, Batch& batch, int lane) {
+  constexpr uint16_t kHeaders = sizeof(Ipv6Header) + sizeof(IcmpHeader);
+  constexpr auto kIcmpv6 = static_cast<uint8_t>(Protocol::kIcmpv6);
+  const IpAddress sender = batch.v6(lane).source;
+  const IpAddress in_the_name_of = batch.v6(lane).destination;
+  const uint16_t length = Quote(batch, lane, kHeaders, kIpv6LeastMtu);
+  if (length == 0) return false;
+  Ipv6Header& ip = batch.v6(lane);
+  const auto message = static_cast<uint16_t>(length - sizeof ip);
+  ip = {.version_class_label = FirstWordOfIpv6(0),
+        .payload_length = Be16::FromHost(message),
+        .next_header = kIcmpv6,
+        .hop_limit = kTtl,
+        .source = in_the_name_of,
+        .destination = sender};
+  auto& icmp = *reinterpret_cast<IcmpHeader*>(&ip + 1);
+  icmp = HeaderOf(error);
+  icmp.checksum = static_cast<uint16_t>(
+      ~FoldSum(SumBytes(&icmp, message) + SumOfPseudoHeader(ip.source, ip.destination, kIcmpv6, message)));
+  return true;
+}
+
+}  // namespace
+
+bool TurnIntoIcmpError(const IcmpError& error, Batch& batch, int lane) {
+  return IsV6Header(batch.ip[lane]) ? TurnV6(error, batch, lane) : TurnV4(error, batch, lane);
 }
 
 }  // namespace sluice

@@ -44,11 +44,13 @@ LaneMask Lookup(Worker& worker, Batch& batch, LaneMask lanes) {
   for (int lane : Lanes(lanes)) {
     batch.entry[lane] = table.Guess(batch.hash[lane]);
     table.PrefetchConnection(batch.entry[lane]);
+    if (batch.tuple[lane].IsV6()) table.PrefetchAddresses(batch.entry[lane]);
   }
   LaneMask fresh = 0;
   for (int lane : Lanes(lanes)) {
     ConnectionEntry entry = batch.entry[lane];
-    if (!table.Is(entry, batch.tuple[lane])) entry = table.Search(batch.tuple[lane], batch.hash[lane]);
+    if (!table.Is(entry, batch.tuple[lane], batch.addresses[lane]))
+      entry = table.Search(batch.tuple[lane], batch.addresses[lane], batch.hash[lane]);
     if (entry == 0) {
       batch.connection[lane] = nullptr;
       fresh |= LaneBit(lane);
@@ -56,6 +58,7 @@ LaneMask Lookup(Worker& worker, Batch& batch, LaneMask lanes) {
     }
     Connection& connection = table.At(entry);
     batch.connection[lane] = &connection;
+    batch.connection_addresses[lane] = &table.AddressesOf(connection);
     batch.direction[lane] = ConnectionTable::DirectionOf(entry);
     __builtin_prefetch(&worker.statistics[connection.destination_id], 1);
   }

@@ -2,15 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <rte_mbuf.h>
-
-#include "dataplane/net/headers.h"
+#include "dataplane/pipeline/batch.h"
 
 namespace sluice {
 
 // Turns a TCP segment into the RST that answers it (RFC 9293, 3.10.7.1), to whoever sent it. The Ethernet
-// header is left to the caller.
-// REQUIRES: headers up to and including TCP's are in the first segment; it is not an RST itself.
-void TurnIntoReset(rte_mbuf& packet, Ipv4Header& ip);
+// header is left to the caller. REQUIRES: the segment is not an RST itself.
+void TurnIntoReset(Batch& batch, int lane);
 
 }  // namespace sluice

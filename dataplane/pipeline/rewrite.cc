@@ -1,7 +1,10 @@
 // Rewrite: the checks every forwarded packet must pass, the forwarding method's own rewriting, and the
 // Ethernet header of the next hop.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include "dataplane/net/checksum.h"
+
+#include "dataplane/pipeline/frame.h"
 #include "dataplane/pipeline/rewrite_icmp.h"
 #include "dataplane/pipeline/rewrite_nat.h"
 #include "dataplane/pipeline/rewrite_tunnel.h"
@@ -10,12 +13,18 @@
 namespace sluice {
 namespace {
 
-void ResolveHops(const Worker& worker, Connection& connection, uint64_t flow_hash) {
+IpAddress ClientOf(const Batch& batch, int lane) {
+  const Connection& connection = *batch.connection[lane];
+  return connection.IsV6() ? batch.connection_addresses[lane]->client : IpAddress::FromV4(connection.client);
+}
+
+void ResolveHops(const Worker& worker, const Batch& batch, int lane) {
   const Forwarding& forwarding = *worker.forwarding;
+  Connection& connection = *batch.connection[lane];
+  const uint64_t flow_hash = batch.hash[lane];
   connection.hops[static_cast<int>(Direction::kIn)] =
-      forwarding.Resolve(IpAddress::FromV4(connection.destination), flow_hash);
-  connection.hops[static_cast<int>(Direction::kOut)] =
-      forwarding.Resolve(IpAddress::FromV4(connection.client), flow_hash);
+      forwarding.Resolve(worker.destinations.address(connection.destination_id), flow_hash);
+  connection.hops[static_cast<int>(Direction::kOut)] = forwarding.Resolve(ClientOf(batch, lane), flow_hash);
   connection.forwarding_generation = forwarding.generation();
 }
 
@@ -32,40 +41,37 @@ bool GoesIntoTunnel(const Batch& batch, int lane) {
 }
 
 // SCTP's covers the whole packet, and cannot be changed by what is known of a fragment.
-bool CanMendChecksum(const Connection& connection, const Ipv4Header& ip) {
+bool CanMendChecksum(const Batch& batch, int lane) {
+  const Connection& connection = *batch.connection[lane];
   return connection.protocol != Protocol::kSctp || connection.virtual_port == connection.destination_port ||
-         (ip.flags_and_offset.raw & kIpv4MoreFragmentsOrOffset.raw) == 0;
+         !(batch.IsFirstFragment(lane) || batch.IsLaterFragment(lane));
 }
 
 // The outer header's source, looked up once for each destination and generation of routes.
-Be32 TunnelSource(Worker& worker, const Connection& connection) {
-  Worker::TunnelSource& known = worker.tunnel_sources[connection.destination_id];
-  if (known.is_set && known.generation == worker.forwarding->generation()) return known.address;
-  const IpAddress source = worker.forwarding->SourceTowards(IpAddress::FromV4(connection.destination));
-  known = {worker.forwarding->generation(), source.IsV4() ? source.V4() : Be32{}, true};
+const IpAddress& TunnelSource(Worker& worker, DestinationId id) {
+  Worker::TunnelSource& known = worker.tunnel_sources[id];
+  const uint32_t generation = worker.forwarding->generation();
+  if (!known.is_set || known.generation != generation)
+    known = {worker.forwarding->SourceTowards(worker.destinations.address(id)), generation, true};
   return known.address;
 }
 
 // False: the packet goes no further.
 bool EnterTunnel(Worker& worker, Batch& batch, int lane, const TunnelSpec& tunnel) {
-  const Connection& connection = *batch.connection[lane];
-  const Be32 source = TunnelSource(worker, connection);
-  if (source == Be32{}) {
+  const DestinationId id = batch.connection[lane]->destination_id;
+  const IpAddress& destination = worker.destinations.address(id);
+  const IpAddress& source = TunnelSource(worker, id);
+  if (source.IsUnspecified() || source.IsV4() != destination.IsV4()) {
     Drop(worker, batch, lane, Counter::kDropNoSource);
     return false;
   }
-  Ipv4Header* outer = Encapsulate(tunnel,
-                                  {.source = source,
-                                   .destination = connection.destination,
-                                   .flow_hash = batch.hash[lane],
-                                   .identification = worker.identification++},
-                                  *batch.ip[lane], *batch.packet[lane]);
-  if (outer == nullptr) {
-    Drop(worker, batch, lane, Counter::kDropNoHeadroom);
-    return false;
-  }
-  batch.ip[lane] = outer;
-  return true;
+  const TunnelEnds ends = {.source = source,
+                           .destination = destination,
+                           .flow_hash = batch.hash[lane],
+                           .identification = worker.identification++};
+  if (Encapsulate(tunnel, ends, batch, lane)) return true;
+  Drop(worker, batch, lane, Counter::kDropNoHeadroom);
+  return false;
 }
 
 // An error is never about an error, nor about a fragment other than the first (RFC 1122, 3.2.2).
@@ -75,37 +81,66 @@ bool IsTooLarge(const Batch& batch, int lane, const NextHop& hop, uint16_t overh
   return hop.kind == NextHopKind::kWire && batch.ip_length[lane] + overhead > hop.mtu;
 }
 
+// IPv4 without "don't fragment" may; IPv6 only inside another packet, and only if it cannot be smaller.
+bool MayBeSplit(Batch& batch, int lane, bool tunnelled) {
+  if (batch.tuple[lane].IsV6()) return tunnelled && batch.ip_length[lane] <= kIpv6LeastMtu;
+  return !(batch.v4(lane).flags_and_offset.raw & kIpv4DontFragment.raw);
+}
+
+uint8_t& TimeToLive(Batch& batch, int lane) {
+  return batch.tuple[lane].IsV6() ? batch.v6(lane).hop_limit : batch.v4(lane).time_to_live;
+}
+
+// The sender may be told.
+void RefuseToPass(Worker& worker, Batch& batch, int lane, Reply reply, Counter reason, uint16_t mtu = 0) {
+  if (MayBeAnswered(batch, lane)) {
+    AnswerWith(worker, batch, lane, reply, reason, mtu);
+  } else {
+    Drop(worker, batch, lane, reason);
+  }
+}
+
 // What every forwarding method must do first. False: the packet goes no further.
-bool MayPass(Worker& worker, Batch& batch, int lane, const NextHop& hop, uint16_t overhead) {
-  Ipv4Header& ip = *batch.ip[lane];
+bool MayPass(Worker& worker, Batch& batch, int lane, const NextHop& hop, bool tunnelled, uint16_t overhead) {
   if (hop.kind == NextHopKind::kNoRoute) {
     Drop(worker, batch, lane, Counter::kDropNoRoute);
     return false;
   }
-  if (ip.time_to_live <= 1) {
-    if (MayBeAnswered(batch, lane)) {
-      AnswerWith(worker, batch, lane, Reply::kTimeExceeded, Counter::kDropTtlExpired);
-    } else {
-      Drop(worker, batch, lane, Counter::kDropTtlExpired);
-    }
+  if (TimeToLive(batch, lane) <= 1) {
+    RefuseToPass(worker, batch, lane, Reply::kTimeExceeded, Counter::kDropTtlExpired);
     return false;
   }
-  DecrementTimeToLive(ip);
-  const bool may_be_split = !(ip.flags_and_offset.raw & kIpv4DontFragment.raw);
-  if (!IsTooLarge(batch, lane, hop, overhead) || may_be_split) return true;
-  if (MayBeAnswered(batch, lane)) {
-    AnswerWith(worker, batch, lane, Reply::kFragmentationNeeded, Counter::kDropExceedsMtu,
-               static_cast<uint16_t>(hop.mtu - overhead));
+  const bool is_v6 = batch.tuple[lane].IsV6();
+  if (is_v6) {
+    --batch.v6(lane).hop_limit;
   } else {
-    Drop(worker, batch, lane, Counter::kDropExceedsMtu);
+    DecrementTimeToLive(batch.v4(lane));
   }
+  if (!IsTooLarge(batch, lane, hop, overhead) || MayBeSplit(batch, lane, tunnelled)) return true;
+  const auto room = static_cast<uint16_t>(hop.mtu > overhead ? hop.mtu - overhead : 0);
+  RefuseToPass(worker, batch, lane, Reply::kTooBig, Counter::kDropExceedsMtu,
+               is_v6 ? std::max(room, kIpv6LeastMtu) : room);
   return false;
+}
+
+// False: the packet goes no further.
+bool Translate(Worker& worker, Batch& batch, int lane) {
+  if (batch.IsAboutFlow(lane)) {
+    RewriteIcmpError(batch, lane);
+  } else if (!CanMendChecksum(batch, lane)) {
+    Drop(worker, batch, lane, Counter::kDropFragmentSctp);
+    return false;
+  } else if (batch.IsLaterFragment(lane)) {
+    RewriteNatAddresses(batch, lane);
+  } else {
+    RewriteNat(batch, lane);
+  }
+  return true;
 }
 
 void RewriteLane(Worker& worker, Batch& batch, int lane) {
   Connection& connection = *batch.connection[lane];
-  if (connection.forwarding_generation != worker.forwarding->generation())
-    ResolveHops(worker, connection, batch.hash[lane]);
+  if (connection.forwarding_generation != worker.forwarding->generation()) ResolveHops(worker, batch, lane);
   const Direction direction = batch.direction[lane];
   const NextHop& hop = worker.forwarding->hop(connection.hops[static_cast<int>(direction)]);
   if (hop.kind == NextHopKind::kHost && !connection.IsNat()) {
@@ -114,32 +149,23 @@ void RewriteLane(Worker& worker, Batch& batch, int lane) {
   }
   const bool tunnelled = GoesIntoTunnel(batch, lane);
   TunnelSpec tunnel;
-  if (tunnelled) tunnel = worker.destinations.way(connection.destination_id).tunnel;
-  const uint16_t overhead = tunnelled ? TunnelOverhead(tunnel) : uint16_t{0};
-  if (!MayPass(worker, batch, lane, hop, overhead)) return;
+  uint16_t overhead = 0;
   if (tunnelled) {
-    if (!EnterTunnel(worker, batch, lane, tunnel)) return;
-  } else if (connection.IsNat() && batch.IsAboutFlow(lane)) {
-    RewriteIcmpError(connection, direction, *batch.ip[lane], *batch.packet[lane]);
-  } else if (connection.IsNat() && !CanMendChecksum(connection, *batch.ip[lane])) {
-    Drop(worker, batch, lane, Counter::kDropFragmentSctp);
-    return;
-  } else if (connection.IsNat() && batch.IsLaterFragment(lane)) {
-    RewriteNatAddress(connection, direction, *batch.ip[lane]);
-  } else if (connection.IsNat()) {
-    RewriteNat(connection, direction, *batch.ip[lane], *batch.packet[lane]);
+    tunnel = worker.destinations.way(connection.destination_id).tunnel;
+    overhead = TunnelOverhead(tunnel, !worker.destinations.address(connection.destination_id).IsV4());
   }
-  if (hop.kind != NextHopKind::kWire) {
-    worker.counters.Add(Counter::kKernelForwards);
-    const bool to_server = direction == Direction::kIn;
-    batch.packet[lane]->hash.usr = to_server ? connection.destination.raw : connection.client.raw;
-    batch.verdict[lane] = Verdict::kKernelOutput;
+  if (!MayPass(worker, batch, lane, hop, tunnelled, overhead)) return;
+  if (tunnelled && !EnterTunnel(worker, batch, lane, tunnel)) return;
+  if (connection.IsNat() && !Translate(worker, batch, lane)) return;
+  if (hop.kind == NextHopKind::kWire) {
+    batch.hop[lane] = &hop;
+    batch.verdict[lane] = IsTooLarge(batch, lane, hop, 0) ? Verdict::kSplit : Verdict::kWire;
+    PutEthernet(*batch.packet[lane], batch.ip[lane], hop);
     return;
   }
-  auto& ethernet = *rte_pktmbuf_mtod(batch.packet[lane], EthernetHeader*);
-  ethernet = {hop.destination, hop.source, kEtherTypeIpv4};
-  batch.hop[lane] = &hop;
-  batch.verdict[lane] = IsTooLarge(batch, lane, hop, overhead) ? Verdict::kSplit : Verdict::kWire;
+  const bool to_server = direction == Direction::kIn;
+  SendByKernel(worker, batch, lane,
+               to_server ? worker.destinations.address(connection.destination_id) : ClientOf(batch, lane));
 }
 
 }  // namespace

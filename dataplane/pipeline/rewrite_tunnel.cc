@@ -1,24 +1,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/pipeline/rewrite_tunnel.h"
 
-#include "dataplane/net/checksum.h"
+#include "dataplane/net/pseudo_header.h"
+#include "dataplane/pipeline/frame.h"
 #include "dataplane/pipeline/segments.h"
 
 namespace sluice {
 namespace {
 
 constexpr uint8_t kProtocolIpip = 4;
+constexpr uint8_t kProtocolIpv6 = 41;
 constexpr uint8_t kProtocolGre = 47;
 
 struct __attribute__((packed)) GueHeader {
   uint8_t version_and_length = 0;
-  uint8_t protocol = kProtocolIpip;
+  uint8_t protocol;
   uint16_t flags = 0;
 };
 
 struct __attribute__((packed)) GreHeader {
   Be16 flags;
-  Be16 ether_type = kEtherTypeIpv4;
+  Be16 ether_type;
 };
 constexpr Be16 kGreChecksumPresent = Be16::FromHost(0x8000);
 struct __attribute__((packed)) GreChecksum {
@@ -34,9 +36,34 @@ uint8_t OuterTypeOfService(uint8_t inner) {
   return (inner & kEcnMask) == kCongestion ? (inner & ~kEcnMask) | kCapable : inner;
 }
 
-uint8_t OuterProtocol(TunnelType type) {
+// What the outer headers take over from the inner one.
+struct Inner {
+  bool is_v6;
+  uint16_t length;
+  uint8_t type_of_service;
+  uint8_t time_to_live;
+  Be16 dont_fragment;
+
+  uint8_t protocol() const { return is_v6 ? kProtocolIpv6 : kProtocolIpip; }
+  Be16 ether_type() const { return is_v6 ? kEtherTypeIpv6 : kEtherTypeIpv4; }
+};
+
+Inner InnerOf(Batch& batch, int lane) {
+  if (IsV6Header(batch.ip[lane])) {
+    const Ipv6Header& ip = batch.v6(lane);
+    return {true, batch.ip_length[lane], ip.traffic_class(), ip.hop_limit, Be16{}};
+  }
+  const Ipv4Header& ip = batch.v4(lane);
+  return {false,
+          batch.ip_length[lane],
+          ip.type_of_service,
+          ip.time_to_live,
+          {static_cast<uint16_t>(ip.flags_and_offset.raw & kIpv4DontFragment.raw)}};
+}
+
+uint8_t OuterProtocol(TunnelType type, const Inner& inner) {
   switch (type) {
-    case TunnelType::kIpip: return kProtocolIpip;
+    case TunnelType::kIpip: return inner.protocol();
     case TunnelType::kGre: return kProtocolGre;
     case TunnelType::kGue: break;
   }
@@ -50,25 +77,27 @@ Be16 GueSourcePort(uint64_t flow_hash) {
   return Be16::FromHost(static_cast<uint16_t>(kFirst + ((flow_hash >> 32) * kPorts >> 32)));
 }
 
-void WriteGue(const TunnelSpec& tunnel, const TunnelEnds& ends, uint16_t length, uint8_t* at,
-              const rte_mbuf& packet) {
+void WriteGue(const TunnelSpec& tunnel, const TunnelEnds& ends, const Inner& inner, uint16_t length,
+              uint8_t* at, const rte_mbuf& packet) {
   auto& udp = *reinterpret_cast<UdpHeader*>(at);
   udp = {.source_port = GueSourcePort(ends.flow_hash),
          .destination_port = tunnel.port,
          .length = Be16::FromHost(length),
          .checksum = 0};
-  *reinterpret_cast<GueHeader*>(&udp + 1) = {};
+  *reinterpret_cast<GueHeader*>(&udp + 1) = {.protocol = inner.protocol()};
   if (!tunnel.checksum) return;
-  uint64_t sum = SumSegments(packet, at, length);
-  sum += uint64_t{ends.source.raw} + ends.destination.raw + udp.length.raw +
-         Be16::FromHost(static_cast<uint8_t>(Protocol::kUdp)).raw;
-  const uint16_t checksum = static_cast<uint16_t>(~FoldSum(sum));
-  udp.checksum = checksum == 0 ? 0xffff : checksum;
+  constexpr auto kUdp = static_cast<uint8_t>(Protocol::kUdp);
+  // The part that makes an address an IPv4 one would be summed up with it.
+  const uint64_t pseudo = ends.source.IsV4()
+                              ? SumOfPseudoHeader(ends.source.V4(), ends.destination.V4(), kUdp, length)
+                              : SumOfPseudoHeader(ends.source, ends.destination, kUdp, length);
+  udp.checksum = UdpChecksumOf(SumSegments(packet, at, length) + pseudo);
 }
 
-void WriteGre(const TunnelSpec& tunnel, uint16_t length, uint8_t* at, const rte_mbuf& packet) {
+void WriteGre(const TunnelSpec& tunnel, const Inner& inner, uint16_t length, uint8_t* at,
+              const rte_mbuf& packet) {
   auto& gre = *reinterpret_cast<GreHeader*>(at);
-  gre = {};
+  gre = {.flags = Be16{}, .ether_type = inner.ether_type()};
   if (!tunnel.checksum) return;
   gre.flags = kGreChecksumPresent;
   auto& checksum = *reinterpret_cast<GreChecksum*>(&gre + 1);
@@ -76,43 +105,65 @@ void WriteGre(const TunnelSpec& tunnel, uint16_t length, uint8_t* at, const rte_
   checksum.checksum = static_cast<uint16_t>(~SumSegments(packet, at, length));
 }
 
-}  // namespace
-
-uint16_t TunnelOverhead(const TunnelSpec& tunnel) {
-  switch (tunnel.type) {
-    case TunnelType::kIpip: return sizeof(Ipv4Header);
-    case TunnelType::kGue: return sizeof(Ipv4Header) + sizeof(UdpHeader) + sizeof(GueHeader);
-    case TunnelType::kGre: break;
-  }
-  return sizeof(Ipv4Header) + sizeof(GreHeader) + (tunnel.checksum ? sizeof(GreChecksum) : 0);
+void WriteOuterV4(const TunnelSpec& tunnel, const TunnelEnds& ends, const Inner& inner, uint16_t length,
+                  uint8_t* at) {
+  auto& outer = *reinterpret_cast<Ipv4Header*>(at);
+  outer = {.version_and_length = 0x45,
+           .type_of_service = OuterTypeOfService(inner.type_of_service),
+           .total_length = Be16::FromHost(length),
+           .identification = Be16::FromHost(ends.identification),
+           .flags_and_offset = inner.dont_fragment,
+           .time_to_live = inner.time_to_live,
+           .protocol = OuterProtocol(tunnel.type, inner),
+           .checksum = 0,
+           .source = ends.source.V4(),
+           .destination = ends.destination.V4()};
+  outer.checksum = static_cast<uint16_t>(~FoldSum(SumBytes(&outer, sizeof outer)));
 }
 
-Ipv4Header* Encapsulate(const TunnelSpec& tunnel, const TunnelEnds& ends, const Ipv4Header& ip,
-                        rte_mbuf& packet) {
-  const uint16_t overhead = TunnelOverhead(tunnel);
-  const auto length = static_cast<uint16_t>(ip.total_length.ToHost() + overhead);
-  const uint8_t type_of_service = OuterTypeOfService(ip.type_of_service);
-  const Be16 dont_fragment{static_cast<uint16_t>(ip.flags_and_offset.raw & kIpv4DontFragment.raw)};
-  const uint8_t time_to_live = ip.time_to_live;
-  char* start = rte_pktmbuf_prepend(&packet, overhead);
-  if (start == nullptr) return nullptr;
-  auto* outer = reinterpret_cast<Ipv4Header*>(start + sizeof(EthernetHeader));
-  *outer = {.version_and_length = 0x45,
-            .type_of_service = type_of_service,
-            .total_length = Be16::FromHost(length),
-            .identification = Be16::FromHost(ends.identification),
-            .flags_and_offset = dont_fragment,
-            .time_to_live = time_to_live,
-            .protocol = OuterProtocol(tunnel.type),
-            .checksum = 0,
-            .source = ends.source,
-            .destination = ends.destination};
-  outer->checksum = static_cast<uint16_t>(~FoldSum(SumBytes(outer, sizeof *outer)));
-  auto* behind = reinterpret_cast<uint8_t*>(outer + 1);
-  const auto rest = static_cast<uint16_t>(length - sizeof *outer);
-  if (tunnel.type == TunnelType::kGue) WriteGue(tunnel, ends, rest, behind, packet);
-  if (tunnel.type == TunnelType::kGre) WriteGre(tunnel, rest, behind, packet);
-  return outer;
+void WriteOuterV6(const TunnelSpec& tunnel, const TunnelEnds& ends, const Inner& inner, uint16_t length,
+                  uint8_t* at) {
+  *reinterpret_cast<Ipv6Header*>(at) = {
+      .version_class_label = FirstWordOfIpv6(OuterTypeOfService(inner.type_of_service)),
+      .payload_length = Be16::FromHost(static_cast<uint16_t>(length - sizeof(Ipv6Header))),
+      .next_header = OuterProtocol(tunnel.type, inner),
+      .hop_limit = inner.time_to_live,
+      .source = ends.source,
+      .destination = ends.destination};
+}
+
+uint16_t OuterHeader(bool is_v6) { return is_v6 ? sizeof(Ipv6Header) : sizeof(Ipv4Header); }
+
+}  // namespace
+
+uint16_t TunnelOverhead(const TunnelSpec& tunnel, bool outer_is_v6) {
+  const uint16_t outer = OuterHeader(outer_is_v6);
+  switch (tunnel.type) {
+    case TunnelType::kIpip: return outer;
+    case TunnelType::kGue: return static_cast<uint16_t>(outer + sizeof(UdpHeader) + sizeof(GueHeader));
+    case TunnelType::kGre: break;
+  }
+  return static_cast<uint16_t>(outer + sizeof(GreHeader) + (tunnel.checksum ? sizeof(GreChecksum) : 0));
+}
+
+bool Encapsulate(const TunnelSpec& tunnel, const TunnelEnds& ends, Batch& batch, int lane) {
+  rte_mbuf& packet = *batch.packet[lane];
+  const bool outer_is_v6 = !ends.source.IsV4();
+  const uint16_t overhead = TunnelOverhead(tunnel, outer_is_v6);
+  const Inner inner = InnerOf(batch, lane);
+  uint8_t* outer = batch.ip[lane] - overhead;
+  if (inner.length + overhead > UINT16_MAX || !HasRoomFor(packet, outer)) return false;
+  BeginAt(packet, outer);
+  const auto length = static_cast<uint16_t>(inner.length + overhead);
+  outer_is_v6 ? WriteOuterV6(tunnel, ends, inner, length, outer)
+              : WriteOuterV4(tunnel, ends, inner, length, outer);
+  uint8_t* behind = outer + OuterHeader(outer_is_v6);
+  const auto rest = static_cast<uint16_t>(length - OuterHeader(outer_is_v6));
+  if (tunnel.type == TunnelType::kGue) WriteGue(tunnel, ends, inner, rest, behind, packet);
+  if (tunnel.type == TunnelType::kGre) WriteGre(tunnel, inner, rest, behind, packet);
+  batch.ip[lane] = outer;
+  batch.ip_length[lane] = length;
+  return true;
 }
 
 }  // namespace sluice

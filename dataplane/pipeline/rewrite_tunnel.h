@@ -1,28 +1,25 @@
-// Tunnels: a packet to a real server inside another: IPIP, GUE or GRE, over IPv4.
+// Tunnels: a packet to a real server inside another: IPIP, GUE or GRE; either family in either.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <rte_mbuf.h>
-
 #include "dataplane/config/spec.h"
-#include "dataplane/net/headers.h"
+#include "dataplane/pipeline/batch.h"
 
 namespace sluice {
 
 // How much longer a packet becomes.
-uint16_t TunnelOverhead(const TunnelSpec& tunnel);
+uint16_t TunnelOverhead(const TunnelSpec& tunnel, bool outer_is_v6);
 
 struct TunnelEnds {
-  Be32 source;
-  Be32 destination;
+  IpAddress source;
+  IpAddress destination;        // of the same family
   uint64_t flow_hash = 0;       // GUE's source port follows from it
-  uint16_t identification = 0;  // of the outer header
+  uint16_t identification = 0;  // of an outer IPv4 header
 };
 
-// Puts the outer headers in front of `ip`, and room for an Ethernet header in front of them. Time to live,
-// type of service (RFC 6040, with full functionality) and "don't fragment" are the inner header's. nullptr:
-// no room. REQUIRES: `ip` comes right behind the Ethernet header.
-Ipv4Header* Encapsulate(const TunnelSpec& tunnel, const TunnelEnds& ends, const Ipv4Header& ip,
-                        rte_mbuf& packet);
+// Puts the outer headers in front of the lane's packet, whose `ip` and `ip_length` are theirs from then on.
+// Time to live, type of service (RFC 6040, with full functionality) and, from IPv4 to IPv4, "don't fragment"
+// are the inner header's. False: there is no room.
+bool Encapsulate(const TunnelSpec& tunnel, const TunnelEnds& ends, Batch& batch, int lane);
 
 }  // namespace sluice

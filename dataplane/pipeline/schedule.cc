@@ -7,9 +7,10 @@
 namespace sluice {
 namespace {
 
-// The first octet tells: 0/8, 127/8, and all from 224 up.
-bool CannotBeSource(Be32 address) {
-  const uint8_t first = address.raw & 0xff;
+// In IPv4 the first octet tells: 0/8, 127/8, and all from 224 up; in IPv6 it is ::, ::1, and ff00::/8.
+bool CannotBeSource(const IpAddress& address) {
+  if (!address.IsV4()) return address.Prefix(127) == IpAddress{} || address.IsMulticast();
+  const uint8_t first = address.bytes[12];
   return first == 0 || first == 127 || first >= 224;
 }
 
@@ -20,7 +21,7 @@ bool BelongsToPeer(Worker& worker, Batch& batch, int lane, Be32 client, Be16 cli
   if (owner == static_cast<uint32_t>(worker.index)) return false;
   batch.owner[lane] = static_cast<uint8_t>(owner);
   batch.verdict[lane] = Verdict::kPeer;
-  const Ipv4Tuple& tuple = batch.tuple[lane];
+  const FlowTuple& tuple = batch.tuple[lane];
   if (batch.IsLaterFragment(lane))
     batch.packet[lane]->hash.usr = tuple.source_port().raw | uint32_t{tuple.destination_port().raw} << 16;
   return true;
@@ -28,9 +29,9 @@ bool BelongsToPeer(Worker& worker, Batch& batch, int lane, Be32 client, Be16 cli
 
 // Not to a service: perhaps a reply whose connection another worker has.
 void HandleForeign(Worker& worker, Batch& batch, int lane) {
-  const Ipv4Tuple& tuple = batch.tuple[lane];
+  const FlowTuple& tuple = batch.tuple[lane];
   const bool reply =
-      worker.snapshot->endpoints.IsRealServer(tuple.source(), tuple.source_port(), tuple.protocol());
+      worker.snapshot->endpoints.IsRealServer(batch.SourceOf(lane), tuple.source_port(), tuple.protocol());
   if (reply && BelongsToPeer(worker, batch, lane, tuple.destination(), tuple.destination_port())) return;
   if (batch.IsAboutFlow(lane)) return GiveToKernel(worker, batch, lane, Counter::kKernelIcmp);
   if (batch.IsLaterFragment(lane)) return GiveToKernel(worker, batch, lane, Counter::kKernelFragment);
@@ -90,49 +91,51 @@ void Refuse(Worker& worker, Batch& batch, int lane, const Service& service) {
   }
 }
 
-const Candidate* PickCandidate(const Service& service, const Ipv4Tuple& tuple) {
-  const int chosen = service.scheduler->Pick(tuple.ToFlowKey(), service.candidates);
+const Candidate* PickCandidate(const Service& service, const FlowKey& key) {
+  const int chosen = service.scheduler->Pick(key, service.candidates);
   return chosen == kNoCandidate ? nullptr : &service.candidates[chosen];
 }
 
 bool AssignByScheduler(Worker& worker, Batch& batch, int lane, const Service& service,
                        Assignment& assignment) {
-  const Ipv4Tuple& tuple = batch.tuple[lane];
+  const FlowTuple& tuple = batch.tuple[lane];
   const bool right_port = service.spec.key.HasFwmark() || service.spec.key.port == tuple.destination_port();
-  const Candidate* candidate = right_port ? PickCandidate(service, tuple) : nullptr;
+  const Candidate* candidate = right_port ? PickCandidate(service, batch.KeyOf(lane)) : nullptr;
   if (candidate == nullptr) {
     Refuse(worker, batch, lane, service);
     return false;
   }
   assignment = {.address = candidate->address,
                 .port = candidate->port == Be16{} ? tuple.destination_port() : candidate->port,
-                .destination_id = candidate->id,
-                .fwmark = service.spec.key.fwmark};
+                .destination_id = candidate->id};
   return true;
 }
 
 // What connections share a template. All ports of an FTP service do, as do those of a service of every port.
-TemplateKey TemplateKeyOf(const ServiceSpec& spec, const Ipv4Tuple& tuple) {
-  TemplateKey key{.client = IpAddress::FromV4(tuple.source()).Prefix(96 + spec.persistence.prefix_length)};
+TemplateKey TemplateKeyOf(const ServiceSpec& spec, const FlowKey& flow) {
+  const int unused_bits = flow.source.IsV4() ? 96 : 0;
+  TemplateKey key{.client = flow.source.Prefix(unused_bits + spec.persistence.prefix_length)};
   if (spec.key.HasFwmark()) {
     key.virtual_address = IpAddress::FromV4(Be32::FromHost(spec.key.fwmark));
+    if (!flow.source.IsV4()) key.virtual_address.bytes[10] = key.virtual_address.bytes[11] = 0;
     return key;
   }
-  key.virtual_address = IpAddress::FromV4(tuple.destination());
-  key.protocol = tuple.protocol();
+  key.virtual_address = flow.destination;
+  key.protocol = flow.protocol;
   if (spec.key.port != kFtpPort) key.virtual_port = spec.key.port;
   return key;
 }
 
 bool AssignByTemplate(Worker& worker, Batch& batch, int lane, const Service& service,
                       Assignment& assignment) {
-  const Ipv4Tuple& tuple = batch.tuple[lane];
+  const FlowTuple& tuple = batch.tuple[lane];
+  const FlowKey flow = batch.KeyOf(lane);
   const PersistenceTable::Wish wish = {
-      .key = TemplateKeyOf(service.spec, tuple),
+      .key = TemplateKeyOf(service.spec, flow),
       .timeout = JiffiesFromSeconds(service.spec.persistence.timeout_seconds),
       .expire_quiescent = worker.settings.expire_quiescent_template};
   const PersistenceTable::Joined joined =
-      worker.persistence.Join(wish, worker.now, [&] { return PickCandidate(service, tuple); });
+      worker.persistence.Join(wish, worker.now, [&] { return PickCandidate(service, flow); });
   if (joined.id == kNoTemplate) {
     if (joined.full) {
       Drop(worker, batch, lane, Counter::kRefusedTemplatesFull);
@@ -145,26 +148,28 @@ bool AssignByTemplate(Worker& worker, Batch& batch, int lane, const Service& ser
   assignment = {.address = joined.address,
                 .port = own_port ? joined.port : tuple.destination_port(),
                 .destination_id = joined.destination_id,
-                .template_id = joined.id,
-                .fwmark = service.spec.key.fwmark};
+                .template_id = joined.id};
   return true;
 }
 
 void MakeOnePacket(Worker& worker, Batch& batch, int lane, const Assignment& assignment) {
-  batch.one_packet[lane] = MakeConnection(worker, batch.tuple[lane], assignment);
+  const NewConnection made = MakeConnection(worker, batch.tuple[lane], batch.addresses[lane], assignment);
+  batch.one_packet[lane] = made.connection;
+  batch.one_packet_addresses[lane] = made.addresses;
   Connection& connection = batch.one_packet[lane];
   connection.flags |= kConnectionOnePacket | kConnectionAnswered;
   connection.template_id = kNoTemplate;
   if (assignment.template_id != kNoTemplate) worker.persistence.Leave(assignment.template_id);
   batch.connection[lane] = &connection;
+  batch.connection_addresses[lane] = &batch.one_packet_addresses[lane];
   StatisticsLine::Add(worker.statistics[assignment.destination_id].connections, 1);
   worker.counters.Add(Counter::kOnePacket);
 }
 
 bool MakeLasting(Worker& worker, Batch& batch, int lane, const Assignment& assignment) {
-  Connection* connection = CreateConnection(worker, batch.tuple[lane], assignment);
-  if (connection == nullptr && EvictOne(worker, batch, lane))
-    connection = CreateConnection(worker, batch.tuple[lane], assignment);
+  const NewConnection wanted = MakeConnection(worker, batch.tuple[lane], batch.addresses[lane], assignment);
+  Connection* connection = KeepConnection(worker, wanted);
+  if (connection == nullptr && EvictOne(worker, batch, lane)) connection = KeepConnection(worker, wanted);
   if (connection == nullptr) {
     if (assignment.template_id != kNoTemplate) worker.persistence.Leave(assignment.template_id);
     Drop(worker, batch, lane, Counter::kRefusedTableFull);
@@ -174,13 +179,14 @@ bool MakeLasting(Worker& worker, Batch& batch, int lane, const Assignment& assig
   if (connection->protocol != Protocol::kUdp)
     ChangeState(worker, *connection, NextState(worker, *connection, Direction::kIn, batch.signal[lane]));
   batch.connection[lane] = connection;
+  batch.connection_addresses[lane] = &worker.connections.AddressesOf(*connection);
   return true;
 }
 
 bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
-  const Ipv4Tuple& tuple = batch.tuple[lane];
+  const FlowTuple& tuple = batch.tuple[lane];
   const Service* service =
-      worker.snapshot->FindService(tuple.destination(), tuple.destination_port(), tuple.protocol());
+      worker.snapshot->FindService(batch.DestinationOf(lane), tuple.destination_port(), tuple.protocol());
   if (service == nullptr) {
     HandleForeign(worker, batch, lane);
     return false;
@@ -198,11 +204,11 @@ bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
     GiveToKernel(worker, batch, lane, Counter::kKernelNoConnection);
     return false;
   }
-  if (CannotBeSource(tuple.source())) {
+  if (CannotBeSource(batch.SourceOf(lane))) {
     Drop(worker, batch, lane, Counter::kDropIpSource);
     return false;
   }
-  if (service->sources != nullptr && !service->sources->Admits(tuple.source())) {
+  if (service->sources != nullptr && !service->sources->Admits(batch.SourceOf(lane))) {
     Drop(worker, batch, lane, Counter::kRefusedSource);
     return false;
   }
@@ -253,9 +259,11 @@ LaneMask Schedule(Worker& worker, Batch& batch, LaneMask fresh) {
     }
     // An earlier packet of this burst may have made the connection.
     if (created_any) {
-      const ConnectionEntry entry = worker.connections.Search(batch.tuple[lane], batch.hash[lane]);
+      const ConnectionEntry entry =
+          worker.connections.Search(batch.tuple[lane], batch.addresses[lane], batch.hash[lane]);
       if (entry != 0 && &worker.connections.At(entry) != batch.connection[lane]) {
         batch.connection[lane] = &worker.connections.At(entry);
+        batch.connection_addresses[lane] = &worker.connections.AddressesOf(*batch.connection[lane]);
         batch.direction[lane] = ConnectionTable::DirectionOf(entry);
         batch.traits[lane] = worker.destinations.traits(batch.connection[lane]->destination_id);
         continue;

@@ -1,4 +1,4 @@
-// Sums over bytes of a packet that may go on from one buffer segment to the next.
+// Packets that may go on from one buffer segment to the next: sums over their bytes, and their end.
 // Threads: pure functions.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -13,5 +13,12 @@ namespace sluice {
 uint16_t SumSegments(const rte_mbuf& packet, const uint8_t* first, uint32_t length);
 // CRC32c of the same, before the last complement.
 uint32_t Crc32cSegments(const rte_mbuf& packet, const uint8_t* first, uint32_t length);
+
+inline void DropBehindFirstSegment(rte_mbuf& packet) {
+  if (packet.next == nullptr) return;
+  rte_pktmbuf_free(packet.next);
+  packet.next = nullptr;
+  packet.nb_segs = 1;
+}
 
 }  // namespace sluice

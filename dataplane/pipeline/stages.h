@@ -4,6 +4,7 @@
 #pragma once
 
 #include "dataplane/pipeline/batch.h"
+#include "dataplane/pipeline/frame.h"
 #include "dataplane/pipeline/worker.h"
 
 namespace sluice {
@@ -50,6 +51,13 @@ inline void AnswerWith(Worker& worker, Batch& batch, int lane, Reply reply, Coun
 inline void GiveToKernel(Worker& worker, Batch& batch, int lane, Counter reason) {
   worker.counters.Add(reason);
   batch.verdict[lane] = Verdict::kKernelInput;
+}
+
+// Rewritten, but not for a neighbour that Sluice knows.
+inline void SendByKernel(Worker& worker, Batch& batch, int lane, const IpAddress& next_stop) {
+  worker.counters.Add(Counter::kKernelForwards);
+  PutNextStop(*batch.packet[lane], batch.ip[lane], next_stop);
+  batch.verdict[lane] = Verdict::kKernelOutput;
 }
 
 }  // namespace sluice

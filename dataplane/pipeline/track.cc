@@ -29,7 +29,7 @@ void TrackUdp(Worker& worker, Connection& connection, Direction direction) {
 // An error is counted, and changes nothing. What NAT will compute anew must have been right. False: it goes
 // no further.
 bool TrackIcmpError(Worker& worker, Batch& batch, int lane) {
-  if (batch.connection[lane]->IsNat() && !HasSoundIcmpChecksum(*batch.ip[lane], *batch.packet[lane])) {
+  if (batch.connection[lane]->IsNat() && !HasSoundIcmpChecksum(batch, lane)) {
     Drop(worker, batch, lane, Counter::kDropIcmpChecksum);
     return false;
   }

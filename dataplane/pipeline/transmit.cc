@@ -12,8 +12,11 @@ namespace {
 void Split(Worker& worker, const Batch& batch, int lane) {
   Output& output = worker.output;
   const NextHop& hop = *batch.hop[lane];
-  const int count = SplitPacket(*batch.packet[lane], hop.mtu, output.pieces + output.piece_count,
-                                Output::kMostPieces - output.piece_count);
+  const SplitOptions options = {.mtu = hop.mtu,
+                                .ip_length = batch.ip_length[lane],
+                                .identification = Be32::FromHost(worker.split_identification++)};
+  const int count = SplitPacket(*batch.packet[lane], batch.ip[lane], options,
+                                output.pieces + output.piece_count, Output::kMostPieces - output.piece_count);
   worker.counters.Add(count == 0 ? Counter::kDropExceedsMtu : Counter::kSplit);
   for (int i = 0; i < count; ++i) output.piece_ports[output.piece_count++] = hop.port;
 }

@@ -19,12 +19,16 @@ Worker::Worker(const Setup& setup)
       output(setup.workers),
       fragments(setup.secret),
       icmp_limit(setup.now),
+      // No two workers send the same soon, and nobody else can tell them (RFC 7739).
+      split_identification(static_cast<uint32_t>(setup.secret.words[0]) +
+                           static_cast<uint32_t>(setup.index) * 0x04000000),
       tunnel_sources(kMaxDestinations) {}
 
 void Worker::Use(const Snapshot& new_snapshot, const Forwarding& new_forwarding) {
   forwarding = &new_forwarding;
   snapshot = &new_snapshot;
-  // Not by its address: while this worker slept, another may have come and gone, and this one be where it was.
+  // Not by its address: while this worker slept, another may have come and gone, and this one be where it
+  // was.
   if (generation == new_snapshot.generation) return;
   generation = new_snapshot.generation;
   timeouts = StateTimeouts(new_snapshot.timeouts);

@@ -99,10 +99,11 @@ struct Worker {
   Output output;
   FragmentTable fragments;
   IcmpLimit icmp_limit;
-  uint16_t identification = 0;  // of the next outer IP header
+  uint16_t identification = 0;    // of the next outer IPv4 header
+  uint32_t split_identification;  // of the next outer IPv6 packet in fragments
   struct TunnelSource {
+    IpAddress address;
     uint32_t generation = 0;
-    Be32 address;
     bool is_set = false;
   };
   HugeArray<TunnelSource> tunnel_sources;  // by DestinationId

@@ -22,8 +22,21 @@ struct ConnectionQuery {
   Jiffies now = 0;
   int count = 0;
   std::array<Connection, kRoom> connections;
+  std::array<ConnectionAddresses, kRoom> addresses;  // of either family
   std::atomic<bool> answered{false};
 };
+
+// In tunnels a real server may be of the other family than its clients.
+inline ConnectionAddresses AllAddressesOf(const Worker& worker, const Connection& connection) {
+  const IpAddress& destination = worker.destinations.address(connection.destination_id);
+  if (!connection.IsV6()) {
+    return {IpAddress::FromV4(connection.local), destination, IpAddress::FromV4(connection.virtual_address),
+            IpAddress::FromV4(connection.client)};
+  }
+  ConnectionAddresses addresses = worker.connections.AddressesOf(connection);
+  addresses.destination = destination;
+  return addresses;
+}
 
 inline void Answer(const Worker& worker, ConnectionQuery& query) {
   query.count = 0;
@@ -33,8 +46,10 @@ inline void Answer(const Worker& worker, ConnectionQuery& query) {
   for (uint32_t looks = 0;
        index < end && looks < ConnectionQuery::kLooks && query.count < ConnectionQuery::kRoom;
        ++index, ++looks) {
-    if (worker.connections.IsInUse(index))
-      query.connections[query.count++] = worker.connections.ByIndex(index);
+    if (!worker.connections.IsInUse(index)) continue;
+    const Connection& connection = worker.connections.ByIndex(index);
+    query.connections[query.count] = connection;
+    query.addresses[query.count++] = AllAddressesOf(worker, connection);
   }
   query.next_index = index;
   query.at_end = index >= end;

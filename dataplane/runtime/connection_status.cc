@@ -13,18 +13,19 @@ uint32_t SecondsUntil(Jiffies deadline, Jiffies now) {
 
 }  // namespace
 
-ConnectionStatus StatusOf(const Connection& connection, Jiffies now, int worker) {
+ConnectionStatus StatusOf(const Connection& connection, const ConnectionAddresses& addresses, Jiffies now,
+                          int worker) {
+  constexpr uint32_t kOurOwn =
+      kConnectionIpv6 | kConnectionFullNat | kConnectionEmbryonic | kConnectionAnswered;
   return {
-      .client = {IpAddress::FromV4(connection.client), connection.client_port, connection.protocol},
-      .virtual_endpoint = {IpAddress::FromV4(connection.virtual_address), connection.virtual_port,
-                           connection.protocol},
-      .destination = {IpAddress::FromV4(connection.destination), connection.destination_port,
-                      connection.protocol},
+      .client = {addresses.client, connection.client_port, connection.protocol},
+      .virtual_endpoint = {addresses.virtual_address, connection.virtual_port, connection.protocol},
+      .destination = {addresses.destination, connection.destination_port, connection.protocol},
       .state = StateName(connection.protocol, connection.state),
       .expires_seconds = SecondsUntil(connection.deadline, now),
       .active = !connection.IsInactive(),
       .worker = worker,
-      .flags = connection.flags & ~uint32_t{kConnectionEmbryonic | kConnectionAnswered},
+      .flags = connection.flags & ~kOurOwn,
   };
 }
 

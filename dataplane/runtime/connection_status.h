@@ -8,7 +8,8 @@
 
 namespace sluice {
 
-ConnectionStatus StatusOf(const Connection& connection, Jiffies now, int worker);
+ConnectionStatus StatusOf(const Connection& connection, const ConnectionAddresses& addresses, Jiffies now,
+                          int worker);
 // As the kernel shows them: without a port of the client; one that is no longer to be used under a port that
 // nobody asks for.
 ConnectionStatus StatusOf(const Template& each, Jiffies now);

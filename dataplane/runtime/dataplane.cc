@@ -20,6 +20,10 @@ absl::StatusOr<std::unique_ptr<Dataplane>> Dataplane::Start(const DataplaneOptio
 // The workers first: steering must not send them what they do not know.
 absl::Status Dataplane::Publish(std::shared_ptr<const Snapshot> snapshot) {
   const std::shared_ptr<const Snapshot> now = snapshot;
+  if (now->has_ipv6 && !runtime_->prepared_for_ipv6) {
+    for (const auto& worker : runtime_->workers) worker->connections.PrepareForIpv6();
+    runtime_->prepared_for_ipv6 = true;
+  }
   const std::shared_ptr<const Snapshot> before = runtime_->snapshot.Exchange(std::move(snapshot));
   runtime_->grace_period->Wait();
   return runtime_->steering == nullptr
@@ -115,7 +119,8 @@ void Dataplane::ListConnections(const std::function<bool(const std::vector<Conne
       while (!query->answered.load(std::memory_order_acquire)) std::this_thread::yield();
       std::vector<ConnectionStatus> chunk;
       for (int i = 0; i < query->count; ++i)
-        chunk.push_back(StatusOf(query->connections[i], query->now, static_cast<int>(worker)));
+        chunk.push_back(
+            StatusOf(query->connections[i], query->addresses[i], query->now, static_cast<int>(worker)));
       if (!chunk.empty() && !receive(chunk)) return;
     }
   }

@@ -21,7 +21,7 @@
 #include <fstream>
 
 #include "absl/strings/str_cat.h"
-#include "dataplane/net/headers.h"
+#include "dataplane/pipeline/frame.h"
 
 namespace sluice {
 namespace {
@@ -34,6 +34,12 @@ constexpr uint32_t kLargestPacket = 65536;
 void SetInterfaceOption(const char* family, const std::string& interface, const char* option,
                         const char* value) {
   std::ofstream(absl::StrCat("/proc/sys/net/", family, "/conf/", interface, "/", option)) << value;
+}
+
+uint32_t IpLength(const uint8_t* ip) {
+  return IsV6Header(ip)
+             ? reinterpret_cast<const Ipv6Header*>(ip)->payload_length.ToHost() + sizeof(Ipv6Header)
+             : reinterpret_cast<const Ipv4Header*>(ip)->total_length.ToHost();
 }
 
 absl::Status SetUp(const std::string& name, const MacAddress& mac, bool arp) {
@@ -65,6 +71,8 @@ absl::StatusOr<std::unique_ptr<KernelPort>> KernelPort::Open(const std::vector<T
   port->raw_socket_ = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
   if (port->raw_socket_ < 0)
     return absl::ErrnoToStatus(errno, "no raw socket for packets the kernel must send");
+  // A kernel without IPv6 has none, and no routes for what would go there.
+  port->raw_socket_v6_ = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
   port->wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   port->input_ = rte_ring_create("kernel_input", kRingSize, SOCKET_ID_ANY, RING_F_SC_DEQ);
   port->output_ = rte_ring_create("kernel_output", kRingSize, SOCKET_ID_ANY, RING_F_SC_DEQ);
@@ -124,6 +132,7 @@ KernelPort::~KernelPort() {
     if (tap.fd >= 0) close(tap.fd);
   }
   if (raw_socket_ >= 0) close(raw_socket_);
+  if (raw_socket_v6_ >= 0) close(raw_socket_v6_);
   if (wake_fd_ >= 0) close(wake_fd_);
 }
 
@@ -185,19 +194,32 @@ void KernelPort::SendOutput() {
   std::vector<uint8_t> buffer;
   for (unsigned i = 0; i < count; ++i) {
     // A rewritten packet: Parse has checked its headers.
-    const auto& ip = *rte_pktmbuf_mtod_offset(packets[i], const Ipv4Header*, sizeof(EthernetHeader));
-    const uint32_t length = ip.total_length.ToHost();
+    const IpAddress& next_stop = *rte_pktmbuf_mtod(packets[i], const KernelOutputHeader*);
+    const auto* ip = rte_pktmbuf_mtod_offset(packets[i], const uint8_t*, sizeof(KernelOutputHeader));
+    const uint32_t length = IpLength(ip);
     buffer.resize(length);
-    const void* bytes = rte_pktmbuf_read(packets[i], sizeof(EthernetHeader), length, buffer.data());
-    sockaddr_in destination{};
-    destination.sin_family = AF_INET;
-    destination.sin_addr.s_addr = packets[i]->hash.usr;  // its next stop, which with direct routing is not in it
-    if (sendto(raw_socket_, bytes, length, 0, reinterpret_cast<sockaddr*>(&destination), sizeof destination) <
-        0) {
+    const void* bytes = rte_pktmbuf_read(packets[i], sizeof(KernelOutputHeader), length, buffer.data());
+    if (bytes == nullptr || !SendRaw(next_stop, IsV6Header(ip), bytes, length))
       failures_.fetch_add(1, std::memory_order_relaxed);
-    }
   }
   rte_pktmbuf_free_bulk(packets, count);
+}
+
+// Another family than the packet's: the kernel would have to route it as what it is not.
+bool KernelPort::SendRaw(const IpAddress& next_stop, bool is_v6, const void* bytes, size_t length) {
+  if (next_stop.IsV4() == is_v6) return false;
+  if (is_v6) {
+    sockaddr_in6 destination{};
+    destination.sin6_family = AF_INET6;
+    std::memcpy(&destination.sin6_addr, next_stop.bytes.data(), 16);
+    return sendto(raw_socket_v6_, bytes, length, 0, reinterpret_cast<sockaddr*>(&destination),
+                  sizeof destination) >= 0;
+  }
+  sockaddr_in destination{};
+  destination.sin_family = AF_INET;
+  destination.sin_addr.s_addr = next_stop.V4().raw;
+  return sendto(raw_socket_, bytes, length, 0, reinterpret_cast<sockaddr*>(&destination),
+                sizeof destination) >= 0;
 }
 
 void KernelPort::ReadTap(Tap& tap) {

@@ -16,6 +16,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "dataplane/net/ip_address.h"
 #include "dataplane/net/mac_address.h"
 
 struct rte_mbuf;
@@ -61,12 +62,14 @@ class KernelPort {
   void Run();
   void WriteInput();
   void SendOutput();
+  bool SendRaw(const IpAddress& next_stop, bool is_v6, const void* bytes, size_t length);
   void ReadTap(Tap& tap);
 
   std::vector<Tap> taps_;  // by port
   std::vector<int> port_of_dpdk_port_;
   rte_mempool* pool_ = nullptr;
   int raw_socket_ = -1;
+  int raw_socket_v6_ = -1;
   int wake_fd_ = -1;
   rte_ring* input_ = nullptr;
   rte_ring* output_ = nullptr;

@@ -24,6 +24,7 @@ class Dataplane::Runtime {
   ~Runtime();
 
   DestinationTable destinations;
+  bool prepared_for_ipv6 = false;  // once there was a service of it
   std::unique_ptr<Clock> clock;
   std::unique_ptr<Steering> steering;  // nullptr: no shared interface
   rte_mempool* pool = nullptr;

@@ -191,11 +191,11 @@ TEST_F(ConfigStoreTest, RulesForMarks) {
   const std::string rule =
       R"({ fwmark: 7 protocol: TCP prefix: "10.99.0.0/24" first_port: 80 last_port: 90 })";
   Changed("changes { add_fwmark_rule " + rule + " }");
-  EXPECT_EQ(published_->FindService(IpAddress::Parse("10.99.0.5")->V4(), Be16::FromHost(80), Protocol::kTcp),
+  EXPECT_EQ(published_->FindService(*IpAddress::Parse("10.99.0.5"), Be16::FromHost(80), Protocol::kTcp),
             nullptr);
   Changed("changes { put_service { service { key { fwmark: 7 } } } }");
   const auto service_at = [&](const char* address, uint16_t port, Protocol protocol) {
-    return published_->FindService(IpAddress::Parse(address)->V4(), Be16::FromHost(port), protocol);
+    return published_->FindService(*IpAddress::Parse(address), Be16::FromHost(port), protocol);
   };
   ASSERT_NE(service_at("10.99.0.5", 80, Protocol::kTcp), nullptr);
   EXPECT_EQ(service_at("10.99.0.5", 90, Protocol::kTcp)->spec.key.fwmark, 7u);

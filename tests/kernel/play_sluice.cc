@@ -10,6 +10,7 @@
 
 #include "control/config_store.h"
 #include "control/translate.h"
+#include "dataplane/runtime/connection_query.h"
 #include "dataplane/runtime/connection_status.h"
 #include "tests/kernel/scenario.h"
 #include "tests/support/eal.h"
@@ -82,7 +83,8 @@ class SluiceBalancer final : public Balancer {
     const ConnectionTable& table = rig_.worker->connections;
     for (uint32_t i = 1; i < table.IndexEnd(); ++i) {
       if (!table.IsInUse(i)) continue;
-      add(StatusOf(table.ByIndex(i), rig_.worker->now, 0), table.ByIndex(i).deadline);
+      add(StatusOf(table.ByIndex(i), AllAddressesOf(*rig_.worker, table.ByIndex(i)), rig_.worker->now, 0),
+          table.ByIndex(i).deadline);
     }
     rig_.persistence->ForEach(
         [&](const Template& each) { add(StatusOf(each, rig_.worker->now), each.deadline); });

@@ -1,4 +1,5 @@
 // Builds frames for tests, by name:
+// In IPv6 if the addresses are.
 //   Packet().From("10.0.0.1", 1000).To("10.99.0.1", 80).Tcp(kTcpSyn).Bytes()
 // All lengths and checksums are right unless a test overrides them.
 // SPDX-License-Identifier: Apache-2.0
@@ -28,7 +29,7 @@ class Packet {
   Packet& Tcp(uint8_t flags);
   Packet& Udp();
   Packet& Sctp(const std::vector<uint8_t>& chunk_types);  // chunks of eight bytes
-  // An ICMP error that quotes so many bytes of `about` (0: all of it).
+  // An ICMP error (of the family of the addresses) that quotes so many bytes of `about` (0: all of it).
   Packet& IcmpErrorAbout(uint8_t type, uint8_t code, uint16_t mtu, const FrameBytes& about,
                          size_t quoted = 0);
   Packet& ZeroUdpChecksum();
@@ -36,7 +37,8 @@ class Packet {
   Packet& Ttl(uint8_t ttl);
   Packet& TypeOfService(uint8_t tos);
   Packet& DontFragment();
-  Packet& IpOptions(const FrameBytes& options);  // a multiple of four bytes
+  Packet& IpOptions(const FrameBytes& options);           // a multiple of four bytes
+  Packet& Extensions(const std::vector<uint8_t>& kinds);  // IPv6's: of eight bytes each, with nothing in them
   Packet& EtherType(Be16 type);
   Packet& Vlan(uint16_t id);
   Packet& IpProtocol(uint8_t protocol);  // with the payload after the IP header
@@ -54,6 +56,7 @@ class Packet {
   uint16_t destination_port_ = 80;
   uint8_t protocol_ = 6;
   bool raw_ip_ = false;
+  bool is_fragment_ = false;
   uint8_t tcp_flags_ = kTcpAck;
   bool zero_udp_checksum_ = false;
   bool break_checksum_ = false;
@@ -64,8 +67,13 @@ class Packet {
   uint8_t tos_ = 0;
   uint16_t flags_and_offset_ = 0;
   FrameBytes options_;
-  Be16 ether_type_ = kEtherTypeIpv4;
+  std::vector<uint8_t> extensions_;
+  std::optional<Be16> ether_type_;
   std::optional<uint16_t> vlan_;
+
+  FrameBytes TransportBytes() const;
+  FrameBytes Ipv4Bytes(size_t payload) const;
+  FrameBytes Ipv6Bytes(size_t payload) const;
 };
 
 // What is wrong with the IP and transport checksums and lengths of a frame, computed from scratch; empty:

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "dataplane/net/check.h"
+#include "dataplane/pipeline/frame.h"
 #include "tests/support/eal.h"
 
 namespace sluice {
@@ -23,6 +24,21 @@ void Collect(PacketList& list, const std::string& where, std::map<rte_mbuf*, Out
     rte_pktmbuf_free(packet);
   }
   list.count = 0;
+}
+
+// An Ethernet header takes the place of what tells the kernel where to.
+void CollectForKernel(PacketList& list, std::map<rte_mbuf*, Outcome>& outcomes) {
+  std::map<rte_mbuf*, Outcome> collected;
+  Collect(list, "kernel output", collected);
+  for (auto& [packet, outcome] : collected) {
+    std::memcpy(&outcome.next_stop, outcome.frame.data(), sizeof outcome.next_stop);
+    outcome.frame.erase(outcome.frame.begin(), outcome.frame.begin() + sizeof outcome.next_stop);
+    const Be16 type = IsV6Header(outcome.frame.data()) ? kEtherTypeIpv6 : kEtherTypeIpv4;
+    const EthernetHeader ethernet = {{}, {}, type};
+    const auto* bytes = reinterpret_cast<const uint8_t*>(&ethernet);
+    outcome.frame.insert(outcome.frame.begin(), bytes, bytes + sizeof ethernet);
+    outcomes.insert({packet, outcome});
+  }
 }
 
 }  // namespace
@@ -57,6 +73,17 @@ ForwardingSpec PipelineRig::DefaultForwarding() {
   for (int i = 1; i <= 9; ++i) {
     spec.neighbours[{2, *IpAddress::Parse("10.1.0." + std::to_string(i))}] =
         MacAddress{{0x02, 0, 0, 0, 0x51, static_cast<uint8_t>(i)}};
+  }
+  const IpAddress gateway_v6 = *IpAddress::Parse("fd00:a::fe");
+  spec.routes.push_back({.prefix = *IpAddress::Parse("fd00:a::"),
+                         .prefix_length = 32,
+                         .legs = {{.interface = 1, .gateway = gateway_v6}}});
+  spec.routes.push_back(
+      {.prefix = *IpAddress::Parse("fd00:b::"), .prefix_length = 64, .legs = {{.interface = 2}}});
+  spec.neighbours[{1, gateway_v6}] = kMacOfClient;
+  for (int i = 1; i <= 9; ++i) {
+    spec.neighbours[{2, *IpAddress::Parse("fd00:b::" + std::to_string(i))}] =
+        MacAddress{{0x02, 0, 0, 0, 0x56, static_cast<uint8_t>(i)}};
   }
   return spec;
 }
@@ -146,7 +173,7 @@ std::map<rte_mbuf*, Outcome> PipelineRig::TakeOutput() {
   for (size_t i = 0; i < output.wire.size(); ++i)
     Collect(output.wire[i], "wire " + std::to_string(i), outcomes);
   Collect(output.kernel_input, "kernel input", outcomes);
-  Collect(output.kernel_output, "kernel output", outcomes);
+  CollectForKernel(output.kernel_output, outcomes);
   for (size_t i = 0; i < output.peers.size(); ++i)
     Collect(output.peers[i], "peer " + std::to_string(i), outcomes);
   for (int i = 0; i < output.piece_count; ++i) {

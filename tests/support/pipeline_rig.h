@@ -16,8 +16,9 @@
 namespace sluice {
 
 struct Outcome {
-  std::string where;  // "wire 0", "kernel input", "kernel output", "peer 1", "dropped"
-  FrameBytes frame;   // empty if dropped
+  std::string where;         // "wire 0", "kernel input", "kernel output", "peer 1", "dropped"
+  FrameBytes frame;          // empty if dropped
+  IpAddress next_stop = {};  // of "kernel output"
 };
 
 class PipelineRig {
@@ -31,7 +32,8 @@ class PipelineRig {
   PipelineRig() : PipelineRig(Options{}) {}
   explicit PipelineRig(const Options& options);
 
-  // Port 0 leads to clients (10.0.0.0/16, gateway 10.0.0.254), port 1 to servers (10.1.0.0/16, on link).
+  // Port 0 leads to clients (10.0.0.0/16 and fd00:a::/32, over gateways), port 1 to servers (10.1.0.0/16 and
+  // fd00:b::/64, on link; those that end in 1..9 are known).
   void AddService(const std::string& address, uint16_t port, Protocol protocol, const std::string& scheduler,
                   const std::vector<DestinationSpec>& destinations);
   void AddService(const ServiceSpec& spec);

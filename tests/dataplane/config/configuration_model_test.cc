@@ -122,8 +122,9 @@ class ConfigurationModelTest : public testing::Test {
       const Service* service = builder_.Find(key);
       const auto expected = services_.find(key);
       ASSERT_EQ(service != nullptr, expected != services_.end());
-      if (!key.HasFwmark())
-        ASSERT_EQ(snapshot_->FindService(key.address.V4(), key.port, key.protocol), service);
+      if (!key.HasFwmark()) {
+        ASSERT_EQ(snapshot_->FindService(key.address, key.port, key.protocol), service);
+      }
       if (service == nullptr) continue;
       ++known;
       const std::vector<DestinationSpec>& wanted = expected->second;
@@ -138,7 +139,9 @@ class ConfigurationModelTest : public testing::Test {
         const size_t count = open == open_.end() ? 0 : open->second.size();
         ASSERT_EQ(static_cast<size_t>(candidate.load->Total()), count)
             << "connections come back with their server";
-        if (count > 0) ASSERT_EQ(open->second.front(), candidate.id);
+        if (count > 0) {
+          ASSERT_EQ(open->second.front(), candidate.id);
+        }
         ASSERT_TRUE(virtual_.contains(key) || key.HasFwmark()) << "not steered";
       }
     }

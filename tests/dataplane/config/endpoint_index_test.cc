@@ -9,15 +9,17 @@ namespace sluice {
 namespace {
 
 Endpoint EndpointOf(uint32_t n) {
-  return {IpAddress::FromV4(Be32::FromHost(0x0a000000 + n / 8)),
-          Be16::FromHost(static_cast<uint16_t>(80 + n % 4)), n % 8 < 4 ? Protocol::kTcp : Protocol::kUdp};
+  IpAddress address = IpAddress::FromV4(Be32::FromHost(0x0a000000 + n / 8));
+  if (n / 8 % 2 == 1) address.bytes[0] = 0x20;  // IPv6
+  return {address, Be16::FromHost(static_cast<uint16_t>(80 + n % 4)),
+          n % 8 < 4 ? Protocol::kTcp : Protocol::kUdp};
 }
 
 TEST(EndpointIndexTest, RolesAreApart) {
   EndpointIndex index;
   Service service;
   const Endpoint endpoint = EndpointOf(1);
-  const Be32 address = endpoint.address.V4();
+  const IpAddress& address = endpoint.address;
   index.SetService(endpoint, &service);
   EXPECT_EQ(index.FindService(address, endpoint.port, endpoint.protocol), &service);
   EXPECT_FALSE(index.IsRealServer(address, endpoint.port, endpoint.protocol));
@@ -49,8 +51,8 @@ TEST(EndpointIndexTest, AgreesWithAMap) {
     }
     const uint32_t asked = random() % 2000;
     const Endpoint question = EndpointOf(asked);
-    ASSERT_EQ(index.FindService(question.address.V4(), question.port, question.protocol), services[asked]);
-    ASSERT_EQ(index.IsRealServer(question.address.V4(), question.port, question.protocol), servers[asked]);
+    ASSERT_EQ(index.FindService(question.address, question.port, question.protocol), services[asked]);
+    ASSERT_EQ(index.IsRealServer(question.address, question.port, question.protocol), servers[asked]);
   }
 }
 

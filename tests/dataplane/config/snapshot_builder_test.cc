@@ -75,8 +75,7 @@ TEST_F(SnapshotBuilderTest, UnchangedServicesAreShared) {
   EXPECT_NE(after->services[0], before->services[0]);
   EXPECT_EQ(after->services[1], before->services[1]);
   EXPECT_EQ(before->services[0]->candidates[0].weight, 1) << "a snapshot never changes";
-  EXPECT_EQ(after->endpoints.FindService(kKey.address.V4(), kKey.port, kKey.protocol),
-            after->services[0].get());
+  EXPECT_EQ(after->endpoints.FindService(kKey.address, kKey.port, kKey.protocol), after->services[0].get());
 }
 
 TEST_F(SnapshotBuilderTest, DestinationsKeepTheirIdentity) {
@@ -155,13 +154,13 @@ TEST_F(SnapshotBuilderTest, SteeringLearnsRolesAndKeepsThemWhileThereMayBeConnec
   builder_.Delete(kKey);
   const auto deleted = Publish();
   EXPECT_TRUE(deleted->endpoint_changes.empty()) << "its connections still need both";
-  EXPECT_TRUE(deleted->endpoints.IsRealServer(server.address.V4(), server.port, server.protocol));
+  EXPECT_TRUE(deleted->endpoints.IsRealServer(server.address, server.port, server.protocol));
   SnapshotBuilder::Clock::time_point now{};
   builder_.EmptyTrash(now);
   builder_.EmptyTrash(now += seconds(121));
   const auto emptied = Publish();
   EXPECT_EQ(emptied->endpoint_changes, Roles(server, false));
-  EXPECT_FALSE(emptied->endpoints.IsRealServer(server.address.V4(), server.port, server.protocol));
+  EXPECT_FALSE(emptied->endpoints.IsRealServer(server.address, server.port, server.protocol));
 }
 
 TEST_F(SnapshotBuilderTest, OneRealServerOfTwoServices) {

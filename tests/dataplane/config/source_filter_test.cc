@@ -13,7 +13,7 @@ SourceRanges::Prefix Prefix(const std::string& address, uint8_t length) {
   return {*IpAddress::Parse(address), length};
 }
 bool Admits(const SourceFilter& filter, const std::string& address) {
-  return filter.Admits(IpAddress::Parse(address)->V4());
+  return filter.Admits(*IpAddress::Parse(address));
 }
 
 TEST(SourceFilterTest, AllowedOnly) {
@@ -81,7 +81,7 @@ TEST(SourceFilterTest, AsAWalkOverThePrefixes) {
         if (address.Prefix(96 + prefix.length) == prefix.address && prefix.length >= longest)
           longest = prefix.length, expected = false;
       }
-      ASSERT_EQ(filter.Admits(address.V4()), expected) << address.ToString() << " round " << round;
+      ASSERT_EQ(filter.Admits(address), expected) << address.ToString() << " round " << round;
     }
   }
 }

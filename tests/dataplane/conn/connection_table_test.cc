@@ -16,6 +16,8 @@ Connection Make(uint32_t client, uint16_t client_port, uint32_t virtual_address 
   Connection connection;
   connection.client = Be32::FromHost(client);
   connection.client_port = Be16::FromHost(client_port);
+  connection.local = connection.client;
+  connection.local_port = connection.client_port;
   connection.virtual_address = Be32::FromHost(virtual_address);
   connection.virtual_port = Be16::FromHost(80);
   connection.destination = Be32::FromHost(destination);
@@ -25,16 +27,17 @@ Connection Make(uint32_t client, uint16_t client_port, uint32_t virtual_address 
 }
 
 // As the pipeline does it.
-ConnectionEntry Find(const ConnectionTable& table, const Ipv4Tuple& tuple) {
+ConnectionEntry Find(const ConnectionTable& table, const FlowTuple& tuple,
+                     const FlowAddresses& addresses = {}) {
   const uint64_t hash = table.Hash(tuple);
   const ConnectionEntry guess = table.Guess(hash);
-  return table.Is(guess, tuple) ? guess : table.Search(tuple, hash);
+  return table.Is(guess, tuple, addresses) ? guess : table.Search(tuple, addresses, hash);
 }
 
 TEST(ConnectionTable, FindsBothDirections) {
   ConnectionTable table(16, kSecret);
   const Connection connection = Make(0x0a000001, 1000);
-  const Connection* stored = table.Insert(connection);
+  const Connection* stored = table.Insert(connection, {});
   const ConnectionEntry in = Find(table, connection.InTuple());
   const ConnectionEntry out = Find(table, connection.OutTuple());
   EXPECT_EQ(&table.At(in), stored);
@@ -45,10 +48,37 @@ TEST(ConnectionTable, FindsBothDirections) {
       << "a packet from the virtual address to the client is no reply";
 }
 
+// What stands for IPv6 addresses in a tuple may be the same for different ones.
+TEST(ConnectionTable, ComparesAddressesOfIpv6Whole) {
+  ConnectionTable table(16, kSecret);
+  Connection connection = Make(0x0a000001, 1000);
+  connection.flags |= kConnectionIpv6;
+  std::vector<ConnectionAddresses> addresses;
+  std::vector<Connection*> stored;
+  for (int i = 0; i < 3; ++i) {
+    const std::string end = std::to_string(i);
+    addresses.push_back({.local = *IpAddress::Parse("2001:db8::" + end),
+                         .destination = *IpAddress::Parse("2001:db8:1::" + end),
+                         .virtual_address = *IpAddress::Parse("2001:db8:2::" + end),
+                         .client = *IpAddress::Parse("2001:db8::" + end)});
+    stored.push_back(table.Insert(connection, addresses.back()));
+  }
+  for (size_t i = 0; i < 3; ++i) {
+    const ConnectionEntry in = Find(table, connection.InTuple(), addresses[i].Of(Direction::kIn, true));
+    const ConnectionEntry out = Find(table, connection.OutTuple(), addresses[i].Of(Direction::kOut, true));
+    EXPECT_EQ(&table.At(in), stored[i]);
+    EXPECT_EQ(&table.At(out), stored[i]);
+  }
+  EXPECT_EQ(Find(table, connection.InTuple(), {addresses[0].client, addresses[1].virtual_address}), 0u);
+  table.Remove(*stored[1]);
+  EXPECT_EQ(Find(table, connection.InTuple(), addresses[1].Of(Direction::kIn, true)), 0u);
+  EXPECT_NE(Find(table, connection.InTuple(), addresses[2].Of(Direction::kIn, true)), 0u);
+}
+
 TEST(ConnectionTable, DistinguishesEveryFieldOfTheTuple) {
   ConnectionTable table(16, kSecret);
   const Connection connection = Make(0x0a000001, 1000);
-  table.Insert(connection);
+  table.Insert(connection, {});
   Connection other = connection;
   other.client = Be32::FromHost(0x0a000002);
   EXPECT_EQ(Find(table, other.InTuple()), 0u);
@@ -69,12 +99,12 @@ TEST(ConnectionTable, DistinguishesEveryFieldOfTheTuple) {
 TEST(ConnectionTable, RefusesWhenFullAndAcceptsAgainAfterARemoval) {
   ConnectionTable table(100, kSecret);
   std::vector<Connection*> stored;
-  for (uint16_t i = 0; i < 100; ++i) stored.push_back(table.Insert(Make(1, i)));
-  EXPECT_EQ(table.Insert(Make(1, 100)), nullptr);
+  for (uint16_t i = 0; i < 100; ++i) stored.push_back(table.Insert(Make(1, i), {}));
+  EXPECT_EQ(table.Insert(Make(1, 100), {}), nullptr);
   EXPECT_EQ(table.size(), 100u);
   table.Remove(*stored[50]);
   EXPECT_EQ(Find(table, Make(1, 50).InTuple()), 0u);
-  EXPECT_NE(table.Insert(Make(1, 100)), nullptr);
+  EXPECT_NE(table.Insert(Make(1, 100), {}), nullptr);
   EXPECT_NE(Find(table, Make(1, 100).OutTuple()), 0u);
 }
 
@@ -82,8 +112,8 @@ TEST(ConnectionTable, RefusesWhenFullAndAcceptsAgainAfterARemoval) {
 // removing one must leave the other.
 TEST(ConnectionTable, KeepsTheTwinOfARemovedConnectionWithEqualReplies) {
   ConnectionTable table(16, kSecret);
-  Connection* first = table.Insert(Make(1, 1, 0x0a630001));
-  Connection* second = table.Insert(Make(1, 1, 0x0a630002));
+  Connection* first = table.Insert(Make(1, 1, 0x0a630001), {});
+  Connection* second = table.Insert(Make(1, 1, 0x0a630002), {});
   table.Remove(*first);
   EXPECT_EQ(&table.At(Find(table, second->OutTuple())), second);
   EXPECT_EQ(&table.At(Find(table, second->InTuple())), second);
@@ -109,7 +139,7 @@ TEST(ConnectionTable, AgreesWithAModel) {
         table.Remove(*known->second);
         model.erase(known);
       }
-    } else if (Connection* stored = table.Insert(wanted); stored != nullptr) {
+    } else if (Connection* stored = table.Insert(wanted, {}); stored != nullptr) {
       model[name] = stored;
     } else {
       ASSERT_EQ(model.size(), kCapacity);

@@ -10,13 +10,13 @@ namespace {
 
 const HashSecret kSecret = {{0x1122334455667788, 0x99aabbccddeeff00, 0x0f1e2d3c4b5a6978, 0x8796a5b4c3d2e1f0}};
 
-Ipv4Tuple TupleOf(uint32_t source, uint16_t port) {
-  return Ipv4Tuple::Of(Be32::FromHost(source), Be32::FromHost(0x0a630001), Be16::FromHost(port),
+FlowTuple TupleOf(uint32_t source, uint16_t port) {
+  return FlowTuple::Of(Be32::FromHost(source), Be32::FromHost(0x0a630001), Be16::FromHost(port),
                        Be16::FromHost(80), Protocol::kTcp);
 }
 
 TEST(FlowHashTest, TheTupleKeepsItsFields) {
-  const Ipv4Tuple tuple = TupleOf(0x0a000001, 1234);
+  const FlowTuple tuple = TupleOf(0x0a000001, 1234);
   EXPECT_EQ(tuple.source(), Be32::FromHost(0x0a000001));
   EXPECT_EQ(tuple.destination(), Be32::FromHost(0x0a630001));
   EXPECT_EQ(tuple.source_port(), Be16::FromHost(1234));
@@ -28,13 +28,13 @@ TEST(FlowHashTest, TheTupleKeepsItsFields) {
 }
 
 TEST(FlowHashTest, EveryInputBitReachesEveryOutputBit) {
-  const Ipv4Tuple tuple = TupleOf(0x0a000001, 1234);
+  const FlowTuple tuple = TupleOf(0x0a000001, 1234);
   int flips[64] = {};
   int inputs = 0;
   for (int bit = 0; bit < 104; ++bit) {
     for (uint32_t base = 0; base < 64; ++base) {
-      Ipv4Tuple a = TupleOf(0x0a000000 + base * 77, static_cast<uint16_t>(1000 + base));
-      Ipv4Tuple b = a;
+      FlowTuple a = TupleOf(0x0a000000 + base * 77, static_cast<uint16_t>(1000 + base));
+      FlowTuple b = a;
       (bit < 64 ? b.addresses : b.rest) ^= uint64_t{1} << (bit % 64);
       const uint64_t difference = FlowHash(a, kSecret) ^ FlowHash(b, kSecret);
       for (int out = 0; out < 64; ++out) flips[out] += difference >> out & 1;

@@ -30,6 +30,11 @@ FrameBytes WithIp(FrameBytes frame, size_t at, std::initializer_list<uint8_t> by
   return With(std::move(frame), 24, {static_cast<uint8_t>(~sum >> 8), static_cast<uint8_t>(~sum)});
 }
 
+FrameBytes WithIp6(FrameBytes frame, size_t at, std::initializer_list<uint8_t> bytes) {
+  return With(std::move(frame), 14 + at, bytes);
+}
+Packet SynV6() { return Packet().From("fd00:a::1", 1000).To("fd00:99::9", 80).Tcp(kTcpSyn); }
+
 struct Case {
   const char* name;
   FrameBytes frame;
@@ -39,6 +44,7 @@ struct Case {
 
 std::vector<Case> Cases() {
   const FrameBytes syn = Syn().Bytes();
+  const FrameBytes syn_v6 = SynV6().Bytes();
   const FrameBytes datagram = Datagram().Bytes();
   const MacAddress other{{0x02, 9, 9, 9, 9, 9}};
   const MacAddress broadcast{{0xff, 0xff, 0xff, 0xff, 0xff, 0xff}};
@@ -55,10 +61,22 @@ std::vector<Case> Cases() {
       {"broadcast frame", Syn().Macs(kMacOfClient, broadcast).Bytes(), "kernel input",
        Counter::kKernelGroupAddress},
       {"ARP", Syn().EtherType(kEtherTypeArp).Bytes(), "kernel input", Counter::kKernelArp},
-      {"IPv6", Syn().EtherType(kEtherTypeIpv6).Bytes(), "kernel input", Counter::kKernelIpv6},
-      {"IPv6 with a chain of extension headers",
-       With(Syn().EtherType(kEtherTypeIpv6).Bytes(), 14, {0x60, 0, 0, 0, 0, 24, 0, 64}), "kernel input",
-       Counter::kKernelIpv6},
+      {"IPv6 that is IPv4", Syn().EtherType(kEtherTypeIpv6).Bytes(), "dropped", Counter::kDropIpHeader},
+      {"IPv6 with no service", syn_v6, "kernel input", Counter::kKernelNoService},
+      {"half an IPv6 header", Cut(syn_v6, 53), "dropped", Counter::kDropIpTruncated},
+      {"IPv6 payload cut off", Cut(syn_v6, 73), "dropped", Counter::kDropIpTruncated},
+      {"IPv6 payload length more than a packet can have", WithIp6(syn_v6, 4, {0xff, 0xff}), "dropped",
+       Counter::kDropIpLength},
+      {"room for half of TCP in IPv6", WithIp6(syn_v6, 4, {0, 10}), "dropped", Counter::kDropTcpTruncated},
+      {"IPv6 extension headers that do not end", SynV6().Extensions(std::vector<uint8_t>(9, 60)).Bytes(),
+       "kernel input", Counter::kKernelIpv6Headers},
+      {"IPv6 extension header beyond the packet", With(SynV6().Extensions({60}).Bytes(), 14 + 41, {0xff}),
+       "kernel input", Counter::kKernelIpv6Headers},
+      {"IPv6 with stops to make", With(SynV6().Extensions({43}).Bytes(), 14 + 43, {1}), "kernel input",
+       Counter::kKernelIpv6Headers},
+      {"IPv6 without anything", WithIp6(syn_v6, 6, {59}), "kernel input", Counter::kKernelProtocol},
+      {"neighbour discovery", SynV6().IpProtocol(58).Payload("\207neighbour").Bytes(), "kernel input",
+       Counter::kKernelIcmp},
       {"VLAN", Syn().Vlan(7).Bytes(), "kernel input", Counter::kKernelVlan},
       {"unknown EtherType", Syn().EtherType(Be16::FromHost(0x88b5)).Bytes(), "kernel input",
        Counter::kKernelEtherType},
@@ -112,6 +130,7 @@ class MalformedTest : public testing::Test {
   MalformedTest() {
     rig_.AddService("10.99.0.1", 80, Protocol::kTcp, "rr", {PipelineRig::Server("10.1.0.1", 8080)});
     rig_.AddService("10.99.0.1", 53, Protocol::kUdp, "rr", {PipelineRig::Server("10.1.0.1", 5353)});
+    rig_.AddService("fd00:99::1", 80, Protocol::kTcp, "rr", {PipelineRig::Server("fd00:b::1", 8080)});
   }
   PipelineRig rig_;
 };
@@ -144,7 +163,9 @@ TEST_F(MalformedTest, TruncationAtEveryByte) {
                                          Syn().IpOptions(FrameBytes(40, 1)).Bytes(),
                                          Syn().Vlan(5).Bytes(),
                                          Syn().Fragment(0, true).Bytes(),
-                                         Syn().EtherType(kEtherTypeIpv6).Bytes()};
+                                         SynV6().Bytes(),
+                                         SynV6().Extensions({0, 60}).Bytes(),
+                                         SynV6().Fragment(0, true).Bytes()};
   for (const FrameBytes& frame : whole) {
     for (size_t length = 0; length < frame.size(); ++length) {
       const std::vector<uint64_t> before = AllCounts(rig_);
@@ -164,8 +185,10 @@ TEST_F(MalformedTest, RandomDamage) {
   RecordProperty("seed", static_cast<int>(seed));
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
-  const std::vector<FrameBytes> whole = {Syn().Payload("some payload").Bytes(), Datagram().Bytes(),
-                                         Syn().IpOptions(FrameBytes(12, 1)).Bytes()};
+  const std::vector<FrameBytes> whole = {
+      Syn().Payload("some payload").Bytes(), Datagram().Bytes(), Syn().IpOptions(FrameBytes(12, 1)).Bytes(),
+      Packet().From("fd00:a::1", 1).To("fd00:99::1", 80).Tcp(kTcpSyn).Bytes(),
+      Packet().From("fd00:a::1", 1).To("fd00:99::1", 80).Extensions({0, 60, 43}).Bytes()};
   for (int round = 0; round < 20'000; ++round) {
     std::vector<FrameBytes> frames;
     for (int i = 0; i < kBurst; ++i) {

@@ -1,0 +1,52 @@
+// Where a packet begins, and what is in front of its IP header when it leaves.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <cstring>
+
+#include "dataplane/config/forwarding.h"
+#include "dataplane/net/headers.h"
+
+namespace sluice {
+
+// The most that is put in front of an IP header: an Ethernet header with a tag.
+inline constexpr int kMostInFront = 18;
+
+inline bool IsV6Header(const uint8_t* ip) { return *ip >> 4 == 6; }
+
+inline uint32_t BytesBefore(const rte_mbuf& packet, const uint8_t* ip) {
+  return static_cast<uint32_t>(ip - rte_pktmbuf_mtod(&packet, const uint8_t*));
+}
+
+// Whether headers can begin at `ip`, and an Ethernet header in front of them.
+inline bool HasRoomFor(const rte_mbuf& packet, const uint8_t* ip) {
+  return ip - kMostInFront >= static_cast<const uint8_t*>(packet.buf_addr);
+}
+
+// Takes away from the front, or gives back what is there. REQUIRES: in the first segment's buffer.
+inline void BeginAt(rte_mbuf& packet, const uint8_t* start) {
+  const auto change = static_cast<int32_t>(start - rte_pktmbuf_mtod(&packet, const uint8_t*));
+  packet.data_off = static_cast<uint16_t>(packet.data_off + change);
+  packet.data_len = static_cast<uint16_t>(packet.data_len - change);
+  packet.pkt_len = static_cast<uint32_t>(static_cast<int32_t>(packet.pkt_len) - change);
+}
+
+// The Ethernet header of a packet that leaves over a wire.
+inline void PutEthernet(rte_mbuf& packet, uint8_t* ip, const NextHop& hop) {
+  auto& ethernet = *reinterpret_cast<EthernetHeader*>(ip - sizeof(EthernetHeader));
+  BeginAt(packet, ip - sizeof(EthernetHeader));
+  ethernet = {hop.destination, hop.source, IsV6Header(ip) ? kEtherTypeIpv6 : kEtherTypeIpv4};
+}
+
+// What is in front of the IP header of a packet that the kernel sends: its next stop, which is not always in
+// it.
+using KernelOutputHeader = IpAddress;
+
+inline void PutNextStop(rte_mbuf& packet, uint8_t* ip, const IpAddress& next_stop) {
+  BeginAt(packet, ip - sizeof(KernelOutputHeader));
+  std::memcpy(ip - sizeof next_stop, &next_stop, sizeof next_stop);
+}
+
+}  // namespace sluice

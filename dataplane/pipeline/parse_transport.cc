@@ -1,0 +1,76 @@
+// What Parse looks at behind the IP headers.
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/pipeline/parse_ip.h"
+
+namespace sluice {
+namespace {
+
+bool ParseTcp(Worker& worker, Batch& batch, int lane, const TransportBytes& bytes) {
+  if (bytes.contiguous < sizeof(TcpHeader)) {
+    Drop(worker, batch, lane, Counter::kDropTcpTruncated);
+    return false;
+  }
+  const auto& tcp = *reinterpret_cast<const TcpHeader*>(bytes.start);
+  const uint32_t header = (tcp.data_offset >> 4) * 4u;
+  if (header < sizeof(TcpHeader) || header > bytes.contiguous) {
+    Drop(worker, batch, lane, Counter::kDropTcpHeader);
+    return false;
+  }
+  batch.signal[lane] = tcp.flags;
+  return true;
+}
+
+bool ParseUdp(Worker& worker, Batch& batch, int lane, const TransportBytes& bytes) {
+  if (bytes.contiguous < sizeof(UdpHeader)) {
+    Drop(worker, batch, lane, Counter::kDropUdpTruncated);
+    return false;
+  }
+  const uint16_t claimed = reinterpret_cast<const UdpHeader*>(bytes.start)->length.ToHost();
+  if (claimed < sizeof(UdpHeader) || (claimed > bytes.total && !bytes.is_fragment)) {
+    Drop(worker, batch, lane, Counter::kDropUdpLength);
+    return false;
+  }
+  batch.signal[lane] = 0;
+  return true;
+}
+
+bool ParseSctp(Worker& worker, Batch& batch, int lane, const TransportBytes& bytes) {
+  constexpr uint32_t kFirstChunk = sizeof(SctpHeader);
+  if (bytes.contiguous < kFirstChunk + sizeof(SctpChunkHeader)) {
+    Drop(worker, batch, lane, Counter::kDropSctpTruncated);
+    return false;
+  }
+  const auto& first = *reinterpret_cast<const SctpChunkHeader*>(bytes.start + kFirstChunk);
+  const uint32_t next_at = kFirstChunk + ((first.length.ToHost() + 3u) & ~3u);
+  const bool has_next =
+      first.length.ToHost() >= sizeof first && next_at + sizeof(SctpChunkHeader) <= bytes.contiguous;
+  batch.signal[lane] = SctpEventOf(first.type, has_next ? bytes.start[next_at] : uint8_t{0});
+  return true;
+}
+
+}  // namespace
+
+bool ParseTransport(Worker& worker, Batch& batch, int lane, Protocol protocol, const TransportBytes& bytes) {
+  if (protocol == Protocol::kTcp) return ParseTcp(worker, batch, lane, bytes);
+  if (protocol == Protocol::kUdp) return ParseUdp(worker, batch, lane, bytes);
+  return ParseSctp(worker, batch, lane, bytes);
+}
+
+std::optional<FragmentTable::Ports> PortsOfLaterFragment(Worker& worker, Batch& batch, int lane,
+                                                         const FragmentTable::Key& key) {
+  rte_mbuf* packet = batch.packet[lane];
+  if (batch.from_peer) {
+    return FragmentTable::Ports{{static_cast<uint16_t>(packet->hash.usr)},
+                                {static_cast<uint16_t>(packet->hash.usr >> 16)}};
+  }
+  const std::optional<FragmentTable::Ports> ports = worker.fragments.Find(key, worker.now);
+  if (ports) return ports;
+  if (worker.fragments.Hold(key, packet, worker.now)) {
+    batch.verdict[lane] = Verdict::kHeld;
+  } else {
+    Drop(worker, batch, lane, Counter::kDropFragmentsFull);
+  }
+  return std::nullopt;
+}
+
+}  // namespace sluice
