@@ -42,14 +42,15 @@ Endpoint ToEndpoint(const std::string& address, uint32_t port, Protocol protocol
 }
 
 // The kernel has them as TCP, too.
-ServiceKey KeyOfFwmark(uint32_t fwmark) {
-  return {{IpAddress::FromV4(Be32{}), Be16{}, Protocol::kTcp}, fwmark};
+ServiceKey KeyOfFwmark(uint32_t fwmark, v1::AddressFamily family) {
+  const IpAddress none = family == v1::IPV6 ? IpAddress{} : IpAddress::FromV4(Be32{});
+  return {{none, Be16{}, Protocol::kTcp}, fwmark};
 }
 
 ServiceSpec ToSpec(const v1::Service& service) {
   ServiceSpec spec;
   spec.key = service.key().fwmark() != 0
-                 ? KeyOfFwmark(service.key().fwmark())
+                 ? KeyOfFwmark(service.key().fwmark(), service.key().family())
                  : ServiceKey{ToEndpoint(service.key().address(), service.key().port(),
                                          static_cast<Protocol>(service.key().protocol()))};
   spec.scheduler = service.scheduler();
@@ -70,9 +71,12 @@ ServiceSpec ToSpec(const v1::Service& service) {
                                  .tunnel = TunnelOf(destination.tunnel())});
   }
   if (service.has_persistence()) {
-    spec.persistence = {.timeout_seconds = service.persistence().timeout_seconds(),
-                        .prefix_length = PrefixLengthOfNetmask(service.persistence().netmask()).value_or(32),
-                        .strict = service.persistence().strict()};
+    const bool is_v4 = spec.key.address.IsV4();
+    const uint8_t whole = is_v4 ? 32 : 128;
+    spec.persistence = {
+        .timeout_seconds = service.persistence().timeout_seconds(),
+        .prefix_length = PrefixLengthOfNetmask(service.persistence().netmask(), is_v4).value_or(whole),
+        .strict = service.persistence().strict()};
   }
   if (service.has_timeouts()) spec.timeouts = ToSpec(service.timeouts());
   spec.drain_seconds = service.drain_seconds();
@@ -138,7 +142,12 @@ v1::Settings ToMessage(const Settings& settings) {
   return message;
 }
 
-std::optional<uint8_t> PrefixLengthOfNetmask(const std::string& netmask) {
+std::optional<uint8_t> PrefixLengthOfNetmask(const std::string& netmask, bool is_v4) {
+  if (!is_v4) {
+    uint32_t length = 0;
+    if (!absl::SimpleAtoi(netmask, &length) || length < 1 || length > 128) return std::nullopt;
+    return static_cast<uint8_t>(length);
+  }
   const std::optional<IpAddress> mask = IpAddress::Parse(netmask);
   if (!mask || !mask->IsV4()) return std::nullopt;
   const uint32_t bits = mask->V4().ToHost();

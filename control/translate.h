@@ -14,7 +14,7 @@
 namespace sluice {
 
 Endpoint ToEndpoint(const std::string& address, uint32_t port, Protocol protocol);
-ServiceKey KeyOfFwmark(uint32_t fwmark);
+ServiceKey KeyOfFwmark(uint32_t fwmark, v1::AddressFamily family);
 ServiceSpec ToSpec(const v1::Service& service);
 TimeoutSpec ToSpec(const v1::Timeouts& timeouts);
 FwmarkRule ToSpec(const v1::FwmarkRule& rule);
@@ -22,7 +22,8 @@ FwmarkRule ToSpec(const v1::FwmarkRule& rule);
 Settings Merge(const Settings& present, const v1::Settings& wanted);
 
 // "255.255.255.0" is 24; nothing if it has gaps or is no mask.
-std::optional<uint8_t> PrefixLengthOfNetmask(const std::string& netmask);
+// IPv4's are netmasks without gaps, IPv6's the lengths themselves.
+std::optional<uint8_t> PrefixLengthOfNetmask(const std::string& netmask, bool is_v4);
 // "10.99.0.0/24"; nothing if it is none or has host bits.
 std::optional<std::pair<IpAddress, uint8_t>> ParsePrefix(const std::string& text);
 

@@ -23,17 +23,18 @@ std::optional<IpAddress> ValidateAddress(const std::string& text, const std::str
   const std::optional<IpAddress> address = IpAddress::Parse(text);
   if (!address) {
     problems.Add(v1::INVALID_VALUE, field,
-                 absl::StrCat("\"", text, "\": must be an IPv4 address like 10.0.0.1"));
+                 absl::StrCat("\"", text, "\": must be an address like 10.0.0.1 or 2001:db8::1"));
     return std::nullopt;
   }
-  if (!address->IsV4()) {
-    problems.Add(v1::NOT_SUPPORTED, field, absl::StrCat(text, ": IPv6 is not supported yet"));
-    return std::nullopt;
-  }
-  const uint8_t first = address->bytes[12];
-  if (first == 0 || first == 127 || first >= 224) {
+  if (!address->CanBeSource() && address->IsV4()) {
     problems.Add(v1::INVALID_VALUE, field,
                  absl::StrCat(text, ": must be a unicast address, not of 0/8, 127/8, 224/4 or 240/4"));
+    return std::nullopt;
+  }
+  const IpAddress link_local = *IpAddress::Parse("fe80::");
+  if (!address->CanBeSource() || address->Prefix(10) == link_local) {
+    problems.Add(v1::INVALID_VALUE, field,
+                 absl::StrCat(text, ": must be a unicast address, not ::, ::1, of ff00::/8 or of fe80::/10"));
     return std::nullopt;
   }
   return address;
@@ -53,7 +54,7 @@ void ValidateScheduler(const std::string& name, const std::string& field, Proble
                absl::StrCat("\"", name, "\" is not a scheduler: must be one of ", known));
 }
 
-void ValidateSources(const google::protobuf::RepeatedPtrField<std::string>& prefixes,
+void ValidateSources(const google::protobuf::RepeatedPtrField<std::string>& prefixes, bool is_v4,
                      const std::string& field, Problems& problems) {
   for (int i = 0; i < prefixes.size(); ++i) {
     const auto prefix = ParsePrefix(prefixes[i]);
@@ -61,9 +62,9 @@ void ValidateSources(const google::protobuf::RepeatedPtrField<std::string>& pref
       problems.Add(v1::INVALID_VALUE, absl::StrCat(field, "[", i, "]"),
                    absl::StrCat("\"", prefixes[i],
                                 "\": must be an address and a length without host bits, like 10.99.0.0/24"));
-    } else if (!prefix->first.IsV4()) {
-      problems.Add(v1::NOT_SUPPORTED, absl::StrCat(field, "[", i, "]"),
-                   absl::StrCat(prefixes[i], ": IPv6 is not supported yet"));
+    } else if (prefix->first.IsV4() != is_v4) {
+      problems.Add(v1::INVALID_VALUE, absl::StrCat(field, "[", i, "]"),
+                   absl::StrCat(prefixes[i], ": must be of the service's family, IPv", is_v4 ? 4 : 6));
     }
   }
 }
@@ -79,17 +80,19 @@ void ValidateTimeout(uint32_t seconds, const std::string& field, Problems& probl
                absl::StrCat(seconds, ": must be 0..", kMaxTimeoutSeconds, " seconds"));
 }
 
-void ValidatePersistence(const v1::Persistence& persistence, const std::string& field, Problems& problems) {
+void ValidatePersistence(const v1::Persistence& persistence, bool is_v4, const std::string& field,
+                         Problems& problems) {
   constexpr uint32_t kMostSeconds = 31 * 86400;  // as in ipvsadm
   const uint32_t seconds = persistence.timeout_seconds();
   if (seconds < 1 || seconds > kMostSeconds) {
     problems.Add(v1::OUT_OF_RANGE_VALUE, absl::StrCat(field, ".timeout_seconds"),
                  absl::StrCat(seconds, ": must be 1..", kMostSeconds));
   }
-  if (!persistence.netmask().empty() && !PrefixLengthOfNetmask(persistence.netmask())) {
-    problems.Add(
-        v1::INVALID_VALUE, absl::StrCat(field, ".netmask"),
-        absl::StrCat("\"", persistence.netmask(), "\": must be a netmask without gaps, like 255.255.255.0"));
+  if (!persistence.netmask().empty() && !PrefixLengthOfNetmask(persistence.netmask(), is_v4)) {
+    problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".netmask"),
+                 absl::StrCat("\"", persistence.netmask(), "\": must be ",
+                              is_v4 ? "a netmask without gaps, like 255.255.255.0"
+                                    : "the length of a prefix, 1..128, for a service of IPv6"));
   }
   if (!persistence.engine().empty()) {
     problems.Add(v1::NOT_SUPPORTED, absl::StrCat(field, ".engine"),
@@ -126,8 +129,8 @@ std::optional<ServiceKey> ValidateKey(const v1::ServiceKey& key, const std::stri
                                       Problems& problems) {
   const int before = problems.Count();
   if (key.fwmark() != 0) {
-    if (key.family() != v1::IPV6) return KeyOfFwmark(key.fwmark());
-    problems.Add(v1::NOT_SUPPORTED, absl::StrCat(field, ".family"), "IPv6 is not supported yet");
+    if (v1::AddressFamily_IsValid(key.family())) return KeyOfFwmark(key.fwmark(), key.family());
+    problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".family"), "must be IPV4 or IPV6");
     return std::nullopt;
   }
   if (key.protocol() != v1::TCP && key.protocol() != v1::UDP && key.protocol() != v1::SCTP)
@@ -150,8 +153,10 @@ void ValidateService(const v1::Service& service, const std::string& field, Probl
     }
   }
   const bool has_fwmark = service.key().fwmark() != 0;
+  const bool is_v4 = has_fwmark ? service.key().family() != v1::IPV6
+                                : service.key().address().find(':') == std::string::npos;
   if (service.has_persistence()) {
-    ValidatePersistence(service.persistence(), absl::StrCat(field, ".persistence"), problems);
+    ValidatePersistence(service.persistence(), is_v4, absl::StrCat(field, ".persistence"), problems);
   } else if (!has_fwmark && service.key().port() == 0) {
     problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".key.port"),
                  "0: every port needs persistence, so that a client's connections stay together");
@@ -162,8 +167,8 @@ void ValidateService(const v1::Service& service, const std::string& field, Probl
   }
   ValidateTimeouts(service.timeouts(), absl::StrCat(field, ".timeouts"), problems);
   ValidateTimeout(service.drain_seconds(), absl::StrCat(field, ".drain_seconds"), problems);
-  ValidateSources(service.allow_sources(), absl::StrCat(field, ".allow_sources"), problems);
-  ValidateSources(service.deny_sources(), absl::StrCat(field, ".deny_sources"), problems);
+  ValidateSources(service.allow_sources(), is_v4, absl::StrCat(field, ".allow_sources"), problems);
+  ValidateSources(service.deny_sources(), is_v4, absl::StrCat(field, ".deny_sources"), problems);
   ValidateNoDestination(service.no_destination(), absl::StrCat(field, ".no_destination"), problems);
 }
 
@@ -183,7 +188,13 @@ std::optional<Endpoint> ValidateDestinationEndpoint(const ServiceKey& service, c
 
 void ValidateDestination(const ServiceKey& service, const v1::Destination& destination,
                          const std::string& field, Problems& problems) {
-  ValidateDestinationEndpoint(service, destination.address(), destination.port(), field, problems);
+  const auto endpoint =
+      ValidateDestinationEndpoint(service, destination.address(), destination.port(), field, problems);
+  if (endpoint && endpoint->address.IsV4() != service.address.IsV4() && destination.method() != v1::TUN) {
+    problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".address"),
+                 absl::StrCat(destination.address(), ": only tunnels (method TUN) lead from IPv",
+                              service.address.IsV4() ? 4 : 6, " to a real server of the other family"));
+  }
   ValidateMethod(destination, field, problems);
   if (destination.weight() > kMaxWeight) {
     problems.Add(v1::OUT_OF_RANGE_VALUE, absl::StrCat(field, ".weight"),
@@ -237,9 +248,6 @@ void ValidateFwmarkRule(const v1::FwmarkRule& rule, const std::string& field, Pr
     problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".prefix"),
                  absl::StrCat("\"", rule.prefix(),
                               "\": must be an address and a length without host bits, like 10.99.0.0/24"));
-  } else if (!prefix->first.IsV4()) {
-    problems.Add(v1::NOT_SUPPORTED, absl::StrCat(field, ".prefix"),
-                 absl::StrCat(rule.prefix(), ": IPv6 is not supported yet"));
   }
   const bool first_is_sound = ValidatePort(rule.first_port(), absl::StrCat(field, ".first_port"), problems);
   if (ValidatePort(rule.last_port(), absl::StrCat(field, ".last_port"), problems) && first_is_sound &&

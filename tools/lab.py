@@ -4,6 +4,8 @@ The demo and the end-to-end tests use it. All names carry a tag of this run; lea
 everything it made and ends the processes it started, and nothing else.
 
     client 10.64.0.2 --- front 10.64.0.1 [balancer] back 10.65.0.1 --- switch --- 10.65.0.11, .12, .13
+
+With family=6 it is a network of IPv6: fd64::2, fd64::1, fd65::1, fd65::11 and so on.
 """
 
 import json
@@ -41,11 +43,17 @@ def wait_until(claim, seconds=10, every=0.02):
 
 
 class Lab:
-    def __init__(self, servers=3, queues=1, one_arm=False, build=None):
+    def __init__(self, servers=3, queues=1, one_arm=False, build=None, family=4):
         self.tag = f"sl{os.getpid()}"
         self.servers = servers
         self.queues = queues
         self.one_arm = one_arm
+        self.family = family
+        self.vip = VIP if family == 4 else "fd99::1"
+        self.client = CLIENT if family == 4 else "fd64::2"
+        self.front = FRONT if family == 4 else "fd64::1"
+        self.back = BACK if family == 4 else "fd65::1"
+        self.host_bits, self.network_bits = (32, 24) if family == 4 else (128, 64)
         self.build = Path(build or os.environ.get("SLUICE_BUILD", ROOT / "build/release"))
         self.folder = None
         self.processes = []
@@ -87,7 +95,12 @@ class Lab:
             shutil.rmtree(self.folder, ignore_errors=True)
 
     def server_address(self, i):
-        return f"10.65.0.{11 + i}" if not self.one_arm else f"10.64.0.{11 + i}"
+        if self.family == 6:
+            return f"fd64::{11 + i}" if self.one_arm else f"fd65::{11 + i}"
+        return f"10.64.0.{11 + i}" if self.one_arm else f"10.65.0.{11 + i}"
+
+    def endpoint(self, address, port):
+        return f"{address}:{port}" if self.family == 4 else f"[{address}]:{port}"
 
     def ns(self, name):
         return f"{self.tag}{name}"
@@ -100,8 +113,10 @@ class Lab:
             self.namespaces.append(self.ns(name))
             run("ip", "netns", "add", self.ns(name))
             self.ip(name, "link", "set", "lo", "up")
-            # No chatter of IPv6 in the counters.
-            self.inside(name, "sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1", check=False)
+            # No chatter of IPv6 in the counters, and addresses that can be used at once.
+            quiet = ["disable_ipv6=1"] if self.family == 4 else ["accept_dad=0", "accept_ra=0", "router_solicitations=0"]
+            for option in quiet:
+                self.inside(name, "sysctl", "-qw", f"net.ipv6.conf.all.{option}", f"net.ipv6.conf.default.{option}", check=False)
         self.ip("switch", "link", "add", "sw", "type", "bridge", "forward_delay", "0")
         self.ip("switch", "link", "set", "sw", "up")
         if self.one_arm:
@@ -110,30 +125,33 @@ class Lab:
         else:
             self._cable("client", "eth0", "lb", "front")
             self._plug("lb", "back", "to-back")
-            self.ip("lb", "addr", "add", f"{BACK}/24", "dev", "back")
-        self.ip("client", "addr", "add", f"{CLIENT}/24", "dev", "eth0")
-        self.ip("lb", "addr", "add", f"{FRONT}/24", "dev", "front")
-        self.ip("lb", "addr", "add", f"{VIP}/32", "dev", "lo")
-        self.ip("client", "route", "add", "10.99.0.0/24", "via", FRONT)
-        gateway = FRONT if self.one_arm else BACK
+            self._address("lb", "back", self.back)
+        self._address("client", "eth0", self.client)
+        self._address("lb", "front", self.front)
+        self.ip("lb", "addr", "add", f"{self.vip}/{self.host_bits}", "dev", "lo")
+        self.ip("client", "route", "add", "10.99.0.0/24" if self.family == 4 else "fd99::/64", "via", self.front)
+        gateway = self.front if self.one_arm else self.back
         for i in range(self.servers):
             self._plug(f"server{i}", "eth0", f"to-server{i}")
-            self.ip(f"server{i}", "addr", "add", f"{self.server_address(i)}/24", "dev", "eth0")
+            self._address(f"server{i}", "eth0", self.server_address(i))
             if self.one_arm:
                 # Replies go through the balancer although the client is a neighbour.
-                self.ip(f"server{i}", "route", "add", f"{CLIENT}/32", "via", gateway)
+                self.ip(f"server{i}", "route", "add", f"{self.client}/{self.host_bits}", "via", gateway)
             else:
                 self.ip(f"server{i}", "route", "add", "default", "via", gateway)
         if self.one_arm:
             for name in ["lb"] + [f"server{i}" for i in range(self.servers)]:
                 self.inside(name, "sysctl", "-qw", "net.ipv4.conf.all.send_redirects=0", "net.ipv4.conf.all.accept_redirects=0")
 
+    def _address(self, name, interface, address):
+        self.ip(name, "addr", "add", f"{address}/{self.network_bits}", "dev", interface)
+
     def _cable(self, a, a_name, b, b_name):
         queues = ["numrxqueues", str(self.queues), "numtxqueues", str(self.queues)]
         run("ip", "link", "add", a_name, "netns", self.ns(a), *queues, "type", "veth", "peer", "name", b_name, "netns", self.ns(b), *queues)
         for name, interface in ((a, a_name), (b, b_name)):
             # What a local stack sends must be complete: AF_XDP shows it as it is.
-            for feature in ("tx", "tso", "gso", "gro"):
+            for feature in ("tx", "tso", "gso", "gro", "txvlan", "rxvlan"):
                 self.inside(name, "ethtool", "-K", interface, feature, "off", check=False)
             self.ip(name, "link", "set", interface, "up")
 
@@ -167,7 +185,7 @@ class Lab:
             "events { worker_connections 4096; }\n"
             "http { access_log off; keepalive_timeout 0; client_body_temp_path body; proxy_temp_path proxy;\n"
             " fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;\n"
-            f" server {{ listen {address}:{port} backlog=4096; location / {{ default_type text/plain; return 200 \"{text}\\n\"; }} }} }}\n")
+            f" server {{ listen {self.endpoint(address, port)} backlog=4096; location / {{ default_type text/plain; return 200 \"{text}\\n\"; }} }} }}\n")
         process = self.start(name, "nginx", "-p", prefix, "-c", config, "-e", prefix / "error.log", stdout=subprocess.DEVNULL,
                              stderr=subprocess.DEVNULL)
         self.wait_for_listener(name, port)
@@ -211,13 +229,14 @@ class Lab:
         return run(self.build / "bin/sluiceadm", *words, check=check, env=environment)
 
     def add_service(self, port=80, scheduler="rr", protocol="-t", servers=None, server_port=None):
-        self.adm(f"-A {protocol} {VIP}:{port} -s {scheduler}")
+        service = self.endpoint(self.vip, port)
+        self.adm(f"-A {protocol} {service} -s {scheduler}")
         for i in range(self.servers) if servers is None else servers:
-            self.adm(f"-a {protocol} {VIP}:{port} -r {self.server_address(i)}:{server_port or port} -m")
+            self.adm(f"-a {protocol} {service} -r {self.endpoint(self.server_address(i), server_port or port)} -m")
 
     def fetch(self, port=80, timeout=3):
         """One HTTP request from the client; the answer, or '' if there is none."""
-        result = self.inside("client", "curl", "-s", "--max-time", timeout, f"http://{VIP}:{port}/", check=False)
+        result = self.inside("client", "curl", "-s", "--max-time", timeout, f"http://{self.endpoint(self.vip, port)}/", check=False)
         return result.stdout.strip()
 
     def info(self):

@@ -136,6 +136,10 @@ void KernelFeed::HandOn() {
   if (routes_in_doubt_ || everything_in_doubt_) return;  // half a table is worse than yesterday's
   const ForwardingSpec spec = state_.Spec(port_of_interface_);
   forwarding_ = builder_.Build(spec);
+  our_interfaces_.clear();
+  for (const auto& [index, link] : spec.links) {
+    if (link.port != kNoPort) our_interfaces_.insert(index);
+  }
   gateways_.clear();
   for (const RouteSpec& route : spec.routes) {
     for (const RouteLeg& leg : route.legs) {
@@ -161,7 +165,7 @@ void KernelFeed::ConfirmNeighbours() {
   }
   int questions = 0;
   for (const KernelState::NeighbourName& name : needed) {
-    if (!port_of_interface_.contains(name.first) || !name.second.IsV4()) continue;
+    if (!our_interfaces_.contains(name.first)) continue;
     const KernelState::Neighbour* known = state_.FindNeighbour(name);
     if (known != nullptr && known->usable && known->confirmed) continue;
     if (++questions > kQuestionsPerRound) break;
@@ -176,11 +180,12 @@ void KernelFeed::Confirm(const KernelState::NeighbourName& name) {
   request->nlmsg_type = RTM_NEWNEIGH;
   request->nlmsg_flags = NLM_F_REQUEST | NLM_F_CREATE;
   auto* header = static_cast<ndmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ndmsg)));
-  header->ndm_family = AF_INET;
+  header->ndm_family = name.second.IsV4() ? AF_INET : AF_INET6;
   header->ndm_ifindex = name.first;
   header->ndm_state = NUD_NONE;
   header->ndm_flags = NTF_USE;
-  mnl_attr_put_u32(request, NDA_DST, name.second.V4().raw);
+  const size_t unused_bytes = name.second.IsV4() ? 12 : 0;
+  mnl_attr_put(request, NDA_DST, 16 - unused_bytes, name.second.bytes.data() + unused_bytes);
   requests_->Send(*request).IgnoreError();  // it is asked again in a second
 }
 

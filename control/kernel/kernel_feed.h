@@ -64,6 +64,7 @@ class KernelFeed {
   ForwardingBuilder builder_;
   std::shared_ptr<const Forwarding> forwarding_;
   std::set<KernelState::NeighbourName> gateways_;
+  std::set<int> our_interfaces_;  // those of ports, and VLANs over them
   bool changed_ = false;
   bool routes_in_doubt_ = false;
   bool everything_in_doubt_ = false;

@@ -12,6 +12,9 @@
 #include <algorithm>
 #include <cstring>
 #include <optional>
+#include <string_view>
+
+#include "dataplane/net/headers.h"
 
 namespace sluice {
 namespace {
@@ -24,6 +27,10 @@ class Attributes {
   Attributes(const nlmsghdr& message, size_t header) {
     AddAll(mnl_nlmsg_get_payload_offset(&message, header),
            static_cast<int>(mnl_nlmsg_get_payload_len(&message)) - static_cast<int>(MNL_ALIGN(header)));
+  }
+  // Those within another.
+  explicit Attributes(const nlattr& nest) {
+    AddAll(mnl_attr_get_payload(&nest), mnl_attr_get_payload_len(&nest));
   }
   // REQUIRES: rtnh_len is within the message.
   explicit Attributes(const rtnexthop& leg) {
@@ -38,9 +45,18 @@ class Attributes {
     std::memcpy(&value, mnl_attr_get_payload(attribute), sizeof(T));
     return value;
   }
-  std::optional<IpAddress> GetV4(int type) const {
-    const std::optional<uint32_t> raw = Get<uint32_t>(type);
-    return raw ? std::optional(IpAddress::FromV4(Be32{*raw})) : std::nullopt;
+  // An address of this family (AF_INET, AF_INET6), as long as it must be.
+  std::optional<IpAddress> GetAddress(int type, int family) const {
+    const nlattr* attribute = found_[type];
+    if (attribute == nullptr) return std::nullopt;
+    const void* bytes = mnl_attr_get_payload(attribute);
+    if (family == AF_INET6)
+      return mnl_attr_get_payload_len(attribute) == 16 ? std::optional(IpAddress::FromV6(bytes))
+                                                       : std::nullopt;
+    if (mnl_attr_get_payload_len(attribute) != 4) return std::nullopt;
+    Be32 address;
+    std::memcpy(&address, bytes, sizeof address);
+    return IpAddress::FromV4(address);
   }
   std::optional<MacAddress> GetMac(int type) const {
     return found_[type] != nullptr && mnl_attr_get_payload_len(found_[type]) == 6 ? Get<MacAddress>(type)
@@ -69,18 +85,19 @@ const Header* HeaderOf(const nlmsghdr& message) {
              : static_cast<const Header*>(mnl_nlmsg_get_payload(&message));
 }
 
-RouteLeg LegOf(const Attributes<RTA_MAX>& attributes, int interface, uint32_t weight) {
-  RouteLeg leg{.interface = interface, .gateway = attributes.GetV4(RTA_GATEWAY), .weight = weight};
+RouteLeg LegOf(const Attributes<RTA_MAX>& attributes, int family, int interface, uint32_t weight) {
+  RouteLeg leg{
+      .interface = interface, .gateway = attributes.GetAddress(RTA_GATEWAY, family), .weight = weight};
   // A gateway of the other family (RTA_VIA): an address that is nobody's neighbour here leaves it to the
   // kernel.
   if (attributes.Raw(RTA_VIA) != nullptr) leg.gateway = IpAddress{};
   return leg;
 }
 
-std::vector<RouteLeg> LegsOf(const Attributes<RTA_MAX>& attributes) {
+std::vector<RouteLeg> LegsOf(const Attributes<RTA_MAX>& attributes, int family) {
   std::vector<RouteLeg> legs;
   if (const std::optional<int> interface = attributes.Get<int>(RTA_OIF))
-    legs.push_back(LegOf(attributes, *interface, 1));
+    legs.push_back(LegOf(attributes, family, *interface, 1));
   const nlattr* multipath = attributes.Raw(RTA_MULTIPATH);
   if (multipath == nullptr) return legs;
   const auto* leg = static_cast<const rtnexthop*>(mnl_attr_get_payload(multipath));
@@ -88,7 +105,7 @@ std::vector<RouteLeg> LegsOf(const Attributes<RTA_MAX>& attributes) {
   while (rest >= static_cast<int>(sizeof(rtnexthop)) && leg->rtnh_len >= sizeof(rtnexthop) &&
          leg->rtnh_len <= rest) {
     if ((leg->rtnh_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)) == 0) {
-      legs.push_back(LegOf(Attributes<RTA_MAX>(*leg), leg->rtnh_ifindex, leg->rtnh_hops + 1u));
+      legs.push_back(LegOf(Attributes<RTA_MAX>(*leg), family, leg->rtnh_ifindex, leg->rtnh_hops + 1u));
     }
     rest -= static_cast<int>(RTNH_ALIGN(leg->rtnh_len));
     leg = RTNH_NEXT(leg);
@@ -107,6 +124,24 @@ std::optional<RouteKind> KindOf(uint8_t type) {
     case RTN_PROHIBIT: return RouteKind::kUnreachable;
     default: return std::nullopt;
   }
+}
+
+bool IsInternet(int family) { return family == AF_INET || family == AF_INET6; }
+
+// 0: it is no VLAN, or none of those that are told by 802.1Q's tag.
+uint16_t VlanOf(const Attributes<IFLA_MAX>& link) {
+  const nlattr* info = link.Raw(IFLA_LINKINFO);
+  if (info == nullptr) return 0;
+  const Attributes<IFLA_INFO_MAX> about(*info);
+  const nlattr* kind = about.Raw(IFLA_INFO_KIND);
+  constexpr std::string_view kVlan("vlan", 5);  // with its end
+  if (kind == nullptr || about.Raw(IFLA_INFO_DATA) == nullptr ||
+      std::string_view(mnl_attr_get_str(kind), mnl_attr_get_payload_len(kind)) != kVlan) {
+    return 0;
+  }
+  const Attributes<IFLA_VLAN_MAX> vlan(*about.Raw(IFLA_INFO_DATA));
+  const Be16 protocol = vlan.Get<Be16>(IFLA_VLAN_PROTOCOL).value_or(kEtherTypeVlan);
+  return protocol == kEtherTypeVlan ? vlan.Get<uint16_t>(IFLA_VLAN_ID).value_or(0) : uint16_t{0};
 }
 
 }  // namespace
@@ -139,7 +174,9 @@ KernelChange KernelState::ApplyLink(const nlmsghdr& message) {
   const Link link{.mac = attributes.GetMac(IFLA_ADDRESS).value_or(MacAddress{}),
                   .mtu = attributes.Get<uint32_t>(IFLA_MTU).value_or(1500),
                   .up = (header->ifi_flags & IFF_UP) != 0,
-                  .carrier = (header->ifi_flags & IFF_LOWER_UP) != 0};
+                  .carrier = (header->ifi_flags & IFF_LOWER_UP) != 0,
+                  .parent = attributes.Get<int>(IFLA_LINK).value_or(0),
+                  .vlan = VlanOf(attributes)};
   Link& known = links_[header->ifi_index];
   const KernelChange change{.any = known != link, .routes_in_doubt = known.up != link.up};
   known = link;
@@ -148,10 +185,10 @@ KernelChange KernelState::ApplyLink(const nlmsghdr& message) {
 
 KernelChange KernelState::ApplyAddress(const nlmsghdr& message) {
   const auto* header = HeaderOf<ifaddrmsg>(message);
-  if (header == nullptr || header->ifa_family != AF_INET) return {};
+  if (header == nullptr || !IsInternet(header->ifa_family)) return {};
   const Attributes<IFA_MAX> attributes(message, sizeof(ifaddrmsg));
-  std::optional<IpAddress> address = attributes.GetV4(IFA_LOCAL);
-  if (!address) address = attributes.GetV4(IFA_ADDRESS);
+  std::optional<IpAddress> address = attributes.GetAddress(IFA_LOCAL, header->ifa_family);
+  if (!address) address = attributes.GetAddress(IFA_ADDRESS, header->ifa_family);
   if (!address) return {};
   const int interface = static_cast<int>(header->ifa_index);
   if (message.nlmsg_type == RTM_NEWADDR) return {.any = addresses_[*address].insert(interface).second};
@@ -163,40 +200,54 @@ KernelChange KernelState::ApplyAddress(const nlmsghdr& message) {
 
 KernelChange KernelState::ApplyRoute(const nlmsghdr& message) {
   const auto* header = HeaderOf<rtmsg>(message);
-  if (header == nullptr || header->rtm_family != AF_INET || header->rtm_tos != 0 || header->rtm_dst_len > 32)
-    return {};
+  if (header == nullptr || !IsInternet(header->rtm_family) || header->rtm_tos != 0) return {};
+  const int family = header->rtm_family;
+  if (header->rtm_dst_len > (family == AF_INET ? 32 : 128)) return {};
   if (header->rtm_flags & RTM_F_CLONED) return {};
   const std::optional<RouteKind> kind = KindOf(header->rtm_type);
   if (!kind) return {};
   const Attributes<RTA_MAX> attributes(message, sizeof(rtmsg));
   const uint32_t table = attributes.Get<uint32_t>(RTA_TABLE).value_or(header->rtm_table);
   if (table != RT_TABLE_MAIN && table != RT_TABLE_LOCAL) return {};
-  const RouteName name{.prefix = attributes.GetV4(RTA_DST).value_or(IpAddress::FromV4(Be32{0})),
+  const IpAddress everything = family == AF_INET ? IpAddress::FromV4(Be32{0}) : IpAddress{};
+  const std::optional<IpAddress> prefix = attributes.GetAddress(RTA_DST, family);
+  if (!prefix && header->rtm_dst_len != 0) return {};
+  const RouteName name{.prefix = prefix.value_or(everything),
                        .prefix_length = header->rtm_dst_len,
                        .table = table,
                        .priority = attributes.Get<uint32_t>(RTA_PRIORITY).value_or(0)};
-  if (message.nlmsg_type == RTM_DELROUTE) return {.any = routes_.erase(name) > 0};
+  if (message.nlmsg_type == RTM_DELROUTE) return DeleteRoute(name);
   RouteSpec route{.prefix = name.prefix, .prefix_length = name.prefix_length, .kind = *kind};
   if (*kind == RouteKind::kUnicast) {
-    route.legs = LegsOf(attributes);
-    route.source = attributes.GetV4(RTA_PREFSRC);
+    route.legs = LegsOf(attributes, family);
+    route.source = attributes.GetAddress(RTA_PREFSRC, family);
   }
   const auto known = routes_.find(name);
   if (known == routes_.end()) {
     routes_.emplace(name, std::move(route));
     return {.any = true};
   }
-  // `ip route append`: the kernel goes on using the first.
-  if ((message.nlmsg_flags & NLM_F_APPEND) != 0 || known->second == route) return {};
+  // `ip route append`: of IPv4 the kernel goes on using the first; of IPv6 it says the whole of them.
+  if (family == AF_INET && (message.nlmsg_flags & NLM_F_APPEND) != 0) return {};
+  if (known->second == route) return {};
   known->second = std::move(route);
   return {.any = true};
 }
 
+// Of several legs the kernel tells of each that goes.
+KernelChange KernelState::DeleteRoute(const RouteName& name) {
+  const auto known = routes_.find(name);
+  if (known == routes_.end()) return {};
+  const bool is_part = !name.prefix.IsV4() && known->second.legs.size() > 1;
+  routes_.erase(known);
+  return {.any = true, .routes_in_doubt = is_part};
+}
+
 KernelChange KernelState::ApplyNeighbour(const nlmsghdr& message) {
   const auto* header = HeaderOf<ndmsg>(message);
-  if (header == nullptr || header->ndm_family != AF_INET || (header->ndm_flags & NTF_PROXY) != 0) return {};
+  if (header == nullptr || !IsInternet(header->ndm_family) || (header->ndm_flags & NTF_PROXY) != 0) return {};
   const Attributes<NDA_MAX> attributes(message, sizeof(ndmsg));
-  const std::optional<IpAddress> address = attributes.GetV4(NDA_DST);
+  const std::optional<IpAddress> address = attributes.GetAddress(NDA_DST, header->ndm_family);
   if (!address) return {};
   const NeighbourName name{header->ndm_ifindex, *address};
   const std::optional<MacAddress> mac = attributes.GetMac(NDA_LLADDR);
@@ -214,11 +265,12 @@ KernelChange KernelState::ApplyNeighbour(const nlmsghdr& message) {
 ForwardingSpec KernelState::Spec(const std::map<int, uint16_t>& port_of_interface) const {
   ForwardingSpec spec;
   for (const auto& [index, link] : links_) {
-    const auto port = port_of_interface.find(index);
+    const auto port = port_of_interface.find(link.vlan == 0 ? index : link.parent);
     spec.links[index] = {.mac = link.mac,
                          .mtu = static_cast<uint16_t>(std::min<uint32_t>(link.mtu, 0xffff)),
                          .up = link.up && link.carrier,
-                         .port = port == port_of_interface.end() ? kNoPort : port->second};
+                         .port = port == port_of_interface.end() ? kNoPort : port->second,
+                         .vlan = link.vlan};
   }
   // Names are sorted by prefix, then table, then priority: of a prefix in both tables, local (255) is the
   // later.
@@ -231,11 +283,27 @@ ForwardingSpec KernelState::Spec(const std::map<int, uint16_t>& port_of_interfac
       spec.routes.back() = route;
     }
   }
+  NameSources(spec);
   for (const auto& [name, neighbour] : neighbours_) {
     if (neighbour.usable) spec.neighbours.emplace(name, neighbour.mac);
   }
   for (const auto& [address, interfaces] : addresses_) spec.host_addresses.push_back(address);
   return spec;
+}
+
+// Of a network that an interface is in, IPv4's routes say the host's address there; IPv6's do not.
+void KernelState::NameSources(ForwardingSpec& spec) const {
+  std::map<int, std::vector<IpAddress>> addresses;
+  for (const auto& [address, interfaces] : addresses_) {
+    for (const int interface : interfaces) addresses[interface].push_back(address);
+  }
+  for (RouteSpec& route : spec.routes) {
+    const bool is_network = !route.prefix.IsV4() && route.legs.size() == 1 && !route.legs[0].gateway;
+    if (!is_network || route.source) continue;
+    for (const IpAddress& address : addresses[route.legs[0].interface]) {
+      if (!address.IsV4() && address.Prefix(route.prefix_length) == route.prefix) route.source = address;
+    }
+  }
 }
 
 const KernelState::Neighbour* KernelState::FindNeighbour(const NeighbourName& name) const {

@@ -1,5 +1,5 @@
-// What the host's kernel has said about its links, addresses, routes and neighbours; IPv4, tables main and
-// local. Fed with netlink messages, asked for the ForwardingSpec they amount to.
+// What the host's kernel has said about its links, addresses, routes and neighbours; tables main and local.
+// Fed with netlink messages, asked for the ForwardingSpec they amount to.
 // Threads: one.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -52,6 +52,8 @@ class KernelState {
     uint32_t mtu = 0;
     bool up = false;  // by the operator
     bool carrier = false;
+    int parent = 0;     // of a VLAN
+    uint16_t vlan = 0;  // 0: it is none
     friend bool operator==(const Link&, const Link&) = default;
   };
   struct RouteName {
@@ -65,6 +67,8 @@ class KernelState {
   KernelChange ApplyLink(const nlmsghdr& message);
   KernelChange ApplyAddress(const nlmsghdr& message);
   KernelChange ApplyRoute(const nlmsghdr& message);
+  void NameSources(ForwardingSpec& spec) const;
+  KernelChange DeleteRoute(const RouteName& name);
   KernelChange ApplyNeighbour(const nlmsghdr& message);
 
   std::map<int, Link> links_;

@@ -14,6 +14,10 @@ void EndpointIndex::SetRealServer(const Endpoint& endpoint, uint32_t destination
   if (endpoint.port == Be16{}) any_port_servers_ += change;
 }
 
+void EndpointIndex::SetVirtualAddress(const IpAddress& address, uint32_t count) {
+  Set({address, Be16{}, Protocol{0}}, kVirtualAddress, count);
+}
+
 int EndpointIndex::Set(const Endpoint& endpoint, Role role, uint64_t value) {
   const uint64_t word = WordOf(endpoint.port, endpoint.protocol, role);
   const IpAddress& address = endpoint.address;

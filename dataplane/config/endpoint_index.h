@@ -29,13 +29,20 @@ class EndpointIndex {
            (any_port_servers_ > 0 && Find(address, Be16{}, protocol, kRealServer) != 0);
   }
 
+  // Of some service, whatever its port.
+  bool IsVirtualAddress(const IpAddress& address) const {
+    return Find(address, Be16{}, Protocol{0}, kVirtualAddress) != 0;
+  }
+
   // nullptr: there is none any more.
   void SetService(const Endpoint& endpoint, const Service* service);
   // How many destinations have this endpoint.
   void SetRealServer(const Endpoint& endpoint, uint32_t destinations);
+  // How many endpoints have it.
+  void SetVirtualAddress(const IpAddress& address, uint32_t count);
 
  private:
-  enum Role : uint8_t { kVirtual = 1, kRealServer = 2 };
+  enum Role : uint8_t { kVirtual = 1, kRealServer = 2, kVirtualAddress = 3 };
 
   struct Ipv4Key {
     uint64_t word = 0;

@@ -4,11 +4,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "dataplane/net/ip_address.h"
@@ -30,6 +32,7 @@ struct NextHop {
   MacAddress destination;  // these 12 bytes are copied into the frame as they stand
   MacAddress source;
   uint16_t port = 0;  // of the data path
+  uint16_t vlan = 0;  // 0: untagged
   uint16_t mtu = 0;
   NextHopKind kind = NextHopKind::kNoRoute;
 
@@ -61,6 +64,11 @@ class Forwarding {
     friend auto operator<=>(const Neighbour&, const Neighbour&) = default;
   };
   std::vector<Neighbour> NeighboursTowards(const IpAddress& destination) const;
+
+  // Whether the host is in a VLAN, over a port of the data path.
+  bool HasVlan(uint16_t port, uint16_t vlan) const {
+    return std::binary_search(vlans_.begin(), vlans_.end(), std::pair(port, vlan));
+  }
 
   const std::vector<IpAddress>& host_addresses() const { return host_addresses_; }
 
@@ -99,7 +107,8 @@ class Forwarding {
   std::vector<Route> routes_;  // [0]: no route
   std::vector<Range> ranges_;  // never empty; [0].first is the lowest address
   std::unordered_map<Neighbour, NextHopId, NeighbourHash> neighbours_;
-  std::vector<IpAddress> host_addresses_;  // sorted
+  std::vector<IpAddress> host_addresses_;             // sorted
+  std::vector<std::pair<uint16_t, uint16_t>> vlans_;  // port and id, sorted
 };
 
 }  // namespace sluice

@@ -61,7 +61,7 @@ IpAddress SourceOn(const Networks& networks, const RouteLeg& leg) {
 bool SameLinks(const std::map<int, LinkSpec>& a, const std::map<int, LinkSpec>& b) {
   return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](const auto& left, const auto& right) {
     return left.first == right.first && left.second.up == right.second.up &&
-           left.second.port == right.second.port;
+           left.second.port == right.second.port && left.second.vlan == right.second.vlan;
   });
 }
 
@@ -76,6 +76,11 @@ std::shared_ptr<const Forwarding> ForwardingBuilder::Build(const ForwardingSpec&
   forwarding->route_count_ = spec.routes.size();
   forwarding->host_addresses_ = spec.host_addresses;
   std::sort(forwarding->host_addresses_.begin(), forwarding->host_addresses_.end());
+  for (const auto& [index, link] : spec.links) {
+    if (link.up && link.port != kNoPort && link.vlan != 0)
+      forwarding->vlans_.emplace_back(link.port, link.vlan);
+  }
+  std::sort(forwarding->vlans_.begin(), forwarding->vlans_.end());
   routes_ = spec.routes;
   links_ = spec.links;
   return forwarding;
@@ -115,6 +120,7 @@ bool ForwardingBuilder::AddNeighbours(const ForwardingSpec& spec, Forwarding& fo
     forwarding.hops_[id] = {.destination = spec.neighbours.at(name),
                             .source = link.mac,
                             .port = link.port,
+                            .vlan = link.vlan,
                             .mtu = link.mtu,
                             .kind = NextHopKind::kWire};
     forwarding.neighbours_.emplace(Forwarding::Neighbour{name.first, name.second}, id);

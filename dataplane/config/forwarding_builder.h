@@ -22,6 +22,7 @@ struct LinkSpec {
   uint16_t mtu = 1500;
   bool up = false;
   uint16_t port = kNoPort;  // of the data path; kNoPort: the interface is the kernel's alone
+  uint16_t vlan = 0;        // its packets are tagged; 0: they are not
 };
 
 struct RouteLeg {

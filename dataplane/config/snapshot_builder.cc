@@ -282,10 +282,16 @@ void SnapshotBuilder::ReleaseAll(const DestinationName& name) {
     Release(real_references_, EndpointRole::kRealServer, endpoint);
 }
 
+// Workers need not know that a real server has any endpoint at all.
+void SnapshotBuilder::Index(EndpointRole role, const Endpoint& endpoint, uint32_t count) {
+  const bool is_address = endpoint.protocol == kAnyProtocol;
+  if (role == EndpointRole::kRealServer && !is_address) endpoints_.SetRealServer(endpoint, count);
+  if (role == EndpointRole::kVirtual && is_address) endpoints_.SetVirtualAddress(endpoint.address, count);
+}
+
 void SnapshotBuilder::Retain(References& references, EndpointRole role, const Endpoint& endpoint) {
   const uint32_t count = ++references[endpoint];
-  if (role == EndpointRole::kRealServer && endpoint.protocol != kAnyProtocol)
-    endpoints_.SetRealServer(endpoint, count);
+  Index(role, endpoint, count);
   if (count == 1) endpoint_changes_.push_back({endpoint, role, true});
 }
 
@@ -293,8 +299,7 @@ void SnapshotBuilder::Release(References& references, EndpointRole role, const E
   const auto found = references.find(endpoint);
   SLUICE_CHECK(found != references.end());
   const uint32_t count = --found->second;
-  if (role == EndpointRole::kRealServer && endpoint.protocol != kAnyProtocol)
-    endpoints_.SetRealServer(endpoint, count);
+  Index(role, endpoint, count);
   if (count != 0) return;
   references.erase(found);
   endpoint_changes_.push_back({endpoint, role, false});

@@ -76,6 +76,7 @@ class SnapshotBuilder {
   void ReleaseAll(const DestinationName& name);
   DestinationId Adopt(const DestinationName& name);
   void Remove(const DestinationName& name, DestinationId id, uint32_t drain_seconds);
+  void Index(EndpointRole role, const Endpoint& endpoint, uint32_t count);
   void Retain(References& references, EndpointRole role, const Endpoint& endpoint);
   void Release(References& references, EndpointRole role, const Endpoint& endpoint);
 

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "dataplane/net/byte_order.h"
 #include "dataplane/net/ip_address.h"
@@ -23,6 +24,15 @@ struct __attribute__((packed)) EthernetHeader {
   Be16 ether_type;
 };
 static_assert(sizeof(EthernetHeader) == 14);
+
+// Behind the addresses of a tagged frame's Ethernet header, whose type says so.
+struct __attribute__((packed)) VlanTag {
+  Be16 priority_and_id;
+  Be16 ether_type;
+
+  uint16_t id() const { return priority_and_id.ToHost() & 0x0fff; }
+};
+static_assert(sizeof(VlanTag) == 4);
 
 inline constexpr Be16 kIpv4DontFragment = Be16::FromHost(0x4000);
 inline constexpr Be16 kIpv4MoreFragments = Be16::FromHost(0x2000);
@@ -44,6 +54,14 @@ struct __attribute__((packed)) Ipv4Header {
   int header_length() const { return (version_and_length & 0x0f) * 4; }
 };
 static_assert(sizeof(Ipv4Header) == 20);
+
+// The one's complement sum of a header without options, not folded; 0xffff when folded if its checksum is
+// right.
+inline uint64_t SumOfPlainHeader(const Ipv4Header& ip) {
+  uint32_t words[5];
+  std::memcpy(words, &ip, sizeof words);
+  return uint64_t{words[0]} + words[1] + words[2] + words[3] + words[4];
+}
 
 struct __attribute__((packed)) Ipv6Header {
   Be32 version_class_label;
@@ -113,6 +131,10 @@ struct __attribute__((packed)) IcmpHeader {
 };
 static_assert(sizeof(IcmpHeader) == 8);
 
+inline constexpr uint8_t kIcmpEcho = 8;
+inline constexpr uint8_t kIcmpEchoReply = 0;
+inline constexpr uint8_t kIcmpv6Echo = 128;
+inline constexpr uint8_t kIcmpv6EchoReply = 129;
 // Destination unreachable, source quench, time exceeded: what IPVS relays.
 constexpr bool IsIcmpError(uint8_t type) { return type == 3 || type == 4 || type == 11; }
 // Destination unreachable, packet too big, time exceeded: the same of IPv6.

@@ -43,6 +43,11 @@ struct __attribute__((packed)) IpAddress {  // packed: may stand at any address 
     return result;
   }
   bool IsUnspecified() const { return *this == IpAddress{} || *this == FromV4(Be32{0}); }
+  // In IPv4 the first octet tells: not of 0/8, 127/8, nor from 224 up; in IPv6 not ::, ::1 or of ff00::/8.
+  bool CanBeSource() const {
+    if (!IsV4()) return Prefix(127) != IpAddress{} && !IsMulticast();
+    return bytes[12] != 0 && bytes[12] != 127 && bytes[12] < 224;
+  }
   bool IsMulticast() const { return IsV4() ? (bytes[12] & 0xf0) == 0xe0 : bytes[0] == 0xff; }
   // The first `bits` of all 128, the rest zero.
   IpAddress Prefix(int bits) const {

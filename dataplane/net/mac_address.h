@@ -6,6 +6,7 @@
 #include <compare>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
 #include <string>
 
 namespace sluice {
@@ -21,6 +22,16 @@ struct __attribute__((packed)) MacAddress {
     return text;
   }
   friend auto operator<=>(const MacAddress&, const MacAddress&) = default;
+  // For every packet: without a call of memcmp.
+  friend bool operator==(const MacAddress& a, const MacAddress& b) {
+    uint32_t front[2];
+    uint16_t back[2];
+    std::memcpy(&front[0], a.bytes.data(), 4);
+    std::memcpy(&front[1], b.bytes.data(), 4);
+    std::memcpy(&back[0], a.bytes.data() + 4, 2);
+    std::memcpy(&back[1], b.bytes.data() + 4, 2);
+    return front[0] == front[1] && back[0] == back[1];
+  }
 };
 
 }  // namespace sluice

@@ -21,6 +21,10 @@ bool Compose(Worker& worker, Batch& batch, int lane) {
     TurnIntoReset(batch, lane);
     return true;
   }
+  if (batch.answer[lane] == Reply::kEcho) {
+    TurnIntoEchoReply(batch, lane);
+    return true;
+  }
   if (!worker.icmp_limit.Take(worker.now)) {
     worker.counters.Add(Counter::kIcmpLimited);
     return false;

@@ -29,6 +29,7 @@ enum class Verdict : uint8_t {
 
 // What a sender is told about a packet that goes no further.
 enum class Reply : uint8_t {
+  kEcho,
   kReset,
   kPortUnreachable,
   kTimeExceeded,
@@ -39,6 +40,7 @@ enum class Reply : uint8_t {
 enum class PacketKind : uint8_t {
   kFlow,           // TCP, UDP or SCTP, with its ports
   kLaterFragment,  // of such a datagram, but not the first: its ports were learnt from that
+  kEcho,           // request, whole; its tuple has no ports
   kIcmpError,      // about a TCP, UDP or SCTP packet
   kIcmp,
   kFragment,

@@ -1,6 +1,8 @@
-// Classify: TCP, UDP and SCTP go on, and ICMP errors about them; all else is the kernel's.
+// Classify: TCP, UDP and SCTP go on, and ICMP errors about them; an echo of a virtual address is answered;
+// all else is the kernel's.
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/net/check.h"
+#include "dataplane/pipeline/rewrite_icmp.h"
 #include "dataplane/pipeline/stages.h"
 
 namespace sluice {
@@ -11,6 +13,7 @@ Counter KernelReason(PacketKind kind) {
     case PacketKind::kFlow:
     case PacketKind::kLaterFragment:
     case PacketKind::kIcmpError: break;
+    case PacketKind::kEcho:
     case PacketKind::kIcmp: return Counter::kKernelIcmp;
     case PacketKind::kFragment: return Counter::kKernelFragment;
     case PacketKind::kOtherProtocol: return Counter::kKernelProtocol;
@@ -27,6 +30,20 @@ bool IsOurs(PacketKind kind) {
   return kind == PacketKind::kFlow || kind == PacketKind::kLaterFragment || kind == PacketKind::kIcmpError;
 }
 
+bool IsOurEcho(const Worker& worker, const Batch& batch, int lane) {
+  return batch.kind[lane] == PacketKind::kEcho &&
+         worker.snapshot->endpoints.IsVirtualAddress(batch.DestinationOf(lane)) &&
+         batch.SourceOf(lane).CanBeSource();
+}
+
+void AnswerEcho(Worker& worker, Batch& batch, int lane) {
+  if (HasSoundIcmpChecksum(batch, lane)) {
+    AnswerWith(worker, batch, lane, Reply::kEcho, Counter::kEchoAnswered);
+  } else {
+    Drop(worker, batch, lane, Counter::kDropIcmpChecksum);
+  }
+}
+
 }  // namespace
 
 LaneMask Classify(Worker& worker, Batch& batch, LaneMask lanes) {
@@ -34,6 +51,8 @@ LaneMask Classify(Worker& worker, Batch& batch, LaneMask lanes) {
   for (int lane : Lanes(lanes)) {
     if (IsOurs(batch.kind[lane])) {
       flows |= LaneBit(lane);
+    } else if (IsOurEcho(worker, batch, lane)) {
+      AnswerEcho(worker, batch, lane);
     } else {
       GiveToKernel(worker, batch, lane, KernelReason(batch.kind[lane]));
     }

@@ -44,6 +44,7 @@ enum class Counter : uint8_t {
   kFromKernel,
   kPeerGiven,
   kPeerTaken,
+  kEchoAnswered,
   kRefusedNoDestination,
   kRefusedSource,
   kRefusedTableFull,

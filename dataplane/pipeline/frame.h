@@ -28,6 +28,7 @@ inline bool HasRoomFor(const rte_mbuf& packet, const uint8_t* ip) {
 // Takes away from the front, or gives back what is there. REQUIRES: in the first segment's buffer.
 inline void BeginAt(rte_mbuf& packet, const uint8_t* start) {
   const auto change = static_cast<int32_t>(start - rte_pktmbuf_mtod(&packet, const uint8_t*));
+  if (change == 0) return;
   packet.data_off = static_cast<uint16_t>(packet.data_off + change);
   packet.data_len = static_cast<uint16_t>(packet.data_len - change);
   packet.pkt_len = static_cast<uint32_t>(static_cast<int32_t>(packet.pkt_len) - change);
@@ -35,9 +36,15 @@ inline void BeginAt(rte_mbuf& packet, const uint8_t* start) {
 
 // The Ethernet header of a packet that leaves over a wire.
 inline void PutEthernet(rte_mbuf& packet, uint8_t* ip, const NextHop& hop) {
-  auto& ethernet = *reinterpret_cast<EthernetHeader*>(ip - sizeof(EthernetHeader));
-  BeginAt(packet, ip - sizeof(EthernetHeader));
-  ethernet = {hop.destination, hop.source, IsV6Header(ip) ? kEtherTypeIpv6 : kEtherTypeIpv4};
+  const Be16 ether_type = IsV6Header(ip) ? kEtherTypeIpv6 : kEtherTypeIpv4;
+  uint8_t* start = ip - sizeof(EthernetHeader);
+  if (hop.vlan != 0) {
+    start -= sizeof(VlanTag);
+    *reinterpret_cast<VlanTag*>(ip - sizeof(VlanTag)) = {Be16::FromHost(hop.vlan), ether_type};
+  }
+  BeginAt(packet, start);
+  *reinterpret_cast<EthernetHeader*>(start) = {hop.destination, hop.source,
+                                               hop.vlan != 0 ? kEtherTypeVlan : ether_type};
 }
 
 // What is in front of the IP header of a packet that the kernel sends: its next stop, which is not always in

@@ -2,6 +2,7 @@
 #include "dataplane/pipeline/icmp_reply.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "dataplane/net/pseudo_header.h"
 #include "dataplane/pipeline/batch.h"
@@ -93,6 +94,25 @@ bool TurnV6(const IcmpError& error, Batch& batch, int lane) {
 }
 
 }  // namespace
+
+void TurnIntoEchoReply(Batch& batch, int lane) {
+  auto& icmp = *reinterpret_cast<IcmpHeader*>(batch.transport(lane));
+  const uint8_t type = icmp.type;
+  if (IsV6Header(batch.ip[lane])) {
+    Ipv6Header& ip = batch.v6(lane);
+    std::swap(ip.source, ip.destination);
+    ip.hop_limit = kTtl;
+    icmp.type = kIcmpv6EchoReply;
+  } else {
+    Ipv4Header& ip = batch.v4(lane);
+    std::swap(ip.source, ip.destination);
+    ip.time_to_live = kTtl;
+    ip.checksum = 0;
+    ip.checksum = static_cast<uint16_t>(~FoldSum(SumOfPlainHeader(ip)));
+    icmp.type = kIcmpEchoReply;
+  }
+  icmp.checksum = UpdateChecksum(icmp.checksum, FoldSum(SumOfChange16(type, icmp.type)));
+}
 
 bool TurnIntoIcmpError(const IcmpError& error, Batch& batch, int lane) {
   return IsV6Header(batch.ip[lane]) ? TurnV6(error, batch, lane) : TurnV4(error, batch, lane);

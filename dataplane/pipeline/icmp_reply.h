@@ -1,4 +1,4 @@
-// ICMP errors about a packet, in the name of the address it was sent to.
+// ICMP in the name of the address a packet was sent to: errors about it, or the reply to an echo.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -25,6 +25,9 @@ constexpr IcmpError Icmpv6PacketTooBig(uint16_t mtu) { return {2, 0, mtu}; }
 // 576 bytes in IPv4 and IPv6's least MTU. `ip` and `ip_length` of the lane are the error's from then on; the
 // Ethernet header is left to the caller. False: no room in front.
 bool TurnIntoIcmpError(const IcmpError& error, Batch& batch, int lane);
+
+// Turns an echo request, behind headers without options, into its reply.
+void TurnIntoEchoReply(Batch& batch, int lane);
 
 // So many errors a second, as a host allows itself by default (net.ipv4.icmp_msgs_per_sec, icmp_msgs_burst).
 // Threads: belongs to one worker.

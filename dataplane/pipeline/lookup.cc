@@ -44,7 +44,8 @@ LaneMask Lookup(Worker& worker, Batch& batch, LaneMask lanes) {
   for (int lane : Lanes(lanes)) {
     batch.entry[lane] = table.Guess(batch.hash[lane]);
     table.PrefetchConnection(batch.entry[lane]);
-    if (batch.tuple[lane].IsV6()) table.PrefetchAddresses(batch.entry[lane]);
+    if (batch.tuple[lane].IsV6()) [[unlikely]]
+      table.PrefetchAddresses(batch.entry[lane]);
   }
   LaneMask fresh = 0;
   for (int lane : Lanes(lanes)) {

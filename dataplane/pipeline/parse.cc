@@ -12,6 +12,13 @@ PacketKind KindOfEtherType(Be16 ether_type) {
   return PacketKind::kOtherEtherType;
 }
 
+// A frame of a VLAN that the host is not in is none of ours.
+bool IsOurVlan(const Worker& worker, const rte_mbuf& packet) {
+  if (packet.data_len < sizeof(EthernetHeader) + sizeof(VlanTag)) return false;
+  const auto& tag = *rte_pktmbuf_mtod_offset(&packet, const VlanTag*, sizeof(EthernetHeader));
+  return worker.forwarding->HasVlan(worker.port_numbers[packet.port], tag.id());
+}
+
 bool ParsePacket(Worker& worker, Batch& batch, int lane) {
   rte_mbuf* packet = batch.packet[lane];
   auto* start = rte_pktmbuf_mtod(packet, uint8_t*);
@@ -29,11 +36,16 @@ bool ParsePacket(Worker& worker, Batch& batch, int lane) {
     Drop(worker, batch, lane, Counter::kDropOtherHost);
     return false;
   }
-  const IpBytes ip = {start + sizeof(EthernetHeader), packet->data_len - uint32_t{sizeof(EthernetHeader)},
-                      packet->pkt_len - uint32_t{sizeof(EthernetHeader)}};
-  if (ethernet.ether_type == kEtherTypeIpv4) return ParseIpv4(worker, batch, lane, ip);
-  if (ethernet.ether_type == kEtherTypeIpv6) return ParseIpv6(worker, batch, lane, ip);
-  batch.kind[lane] = KindOfEtherType(ethernet.ether_type);
+  uint32_t in_front = sizeof(EthernetHeader);
+  Be16 ether_type = ethernet.ether_type;
+  if (ether_type == kEtherTypeVlan && IsOurVlan(worker, *packet)) {
+    ether_type = reinterpret_cast<const VlanTag*>(start + in_front)->ether_type;
+    in_front += sizeof(VlanTag);
+  }
+  const IpBytes ip = {start + in_front, packet->data_len - in_front, packet->pkt_len - in_front};
+  if (ether_type == kEtherTypeIpv4) return ParseIpv4(worker, batch, lane, ip);
+  if (ether_type == kEtherTypeIpv6) return ParseIpv6(worker, batch, lane, ip);
+  batch.kind[lane] = KindOfEtherType(ether_type);
   return true;
 }
 

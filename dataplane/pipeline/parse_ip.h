@@ -28,7 +28,42 @@ struct TransportBytes {
   uint32_t total;    // as the IP header says
   bool is_fragment;  // the first of several
 };
-bool ParseTransport(Worker& worker, Batch& batch, int lane, Protocol protocol, const TransportBytes& bytes);
+bool ParseSctp(Worker& worker, Batch& batch, int lane, const TransportBytes& bytes);
+inline bool ParseTcp(Worker& worker, Batch& batch, int lane, const TransportBytes& bytes) {
+  if (bytes.contiguous < sizeof(TcpHeader)) {
+    Drop(worker, batch, lane, Counter::kDropTcpTruncated);
+    return false;
+  }
+  const auto& tcp = *reinterpret_cast<const TcpHeader*>(bytes.start);
+  const uint32_t header = (tcp.data_offset >> 4) * 4u;
+  if (header < sizeof(TcpHeader) || header > bytes.contiguous) {
+    Drop(worker, batch, lane, Counter::kDropTcpHeader);
+    return false;
+  }
+  batch.signal[lane] = tcp.flags;
+  return true;
+}
+
+inline bool ParseUdp(Worker& worker, Batch& batch, int lane, const TransportBytes& bytes) {
+  if (bytes.contiguous < sizeof(UdpHeader)) {
+    Drop(worker, batch, lane, Counter::kDropUdpTruncated);
+    return false;
+  }
+  const uint16_t claimed = reinterpret_cast<const UdpHeader*>(bytes.start)->length.ToHost();
+  if (claimed < sizeof(UdpHeader) || (claimed > bytes.total && !bytes.is_fragment)) {
+    Drop(worker, batch, lane, Counter::kDropUdpLength);
+    return false;
+  }
+  batch.signal[lane] = 0;
+  return true;
+}
+
+inline bool ParseTransport(Worker& worker, Batch& batch, int lane, Protocol protocol,
+                           const TransportBytes& bytes) {
+  if (protocol == Protocol::kTcp) return ParseTcp(worker, batch, lane, bytes);
+  if (protocol == Protocol::kUdp) return ParseUdp(worker, batch, lane, bytes);
+  return ParseSctp(worker, batch, lane, bytes);
+}
 
 // The ports of a fragment that is not the first: those of the first, for which it waits if need be. From
 // another worker they come along. Nothing: it has a verdict.

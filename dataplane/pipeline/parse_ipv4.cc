@@ -14,6 +14,12 @@ bool IsFirstFragment(const Ipv4Header& ip) {
 // An ICMP error quotes the packet it is about: its IP header, and of the transport at least eight bytes.
 PacketKind ParseIcmp(Batch& batch, int lane, const uint8_t* icmp, uint32_t length) {
   constexpr uint32_t kLeastTransport = 8;
+  const Ipv4Header& ip = batch.v4(lane);
+  if (length >= sizeof(IcmpHeader) && reinterpret_cast<const IcmpHeader*>(icmp)->type == kIcmpEcho &&
+      ip.header_length() == sizeof ip && !batch.IsFirstFragment(lane)) {
+    batch.tuple[lane] = FlowTuple::Of(ip.source, ip.destination, Be16{}, Be16{}, Protocol::kIcmp);
+    return PacketKind::kEcho;
+  }
   if (length < sizeof(IcmpHeader) + sizeof(Ipv4Header)) return PacketKind::kIcmp;
   if (!IsIcmpError(reinterpret_cast<const IcmpHeader*>(icmp)->type)) return PacketKind::kIcmp;
   const auto& about = *reinterpret_cast<const Ipv4Header*>(icmp + sizeof(IcmpHeader));
@@ -67,7 +73,8 @@ bool ParseIpv4(Worker& worker, Batch& batch, int lane, const IpBytes& bytes) {
     Drop(worker, batch, lane, Counter::kDropIpTruncated);
     return false;
   }
-  if (FoldSum(SumBytes(&ip, header)) != 0xffff) {
+  const uint64_t sum = header == sizeof ip ? SumOfPlainHeader(ip) : SumBytes(&ip, header);
+  if (FoldSum(sum) != 0xffff) {
     Drop(worker, batch, lane, Counter::kDropIpChecksum);
     return false;
   }
@@ -77,6 +84,7 @@ bool ParseIpv4(Worker& worker, Batch& batch, int lane, const IpBytes& bytes) {
   if ((ip.flags_and_offset.raw & kIpv4FragmentOffset.raw) != 0)
     return ParseLaterFragment(worker, batch, lane);
   const bool is_fragment = IsFirstFragment(ip);
+  if (is_fragment) batch.first_fragments |= LaneBit(lane);
   const TransportBytes transport = {bytes.start + header, std::min(total - header, bytes.contiguous - header),
                                     total - header, is_fragment};
   const auto protocol = static_cast<Protocol>(ip.protocol);
@@ -92,7 +100,6 @@ bool ParseIpv4(Worker& worker, Batch& batch, int lane, const IpBytes& bytes) {
       FlowTuple::Of(ip.source, ip.destination, ports.source_port, ports.destination_port, protocol);
   batch.kind[lane] = PacketKind::kFlow;
   if (is_fragment) {
-    batch.first_fragments |= LaneBit(lane);
     worker.fragments.Learn(FragmentTable::Key::Of(ip), {ports.source_port, ports.destination_port},
                            worker.now);
   }

@@ -17,6 +17,12 @@ void SetTuple(const Worker& worker, Batch& batch, int lane, const FlowAddresses&
 
 PacketKind ParseIcmpv6(const Worker& worker, Batch& batch, int lane, const uint8_t* icmp, uint32_t length) {
   constexpr uint32_t kLeastTransport = 8;
+  const Ipv6Header& ip = batch.v6(lane);
+  if (length >= sizeof(IcmpHeader) && reinterpret_cast<const IcmpHeader*>(icmp)->type == kIcmpv6Echo &&
+      batch.transport_at[lane] == sizeof ip) {
+    SetTuple(worker, batch, lane, {ip.source, ip.destination}, {}, Protocol::kIcmpv6);
+    return PacketKind::kEcho;
+  }
   if (length < sizeof(IcmpHeader) + sizeof(Ipv6Header)) return PacketKind::kIcmp;
   if (!IsIcmpv6Error(reinterpret_cast<const IcmpHeader*>(icmp)->type)) return PacketKind::kIcmp;
   const auto& about = *reinterpret_cast<const Ipv6Header*>(icmp + sizeof(IcmpHeader));

@@ -3,36 +3,6 @@
 #include "dataplane/pipeline/parse_ip.h"
 
 namespace sluice {
-namespace {
-
-bool ParseTcp(Worker& worker, Batch& batch, int lane, const TransportBytes& bytes) {
-  if (bytes.contiguous < sizeof(TcpHeader)) {
-    Drop(worker, batch, lane, Counter::kDropTcpTruncated);
-    return false;
-  }
-  const auto& tcp = *reinterpret_cast<const TcpHeader*>(bytes.start);
-  const uint32_t header = (tcp.data_offset >> 4) * 4u;
-  if (header < sizeof(TcpHeader) || header > bytes.contiguous) {
-    Drop(worker, batch, lane, Counter::kDropTcpHeader);
-    return false;
-  }
-  batch.signal[lane] = tcp.flags;
-  return true;
-}
-
-bool ParseUdp(Worker& worker, Batch& batch, int lane, const TransportBytes& bytes) {
-  if (bytes.contiguous < sizeof(UdpHeader)) {
-    Drop(worker, batch, lane, Counter::kDropUdpTruncated);
-    return false;
-  }
-  const uint16_t claimed = reinterpret_cast<const UdpHeader*>(bytes.start)->length.ToHost();
-  if (claimed < sizeof(UdpHeader) || (claimed > bytes.total && !bytes.is_fragment)) {
-    Drop(worker, batch, lane, Counter::kDropUdpLength);
-    return false;
-  }
-  batch.signal[lane] = 0;
-  return true;
-}
 
 bool ParseSctp(Worker& worker, Batch& batch, int lane, const TransportBytes& bytes) {
   constexpr uint32_t kFirstChunk = sizeof(SctpHeader);
@@ -46,14 +16,6 @@ bool ParseSctp(Worker& worker, Batch& batch, int lane, const TransportBytes& byt
       first.length.ToHost() >= sizeof first && next_at + sizeof(SctpChunkHeader) <= bytes.contiguous;
   batch.signal[lane] = SctpEventOf(first.type, has_next ? bytes.start[next_at] : uint8_t{0});
   return true;
-}
-
-}  // namespace
-
-bool ParseTransport(Worker& worker, Batch& batch, int lane, Protocol protocol, const TransportBytes& bytes) {
-  if (protocol == Protocol::kTcp) return ParseTcp(worker, batch, lane, bytes);
-  if (protocol == Protocol::kUdp) return ParseUdp(worker, batch, lane, bytes);
-  return ParseSctp(worker, batch, lane, bytes);
 }
 
 std::optional<FragmentTable::Ports> PortsOfLaterFragment(Worker& worker, Batch& batch, int lane,

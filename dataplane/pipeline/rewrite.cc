@@ -28,11 +28,19 @@ void ResolveHops(const Worker& worker, const Batch& batch, int lane) {
   connection.forwarding_generation = forwarding.generation();
 }
 
-// The checksum of an IPv4 header whose time to live is one less: RFC 1141, with the carry added back.
-void DecrementTimeToLive(Ipv4Header& ip) {
+// Time to live becomes one less, unless it is used up: false. The checksum by RFC 1141, with the carry added
+// back.
+bool TakeHop(Ipv4Header& ip) {
+  if (ip.time_to_live <= 1) return false;
   --ip.time_to_live;
   const uint32_t sum = uint32_t{ip.checksum} + Be16::FromHost(0x0100).raw;
   ip.checksum = static_cast<uint16_t>(sum + (sum >> 16));
+  return true;
+}
+bool TakeHop(Ipv6Header& ip) {
+  if (ip.hop_limit <= 1) return false;
+  --ip.hop_limit;
+  return true;
 }
 
 bool GoesIntoTunnel(const Batch& batch, int lane) {
@@ -87,10 +95,6 @@ bool MayBeSplit(Batch& batch, int lane, bool tunnelled) {
   return !(batch.v4(lane).flags_and_offset.raw & kIpv4DontFragment.raw);
 }
 
-uint8_t& TimeToLive(Batch& batch, int lane) {
-  return batch.tuple[lane].IsV6() ? batch.v6(lane).hop_limit : batch.v4(lane).time_to_live;
-}
-
 // The sender may be told.
 void RefuseToPass(Worker& worker, Batch& batch, int lane, Reply reply, Counter reason, uint16_t mtu = 0) {
   if (MayBeAnswered(batch, lane)) {
@@ -106,15 +110,10 @@ bool MayPass(Worker& worker, Batch& batch, int lane, const NextHop& hop, bool tu
     Drop(worker, batch, lane, Counter::kDropNoRoute);
     return false;
   }
-  if (TimeToLive(batch, lane) <= 1) {
+  const bool is_v6 = batch.tuple[lane].IsV6();
+  if (!(is_v6 ? TakeHop(batch.v6(lane)) : TakeHop(batch.v4(lane)))) {
     RefuseToPass(worker, batch, lane, Reply::kTimeExceeded, Counter::kDropTtlExpired);
     return false;
-  }
-  const bool is_v6 = batch.tuple[lane].IsV6();
-  if (is_v6) {
-    --batch.v6(lane).hop_limit;
-  } else {
-    DecrementTimeToLive(batch.v4(lane));
   }
   if (!IsTooLarge(batch, lane, hop, overhead) || MayBeSplit(batch, lane, tunnelled)) return true;
   const auto room = static_cast<uint16_t>(hop.mtu > overhead ? hop.mtu - overhead : 0);

@@ -7,13 +7,6 @@
 namespace sluice {
 namespace {
 
-// In IPv4 the first octet tells: 0/8, 127/8, and all from 224 up; in IPv6 it is ::, ::1, and ff00::/8.
-bool CannotBeSource(const IpAddress& address) {
-  if (!address.IsV4()) return address.Prefix(127) == IpAddress{} || address.IsMulticast();
-  const uint8_t first = address.bytes[12];
-  return first == 0 || first == 127 || first >= 224;
-}
-
 bool BelongsToPeer(Worker& worker, Batch& batch, int lane, Be32 client, Be16 client_port) {
   if (worker.workers == 1 || batch.from_peer) return false;
   const uint32_t owner = OwnerOfClient(client, client_port, batch.tuple[lane].protocol(), worker.secret,
@@ -204,7 +197,7 @@ bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
     GiveToKernel(worker, batch, lane, Counter::kKernelNoConnection);
     return false;
   }
-  if (CannotBeSource(batch.SourceOf(lane))) {
+  if (!batch.SourceOf(lane).CanBeSource()) {
     Drop(worker, batch, lane, Counter::kDropIpSource);
     return false;
   }

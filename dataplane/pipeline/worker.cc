@@ -8,6 +8,7 @@ Worker::Worker(const Setup& setup)
       workers(setup.workers),
       secret(setup.secret),
       port_macs(setup.port_macs),
+      port_numbers(setup.port_numbers),
       destinations(*setup.destinations),
       persistence(*setup.persistence),
       now(setup.now),

@@ -66,7 +66,8 @@ struct Worker {
     Jiffies now = 0;
     DestinationTable* destinations = nullptr;
     PersistenceTable* persistence = nullptr;
-    std::vector<MacAddress> port_macs;  // by port
+    std::vector<MacAddress> port_macs;   // by DPDK port
+    std::vector<uint16_t> port_numbers;  // of the data path, by DPDK port
   };
   explicit Worker(const Setup& setup);
 
@@ -74,6 +75,7 @@ struct Worker {
   const int workers;
   const HashSecret secret;
   const std::vector<MacAddress> port_macs;
+  const std::vector<uint16_t> port_numbers;
   DestinationTable& destinations;
   PersistenceTable& persistence;
 

@@ -36,6 +36,13 @@ void SetInterfaceOption(const char* family, const std::string& interface, const 
   std::ofstream(absl::StrCat("/proc/sys/net/", family, "/conf/", interface, "/", option)) << value;
 }
 
+void RemoveTag(std::vector<uint8_t>& frame) {
+  constexpr size_t kAddresses = offsetof(EthernetHeader, ether_type);
+  if (frame.size() < sizeof(EthernetHeader) + sizeof(VlanTag)) return;
+  if (reinterpret_cast<const EthernetHeader*>(frame.data())->ether_type != kEtherTypeVlan) return;
+  frame.erase(frame.begin() + kAddresses, frame.begin() + kAddresses + sizeof(VlanTag));
+}
+
 uint32_t IpLength(const uint8_t* ip) {
   return IsV6Header(ip)
              ? reinterpret_cast<const Ipv6Header*>(ip)->payload_length.ToHost() + sizeof(Ipv6Header)
@@ -182,8 +189,11 @@ void KernelPort::WriteInput() {
   for (unsigned i = 0; i < count; ++i) {
     frame.resize(packets[i]->pkt_len);
     const void* bytes = rte_pktmbuf_read(packets[i], 0, packets[i]->pkt_len, frame.data());
+    if (bytes != frame.data()) std::memcpy(frame.data(), bytes, packets[i]->pkt_len);
     const Tap& tap = taps_[port_of_dpdk_port_[packets[i]->port]];
-    if (write(tap.fd, bytes, packets[i]->pkt_len) < 0) failures_.fetch_add(1, std::memory_order_relaxed);
+    // The twin of a shared port has no VLANs of its own; what has come to its host is for the host.
+    if (!tap.dedicated) RemoveTag(frame);
+    if (write(tap.fd, frame.data(), frame.size()) < 0) failures_.fetch_add(1, std::memory_order_relaxed);
   }
   rte_pktmbuf_free_bulk(packets, count);
 }

@@ -190,8 +190,12 @@ absl::Status Dataplane::Runtime::OpenKernelPort() {
 absl::Status Dataplane::Runtime::MakeWorkers(const DataplaneOptions& options) {
   const HashSecret secret = HashSecret::Random();
   std::vector<MacAddress> macs(RTE_MAX_ETHPORTS);
-  for (const auto& port : ports) {
-    for (const PortQueue& queue : port->queues()) macs[queue.dpdk_port] = port->mac();
+  std::vector<uint16_t> numbers(RTE_MAX_ETHPORTS);
+  for (size_t i = 0; i < ports.size(); ++i) {
+    for (const PortQueue& queue : ports[i]->queues()) {
+      macs[queue.dpdk_port] = ports[i]->mac();
+      numbers[queue.dpdk_port] = static_cast<uint16_t>(i);
+    }
   }
   grace_period = std::make_unique<GracePeriod>(options.workers);
   absl::StatusOr<std::unique_ptr<Handoff>> created = Handoff::Create(options.workers);
@@ -224,7 +228,8 @@ absl::Status Dataplane::Runtime::MakeWorkers(const DataplaneOptions& options) {
                                                .now = now,
                                                .destinations = &destinations,
                                                .persistence = persistence.get(),
-                                               .port_macs = macs}));
+                                               .port_macs = macs,
+                                               .port_numbers = numbers}));
     workers.back()->Use(snapshot.Get(), forwarding.Get());
     loops.push_back(std::make_unique<WorkerLoop>(setup, *workers.back()));
   }

@@ -29,10 +29,28 @@ struct sluice_endpoint_key {
   __u8 zero;
 };
 
+struct sluice_address_v6 {
+  __u32 words[4];
+};
+
+/* The same of IPv6, in the map `endpoints_v6`. */
+struct sluice_endpoint_key_v6 {
+  struct sluice_address_v6 address;
+  __u16 port;
+  __u8 protocol;
+  __u8 zero;
+};
+
 /* Key of the map `prefixes`: destinations of packets; network byte order. The value says nothing. */
 struct sluice_prefix_key {
   __u32 length;
   __u32 address;
+};
+
+/* The same of IPv6, in the map `prefixes_v6`. */
+struct sluice_prefix_key_v6 {
+  __u32 length;
+  struct sluice_address_v6 address;
 };
 
 /* Value of the array `heartbeats`, one per worker, memory-mapped by the daemon: CLOCK_MONOTONIC, in

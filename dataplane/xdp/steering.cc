@@ -29,8 +29,9 @@ constexpr std::string_view kSteerName = "sluice_steer";
 constexpr std::string_view kStubName = "sluice_stub";
 constexpr size_t kHeartbeatBytes = SLUICE_MAX_WORKERS * sizeof(sluice_heartbeat);
 // The maps that all interfaces share.
-constexpr const char* kSharedMaps[] = {"endpoints",      "prefixes",   "wider",
-                                       "host_addresses", "heartbeats", "counts"};
+constexpr const char* kSharedMaps[] = {"endpoints",   "endpoints_v6",   "prefixes",
+                                       "prefixes_v6", "host_addresses", "host_addresses_v6",
+                                       "wider",       "heartbeats",     "counts"};
 
 using Object = std::unique_ptr<bpf_object, decltype(&bpf_object__close)>;
 
@@ -72,10 +73,60 @@ std::string ProgramName(uint32_t id) {
   return known ? info.name : "";
 }
 
-sluice_endpoint_key KeyOf(const Endpoint& endpoint) {
-  return {.address = endpoint.address.V4().raw,
-          .port = endpoint.port.raw,
-          .protocol = static_cast<uint8_t>(endpoint.protocol)};
+// A map of either family, and a key as it is in there.
+struct Place {
+  const char* map;
+  union {
+    sluice_endpoint_key endpoint;
+    sluice_endpoint_key_v6 endpoint_v6;
+    sluice_prefix_key prefix;
+    sluice_prefix_key_v6 prefix_v6;
+    uint32_t address;
+    sluice_address_v6 address_v6;
+  } key;
+};
+
+sluice_address_v6 V6Of(const IpAddress& address) {
+  sluice_address_v6 words;
+  std::memcpy(&words, address.bytes.data(), sizeof words);
+  return words;
+}
+
+Place PlaceOf(const Endpoint& endpoint) {
+  const auto protocol = static_cast<uint8_t>(endpoint.protocol);
+  Place place{};
+  if (endpoint.address.IsV4()) {
+    place.map = "endpoints";
+    place.key.endpoint = {endpoint.address.V4().raw, endpoint.port.raw, protocol, 0};
+  } else {
+    place.map = "endpoints_v6";
+    place.key.endpoint_v6 = {V6Of(endpoint.address), endpoint.port.raw, protocol, 0};
+  }
+  return place;
+}
+
+Place PlaceOf(const PrefixChange& change) {
+  Place place{};
+  if (change.prefix.IsV4()) {
+    place.map = "prefixes";
+    place.key.prefix = {change.prefix_length, change.prefix.V4().raw};
+  } else {
+    place.map = "prefixes_v6";
+    place.key.prefix_v6 = {change.prefix_length, V6Of(change.prefix)};
+  }
+  return place;
+}
+
+Place PlaceOfHost(const IpAddress& address) {
+  Place place{};
+  if (address.IsV4()) {
+    place.map = "host_addresses";
+    place.key.address = address.V4().raw;
+  } else {
+    place.map = "host_addresses_v6";
+    place.key.address_v6 = V6Of(address);
+  }
+  return place;
 }
 
 uint32_t RoleBit(EndpointRole role) {
@@ -92,6 +143,11 @@ struct Steering::State {
   };
 
   int Map(const char* name) const { return bpf_object__find_map_fd_by_name(maps.get(), name); }
+  template <class Value>
+  bool Put(const Place& place, const Value& value) const {
+    return bpf_map_update_elem(Map(place.map), &place.key, &value, BPF_ANY) == 0;
+  }
+  void Remove(const Place& place) const { bpf_map_delete_elem(Map(place.map), &place.key); }
 
   SteeringOptions options;
   Object maps{nullptr, bpf_object__close};  // loaded, never attached: keeps the shared maps
@@ -231,8 +287,7 @@ absl::Status Steering::Apply(std::span<const EndpointChange> endpoints,
 }
 
 absl::Status Steering::ApplyEndpoint(const EndpointChange& change) {
-  const int map = state_->Map("endpoints");
-  const sluice_endpoint_key key = KeyOf(change.endpoint);
+  const Place place = PlaceOf(change.endpoint);
   uint32_t& roles = state_->roles[change.endpoint];
   const uint32_t before = roles;
   roles = change.added ? roles | RoleBit(change.role) : roles & ~RoleBit(change.role);
@@ -242,26 +297,25 @@ absl::Status Steering::ApplyEndpoint(const EndpointChange& change) {
     count += change.added ? 1 : -1;
   }
   if (roles == 0) {
-    bpf_map_delete_elem(map, &key);
+    state_->Remove(place);
     state_->roles.erase(change.endpoint);
     return absl::OkStatus();
   }
-  if (bpf_map_update_elem(map, &key, &roles, BPF_ANY) == 0) return absl::OkStatus();
+  if (state_->Put(place, roles)) return absl::OkStatus();
   return absl::ErrnoToStatus(
       errno, absl::StrCat("no room for ", change.endpoint.ToString(),
                           " in the XDP program's map of endpoints: the kernel handles its packets"));
 }
 
 absl::Status Steering::ApplyPrefix(const PrefixChange& change) {
-  const int map = state_->Map("prefixes");
-  const sluice_prefix_key key = {.length = change.prefix_length, .address = change.prefix.V4().raw};
-  const uint8_t yes = 1;
+  const Place place = PlaceOf(change);
   state_->prefixes += change.added ? 1 : -1;
   if (!change.added) {
-    bpf_map_delete_elem(map, &key);
-  } else if (bpf_map_update_elem(map, &key, &yes, BPF_ANY) != 0) {
-    return absl::ErrnoToStatus(errno, absl::StrCat("no room for ", change.prefix.ToString(), "/", key.length,
-                                                   " in the XDP program's map of prefixes"));
+    state_->Remove(place);
+  } else if (!state_->Put(place, uint8_t{1})) {
+    return absl::ErrnoToStatus(
+        errno, absl::StrCat("no room for ", change.prefix.ToString(), "/", int{change.prefix_length},
+                            " in the XDP program's map of prefixes"));
   }
   return absl::OkStatus();
 }
@@ -276,25 +330,19 @@ absl::Status Steering::LookFor() {
 }
 
 absl::Status Steering::SetHostAddresses(std::span<const IpAddress> addresses) {
-  std::vector<IpAddress> wanted;
-  std::copy_if(addresses.begin(), addresses.end(), std::back_inserter(wanted),
-               [](const IpAddress& address) { return address.IsV4(); });
+  std::vector<IpAddress> wanted(addresses.begin(), addresses.end());
   std::sort(wanted.begin(), wanted.end());
-  const int map = state_->Map("host_addresses");
   absl::Status result;
   std::vector<IpAddress>& present = state_->host_addresses;
   for (const IpAddress& address : wanted) {
     if (std::binary_search(present.begin(), present.end(), address)) continue;
-    const uint32_t key = address.V4().raw;
-    const uint8_t yes = 1;
-    if (bpf_map_update_elem(map, &key, &yes, BPF_ANY) != 0) {
+    if (!state_->Put(PlaceOfHost(address), uint8_t{1})) {
       result = absl::ErrnoToStatus(errno, absl::StrCat("no room for ", address.ToString(),
                                                        " in the XDP program's map of host addresses"));
     }
   }
   for (const IpAddress& address : present) {
-    const uint32_t key = address.V4().raw;
-    if (!std::binary_search(wanted.begin(), wanted.end(), address)) bpf_map_delete_elem(map, &key);
+    if (!std::binary_search(wanted.begin(), wanted.end(), address)) state_->Remove(PlaceOfHost(address));
   }
   present = std::move(wanted);
   return result;

@@ -134,14 +134,15 @@ TEST_F(ConfigStoreTest, EveryFaultAtOnce) {
           service_ +
           R"( destination { address: "2001:db8::1" port: 80 weight: 4294967295 lower_threshold: 5 } } })"),
       ElementsAre(HasSubstr("key.protocol: must be TCP, UDP or SCTP"),
-                  HasSubstr("\"10.99.0.300\": must be an IPv4 address"),
+                  HasSubstr("\"10.99.0.300\": must be an address like"),
                   HasSubstr("key.port: 70000: must be"),
                   HasSubstr("SCHEDULER_NOT_FOUND changes[0].put_service.service.scheduler: \"best\""),
                   HasSubstr("persistence.timeout_seconds: 0: must be 1.."),
                   HasSubstr("persistence.netmask: \"255.0.255.0\": must be a netmask without gaps"),
                   HasSubstr("persistence.engine: \"sip\""), HasSubstr("one_packet: true: only UDP"),
                   HasSubstr("timeouts.tcp_seconds: 4294967295: must be"),
-                  HasSubstr("drain_seconds: 4294967295: must be"), HasSubstr("IPv6 is not supported yet"),
+                  HasSubstr("drain_seconds: 4294967295: must be"),
+                  HasSubstr("2001:db8::1: only tunnels (method TUN) lead from IPv4"),
                   HasSubstr("OUT_OF_RANGE_VALUE"), HasSubstr("lower_threshold: 5: must not be above")));
 }
 
@@ -151,8 +152,34 @@ TEST_F(ConfigStoreTest, WhatIpvsHasAndSluiceNotYetIsSaidSo) {
                         R"( destination { address: "10.1.0.1" port: 80 method: )" + method + " } } }"),
                 ElementsAre(HasSubstr(std::string(method) + " is not supported yet")));
   }
-  EXPECT_THAT(Refused("changes { put_service { service { key { fwmark: 7 family: IPV6 } } } }"),
-              ElementsAre(HasSubstr("NOT_SUPPORTED")));
+}
+
+TEST_F(ConfigStoreTest, Ipv6) {
+  const auto service = [](const std::string& rest) {
+    return R"(changes { put_service { service { key { protocol: TCP address: "2001:db8::1" port: 80 } )" +
+           rest + " } } }";
+  };
+  const auto server = [](const std::string& address, const std::string& rest) {
+    return R"(changes { put_destination { service { protocol: TCP address: "2001:db8::1" port: 80 }
+                destination { address: ")" +
+           address + R"(" port: 80 )" + rest + " } } }";
+  };
+  Changed(service(R"(persistence { timeout_seconds: 60 netmask: "56" } allow_sources: "2001:db8:5::/48")") +
+          server("2001:db8:1::1", "") + server("10.1.0.1", "method: TUN tunnel { type: GRE }"));
+  const Service* found =
+      published_->FindService(*IpAddress::Parse("2001:db8::1"), Be16::FromHost(80), Protocol::kTcp);
+  ASSERT_NE(found, nullptr);
+  EXPECT_EQ(found->spec.persistence.prefix_length, 56);
+  EXPECT_EQ(found->candidates.size(), 2u);
+  EXPECT_TRUE(published_->has_ipv6);
+  Changed("changes { put_service { service { key { fwmark: 7 family: IPV6 } } } }");
+  EXPECT_THAT(Refused(server("10.1.0.2", "")), ElementsAre(HasSubstr("only tunnels (method TUN)")));
+  EXPECT_THAT(Refused(server("fe80::1", "")), ElementsAre(HasSubstr("must be a unicast address")));
+  EXPECT_THAT(Refused(server("ff02::1", "")), ElementsAre(HasSubstr("must be a unicast address")));
+  EXPECT_THAT(Refused(service(R"(allow_sources: "10.0.0.0/8")")),
+              ElementsAre(HasSubstr("must be of the service's family, IPv6")));
+  EXPECT_THAT(Refused(service(R"(persistence { timeout_seconds: 60 netmask: "255.255.255.0" })")),
+              ElementsAre(HasSubstr("the length of a prefix, 1..128")));
 }
 
 TEST_F(ConfigStoreTest, PersistenceDrainAndTimeoutsReachTheDataPath) {

@@ -31,6 +31,10 @@ class Message {
     mnl_attr_put_u32(get(), type, Ip(address).V4().raw);
     return *this;
   }
+  Message& V6(uint16_t type, const std::string& address) {
+    mnl_attr_put(get(), type, 16, Ip(address).bytes.data());
+    return *this;
+  }
   Message& U32(uint16_t type, uint32_t value) {
     mnl_attr_put_u32(get(), type, value);
     return *this;
@@ -143,6 +147,98 @@ TEST_F(KernelStateTest, TheLowestMetricAndTheLocalTableWin) {
       *Message(RTM_NEWROUTE, RouteHeader(24, RTN_LOCAL, RT_TABLE_LOCAL)).V4(RTA_DST, "10.1.0.0").get());
   ASSERT_EQ(Spec().routes.size(), 1u);
   EXPECT_EQ(Spec().routes[0].kind, RouteKind::kLocal);
+}
+
+TEST_F(KernelStateTest, Ipv6) {
+  rtmsg route = RouteHeader(64);
+  route.rtm_family = AF_INET6;
+  const auto apply = [&](uint16_t type, const rtmsg& header, const std::string& prefix, const char* gateway) {
+    Message message(type, header);
+    if (header.rtm_dst_len > 0) message.V6(RTA_DST, prefix);
+    if (gateway != nullptr) message.V6(RTA_GATEWAY, gateway);
+    return state_.Apply(*message.U32(RTA_OIF, 1).U32(RTA_PRIORITY, 1024).get());
+  };
+  EXPECT_TRUE(apply(RTM_NEWROUTE, route, "2001:db8:1::", nullptr).any);
+  rtmsg everything = RouteHeader(0);
+  everything.rtm_family = AF_INET6;
+  EXPECT_TRUE(apply(RTM_NEWROUTE, everything, "", "fe80::1").any);
+  rtmsg own = RouteHeader(128, RTN_LOCAL, RT_TABLE_LOCAL);
+  own.rtm_family = AF_INET6;
+  EXPECT_TRUE(apply(RTM_NEWROUTE, own, "2001:db8:1::9", nullptr).any);
+  const ForwardingSpec spec = Spec();
+  ASSERT_EQ(spec.routes.size(), 3u);
+  EXPECT_EQ(spec.routes[0], (RouteSpec{IpAddress{}, 0, RouteKind::kUnicast, {{1, Ip("fe80::1"), 1}}}));
+  EXPECT_EQ(spec.routes[1], (RouteSpec{Ip("2001:db8:1::"), 64, RouteKind::kUnicast, {{.interface = 1}}}));
+  EXPECT_EQ(spec.routes[2].kind, RouteKind::kLocal);
+  EXPECT_FALSE(apply(RTM_DELROUTE, route, "2001:db8:1::", nullptr).routes_in_doubt);
+  EXPECT_EQ(Spec().routes.size(), 2u);
+
+  ifaddrmsg address{};
+  address.ifa_family = AF_INET6;
+  address.ifa_index = 1;
+  EXPECT_TRUE(state_.Apply(*Message(RTM_NEWADDR, address).V6(IFA_ADDRESS, "2001:db8:1::9").get()).any);
+  EXPECT_EQ(Spec().host_addresses, std::vector<IpAddress>{Ip("2001:db8:1::9")});
+  apply(RTM_NEWROUTE, route, "2001:db8:1::", nullptr);
+  EXPECT_EQ(Spec().routes.at(1).source, Ip("2001:db8:1::9")) << "the host's address in that network";
+  EXPECT_FALSE(state_.Apply(*Message(RTM_NEWADDR, address).V4(IFA_ADDRESS, "10.0.0.1").get()).any)
+      << "too short to be one";
+
+  ndmsg neighbour{};
+  neighbour.ndm_family = AF_INET6;
+  neighbour.ndm_ifindex = 1;
+  neighbour.ndm_state = NUD_REACHABLE;
+  EXPECT_TRUE(state_
+                  .Apply(*Message(RTM_NEWNEIGH, neighbour)
+                              .V6(NDA_DST, "fe80::1")
+                              .Bytes(NDA_LLADDR, {2, 0, 0, 0, 0, 7})
+                              .get())
+                  .any);
+  EXPECT_EQ(Spec().neighbours.count({1, Ip("fe80::1")}), 1u);
+}
+
+// Of a route with several legs the kernel tells of one that goes, and not of those that stay.
+TEST_F(KernelStateTest, APartOfARouteOfIpv6Goes) {
+  rtmsg header = RouteHeader(64);
+  header.rtm_family = AF_INET6;
+  std::vector<uint8_t> legs;
+  for (int i = 1; i <= 2; ++i) {
+    rtnexthop leg{};
+    leg.rtnh_len = sizeof leg;
+    leg.rtnh_ifindex = i;
+    const auto* bytes = reinterpret_cast<const uint8_t*>(&leg);
+    legs.insert(legs.end(), bytes, bytes + sizeof leg);
+  }
+  state_.Apply(*Message(RTM_NEWROUTE, header).V6(RTA_DST, "2001:db8::").Bytes(RTA_MULTIPATH, legs).get());
+  EXPECT_EQ(Spec().routes.at(0).legs.size(), 2u);
+  const KernelChange gone =
+      state_.Apply(*Message(RTM_DELROUTE, header).V6(RTA_DST, "2001:db8::").U32(RTA_OIF, 1).get());
+  EXPECT_TRUE(gone.routes_in_doubt);
+}
+
+TEST_F(KernelStateTest, Vlans) {
+  Link(1, kUp);
+  const auto vlan = [&](int index, uint16_t id, uint16_t protocol, const std::string& kind) {
+    ifinfomsg header{};
+    header.ifi_index = index;
+    header.ifi_flags = kUp;
+    Message message(RTM_NEWLINK, header);
+    message.Bytes(IFLA_ADDRESS, {2, 0, 0, 0, 0, 1}).U32(IFLA_MTU, 1500).U32(IFLA_LINK, 1);
+    nlattr* info = mnl_attr_nest_start(message.get(), IFLA_LINKINFO);
+    mnl_attr_put_strz(message.get(), IFLA_INFO_KIND, kind.c_str());
+    nlattr* data = mnl_attr_nest_start(message.get(), IFLA_INFO_DATA);
+    mnl_attr_put_u16(message.get(), IFLA_VLAN_ID, id);
+    mnl_attr_put_u16(message.get(), IFLA_VLAN_PROTOCOL, Be16::FromHost(protocol).raw);
+    mnl_attr_nest_end(message.get(), data);
+    mnl_attr_nest_end(message.get(), info);
+    state_.Apply(*message.get());
+  };
+  vlan(10, 7, 0x8100, "vlan");
+  EXPECT_EQ(Spec().links.at(10).port, 0) << "its parent's";
+  EXPECT_EQ(Spec().links.at(10).vlan, 7);
+  vlan(11, 7, 0x88a8, "vlan");
+  EXPECT_EQ(Spec().links.at(11).port, kNoPort) << "tags of a provider are not ours";
+  vlan(12, 7, 0x8100, "macvlan");
+  EXPECT_EQ(Spec().links.at(12).port, kNoPort);
 }
 
 TEST_F(KernelStateTest, WhatIsNotForForwardingIsLeftOut) {

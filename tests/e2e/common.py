@@ -11,7 +11,7 @@ from lab import BACK, CLIENT, FRONT, VIP, Lab, run, wait_until  # noqa: E402, F4
 
 
 def http_load(lab, requests, concurrent):
-    printed = lab.inside("client", "python3", HERE / "http_load.py", VIP, 80, requests, concurrent, timeout=180).stdout
+    printed = lab.inside("client", "python3", HERE / "http_load.py", lab.vip, 80, requests, concurrent, timeout=180).stdout
     return json.loads(printed)
 
 
@@ -20,7 +20,7 @@ class Load:
 
     def __init__(self, lab, seconds, concurrent=8):
         self.lab = lab
-        self.arguments = [VIP, 80, 0, concurrent, seconds]
+        self.arguments = [lab.vip, 80, 0, concurrent, seconds]
 
     def __enter__(self):
         self.process = self.lab.start("client", "python3", HERE / "http_load.py", *self.arguments, stdout=subprocess.PIPE, text=True)
@@ -35,7 +35,7 @@ class Talk:
     """A TCP connection from the client that stays open and is spoken over, line by line."""
 
     def __init__(self, lab, port):
-        self.process = lab.start("client", "python3", HERE / "talk.py", VIP, port, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = lab.start("client", "python3", HERE / "talk.py", lab.vip, port, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def ask(self, word):
         """What the server answers: its name and the word; 'silence' or 'closed' if it does not."""

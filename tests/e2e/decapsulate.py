@@ -1,6 +1,6 @@
 """The far end of a tunnel, for kernels without one: takes packets out of IPIP, GRE or GUE and hands them to this host.
 
-    decapsulate.py ipip|gre|gue ADDRESS
+    decapsulate.py ipip|gre|gue ADDRESS 4|6
 """
 
 import fcntl
@@ -25,30 +25,33 @@ def open_tun(name):
     return tun
 
 
-def packets(kind, address):
-    """The inner packets; what is not sound is left out."""
+def packets(kind, address, inner):
+    """The inner packets, of family `inner`; what is not sound is left out. The outer ones are of the address's."""
+    outer_is_v6 = ":" in address
+    family = socket.AF_INET6 if outer_is_v6 else socket.AF_INET
+    protocol = 4 if inner == 4 else 41
     if kind == "gue":
-        listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        listener = socket.socket(family, socket.SOCK_DGRAM)
         listener.bind((address, GUE_PORT))
         print("ready", flush=True)
         while True:
             data = listener.recv(65536)
-            if data[:4] == b"\x00\x04\x00\x00":
+            if data[:4] == bytes([0, protocol, 0, 0]):
                 yield data[4:]
-    listener = socket.socket(socket.AF_INET, socket.SOCK_RAW, 4 if kind == "ipip" else 47)
+    listener = socket.socket(family, socket.SOCK_RAW, protocol if kind == "ipip" else 47)
     listener.bind((address, 0))
     print("ready", flush=True)
     while True:
         data = listener.recv(65536)
-        outer = (data[0] & 15) * 4
+        outer = 0 if outer_is_v6 else (data[0] & 15) * 4  # of IPv6 the kernel keeps the header
         if kind == "ipip":
             yield data[outer:]
             continue
         flags, ether_type = struct.unpack("!HH", data[outer:outer + 4])
-        if ether_type == 0x0800:
+        if ether_type == (0x0800 if inner == 4 else 0x86DD):
             yield data[outer + (8 if flags & 0x8000 else 4):]
 
 
 device = open_tun("tun0")
-for packet in packets(sys.argv[1], sys.argv[2]):
+for packet in packets(sys.argv[1], sys.argv[2], int(sys.argv[3])):
     os.write(device, packet)

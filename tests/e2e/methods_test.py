@@ -11,9 +11,9 @@ def be_a_direct_server(lab, i):
     """The service's address on the loopback, silently; answers do not go through the balancer."""
     name = f"server{i}"
     lab.inside(name, "sysctl", "-qw", "net.ipv4.conf.all.arp_ignore=1", "net.ipv4.conf.all.arp_announce=2")
-    lab.ip(name, "addr", "add", f"{VIP}/32", "dev", "lo")
-    lab.ip(name, "route", "del", "10.64.0.2/32")
-    lab.start_http(name, VIP, 80, f"server {i}")
+    lab.ip(name, "addr", "add", f"{lab.vip}/{lab.host_bits}", "dev", "lo")
+    lab.ip(name, "route", "del", f"{lab.client}/{lab.host_bits}")
+    lab.start_http(name, lab.vip, 80, f"server {i}")
 
 
 class MethodsTest(unittest.TestCase):
@@ -21,49 +21,56 @@ class MethodsTest(unittest.TestCase):
         answers = [lab.fetch() for _ in range(6)]
         self.assertEqual(sorted(answers), sorted([f"server {i}" for i in range(3)] * 2), method)
         # A longer answer, so that the connection has some packets.
-        totals = lab.adm(f"-Ln -t {VIP}:80 --stats --exact").stdout.splitlines()[2].split()
+        totals = lab.adm(f"-Ln -t {lab.endpoint(lab.vip, 80)} --stats --exact").stdout.splitlines()[2].split()
         self.assertGreater(int(totals[3]), 20, "packets of clients")
         self.assertEqual(int(totals[4]), 0, "and none of servers")
 
-    def test_direct_routing(self):
-        with Lab(one_arm=True) as lab:
-            for i in range(3):
-                be_a_direct_server(lab, i)
-            lab.start_sluiced()
-            lab.adm(f"-A -t {VIP}:80 -s rr")
-            for i in range(3):
-                lab.adm(f"-a -t {VIP}:80 -r {lab.server_address(i)} -g")
-            self.assert_served(lab, "direct routing")
-            self.assertIn("Route   1 ", lab.adm("-Ln").stdout)
-            # A server whose MAC address nobody knows yet: the kernel finds it out.
-            lab.ip("lb", "neigh", "flush", "dev", "front")
-            self.assertIn("server", lab.fetch())
+    def serve(self, lab, words):
+        lab.start_sluiced()
+        service = lab.endpoint(lab.vip, 80)
+        lab.adm(f"-A -t {service} -s rr")
+        for i in range(3):
+            server = lab.server_address(i)
+            lab.adm(f"-a -t {service} -r {server if lab.family == 4 else f'[{server}]'} {words}")
 
-    def test_tunnels(self):
-        for kind, words in (("ipip", "-i"), ("gre", "-i --tun-type gre --tun-csum"), ("gue", "-i --tun-type gue --tun-port 6080 --tun-csum")):
-            with self.subTest(kind), Lab(one_arm=True) as lab:
+    def test_direct_routing(self):
+        for family in (4, 6):
+            with self.subTest(family=family), Lab(one_arm=True, family=family) as lab:
                 for i in range(3):
                     be_a_direct_server(lab, i)
-                    end = lab.start(f"server{i}", "python3", HERE / "decapsulate.py", kind, lab.server_address(i), stdout=subprocess.PIPE, text=True)
-                    self.assertEqual(end.stdout.readline(), "ready\n")
-                lab.start_sluiced()
-                lab.adm(f"-A -t {VIP}:80 -s rr")
-                for i in range(3):
-                    lab.adm(f"-a -t {VIP}:80 -r {lab.server_address(i)} {words}")
-                self.assert_served(lab, kind)
-                self.assertIn("Tunnel  ", lab.adm("-Ln --tun-info").stdout)
+                self.serve(lab, "-g")
+                self.assert_served(lab, "direct routing")
+                self.assertIn("Route   1 ", lab.adm("-Ln").stdout)
+                # A server whose MAC address nobody knows yet: the kernel finds it out.
+                lab.ip("lb", "neigh", "flush", "dev", "front")
+                self.assertIn("server", lab.fetch())
+
+    def test_tunnels(self):
+        kinds = (("ipip", "-i"), ("gre", "-i --tun-type gre --tun-csum"), ("gue", "-i --tun-type gue --tun-port 6080 --tun-csum"))
+        for family in (4, 6):
+            for kind, words in kinds:
+                with self.subTest(kind, family=family), Lab(one_arm=True, family=family) as lab:
+                    for i in range(3):
+                        be_a_direct_server(lab, i)
+                        end = lab.start(f"server{i}", "python3", HERE / "decapsulate.py", kind, lab.server_address(i), family,
+                                        stdout=subprocess.PIPE, text=True)
+                        self.assertEqual(end.stdout.readline(), "ready\n")
+                    self.serve(lab, words)
+                    self.assert_served(lab, kind)
+                    self.assertIn("Tunnel  ", lab.adm("-Ln --tun-info").stdout)
 
     def test_datagrams_larger_than_packets(self):
-        with Lab() as lab:
-            for i in range(3):
-                lab.start(f"server{i}", "python3", HERE / "udp_echo.py", "server", lab.server_address(i), 53, f"server {i}")
-                lab.wait_for_listener(f"server{i}", 53, udp=True)
-            lab.start_sluiced()
-            lab.add_service(port=53, protocol="-u")
-            # Up to 8 KiB: six fragments, each way.
-            answers = lab.inside("client", "python3", HERE / "udp_echo.py", "client", VIP, 53, 8001, 8000, timeout=120).stdout
-            self.assertEqual(json.loads(answers), {f"server {i}": 2667 for i in range(3)})
-            self.assertGreater(lab.info()["counters"]["sent"], 40000)
+        for family in (4, 6):
+            with self.subTest(family=family), Lab(family=family) as lab:
+                for i in range(3):
+                    lab.start(f"server{i}", "python3", HERE / "udp_echo.py", "server", lab.server_address(i), 53, f"server {i}")
+                    lab.wait_for_listener(f"server{i}", 53, udp=True)
+                lab.start_sluiced()
+                lab.add_service(port=53, protocol="-u")
+                # Up to 8 KiB: six fragments, each way.
+                answers = lab.inside("client", "python3", HERE / "udp_echo.py", "client", lab.vip, 53, 8001, 8000, timeout=120).stdout
+                self.assertEqual(json.loads(answers), {f"server {i}": 2667 for i in range(3)})
+                self.assertGreater(lab.info()["counters"]["sent"], 40000)
 
     def test_those_who_are_refused_are_told(self):
         with Lab(servers=1) as lab:

@@ -25,7 +25,7 @@ class TrafficTest(unittest.TestCase):
         self.assertEqual(sum(counts), REQUESTS)
         self.assertLessEqual(counts[-1] - counts[0], 1, "rr must spread exactly")
         statistics = lab.adm("-Ln --stats --exact").stdout.splitlines()
-        connections = [int(line.split()[2]) for line in statistics if line.startswith("  -> 10.")]
+        connections = [int(line.split()[2]) for line in statistics if line.startswith("  -> ") and "Remote" not in line]
         self.assertEqual(sorted(connections), counts)
         service = next(line for line in statistics if line.startswith("TCP"))
         self.assertEqual(int(service.split()[2]), REQUESTS)
@@ -35,14 +35,14 @@ class TrafficTest(unittest.TestCase):
             lab.start(f"server{i}", "python3", HERE / "udp_echo.py", "server", lab.server_address(i), 5353, f"server {i}")
             lab.wait_for_listener(f"server{i}", 5353, udp=True)
         lab.add_service(port=53, protocol="-u", server_port=5353)
-        result = json.loads(lab.inside("client", "python3", HERE / "udp_echo.py", "client", VIP, 53, 999, timeout=120).stdout)
+        result = json.loads(lab.inside("client", "python3", HERE / "udp_echo.py", "client", lab.vip, 53, 999, timeout=120).stdout)
         self.assertEqual(result, {f"server {i}": 333 for i in range(3)})
 
     def check_iperf(self, lab, seconds):
         lab.start("server0", "iperf3", "-s", "-p", "5201", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         lab.wait_for_listener("server0", 5201)
         lab.add_service(port=5201, servers=[0])
-        printed = lab.inside("client", "iperf3", "-J", "-c", VIP, "-p", "5201", "-t", seconds, timeout=seconds + 60).stdout
+        printed = lab.inside("client", "iperf3", "-J", "-c", lab.vip, "-p", "5201", "-t", seconds, timeout=seconds + 60).stdout
         end = json.loads(printed)["end"]
         self.assertGreater(end["sum_received"]["bytes"], 0)
         self.assertGreaterEqual(end["sum_received"]["seconds"], seconds - 1)
@@ -57,6 +57,18 @@ class TrafficTest(unittest.TestCase):
             self.check_udp(lab)
             self.check_iperf(lab, 30)
 
+    def test_ipv6(self):
+        for one_arm in (False, True):
+            with self.subTest(one_arm=one_arm), Lab(family=6, one_arm=one_arm) as lab:
+                lab.start_http_servers()
+                lab.start_sluiced()
+                lab.add_service()
+                self.check_http(lab)
+                self.check_udp(lab)
+                self.check_iperf(lab, 3)
+                self.assertEqual(lab.inside("client", "ping", "-c", "3", "-i", "0.2", lab.vip).returncode, 0)
+                self.assertEqual(lab.info()["counters"]["echo_answered"], 3)
+
     def test_one_arm_without_hugepages(self):
         with Lab(one_arm=True) as lab:
             lab.start_http_servers()
@@ -69,13 +81,14 @@ class TrafficTest(unittest.TestCase):
     def test_two_workers_and_two_queues(self):
         if len(os.sched_getaffinity(0)) < 2:
             self.skipTest("needs two CPUs")
-        with Lab(queues=2) as lab:
-            lab.start_http_servers()
-            lab.start_sluiced("--workers", "2", "--no-huge")
-            lab.add_service()
-            self.check_http(lab)
-            self.check_udp(lab)
-            self.check_iperf(lab, 3)
+        for family in (4, 6):
+            with self.subTest(family=family), Lab(queues=2, family=family) as lab:
+                lab.start_http_servers()
+                lab.start_sluiced("--workers", "2", "--no-huge")
+                lab.add_service()
+                self.check_http(lab)
+                self.check_udp(lab)
+                self.check_iperf(lab, 3)
 
     def test_hugepages_are_used_if_there_are_enough(self):
         pages = Path("/proc/sys/vm/nr_hugepages")

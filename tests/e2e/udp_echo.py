@@ -10,8 +10,12 @@ import socket
 import sys
 
 
+def datagram_socket(address):
+    return socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_DGRAM)
+
+
 def serve(address, port, name):
-    listener = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    listener = datagram_socket(address)
     listener.bind((address, port))
     while True:
         data, peer = listener.recvfrom(65536)
@@ -21,7 +25,7 @@ def serve(address, port, name):
 def ask(address, port, requests, size):
     answers = collections.Counter()
     for i in range(requests):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        with datagram_socket(address) as client:
             client.settimeout(3)
             client.bind(("", 20000 + i))
             client.connect((address, port))  # answers from anybody else are not heard

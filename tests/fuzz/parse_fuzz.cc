@@ -22,9 +22,20 @@ PipelineRig& Rig() {
       DestinationSpec server = PipelineRig::Server("10.1.0.2", 80);
       server.method = method;
       server.tunnel = {.type = TunnelType::kGre, .checksum = true};
-      made->AddService(method == ForwardingMethod::kDirect ? "10.99.0.3" : "10.99.0.4", 80, Protocol::kTcp, "rr",
-                       {server});
+      const char end = method == ForwardingMethod::kDirect ? '3' : '4';
+      made->AddService(std::string("10.99.0.") + end, 80, Protocol::kTcp, "rr", {server});
+      server.address = *IpAddress::Parse("fd00:b::2");
+      made->AddService(std::string("fd00:99::") + end, 80, Protocol::kTcp, "rr", {server});
     }
+    made->AddService("fd00:99::1", 80, Protocol::kTcp, "rr", {PipelineRig::Server("fd00:b::1", 8080)});
+    made->AddService("fd00:99::1", 53, Protocol::kUdp, "rr", {PipelineRig::Server("fd00:b::1", 5353)});
+    made->AddService("fd00:99::1", 90, Protocol::kSctp, "rr", {PipelineRig::Server("fd00:b::1", 91)});
+    made->AddService("fd00:99::2", 80, Protocol::kTcp, "rr", {});
+    ForwardingSpec spec = PipelineRig::DefaultForwarding();
+    spec.links[3] = {.mac = kMacOfSluice, .mtu = 1500, .up = true, .port = 0, .vlan = 7};
+    for (RouteSpec& route : spec.routes)
+      route.source = *IpAddress::Parse(route.prefix.IsV4() ? "10.1.0.254" : "fd00:b::fe");
+    made->SetForwarding(spec);
     return made;
   }();
   return rig;

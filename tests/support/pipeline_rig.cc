@@ -55,7 +55,8 @@ PipelineRig::PipelineRig(const Options& options) {
                                                   .now = kStart,
                                                   .destinations = &destinations,
                                                   .persistence = persistence.get(),
-                                                  .port_macs = {kMacOfSluice, kMacOfSluice}});
+                                                  .port_macs = {kMacOfSluice, kMacOfSluice},
+                                                  .port_numbers = {0, 1}});
   SetForwarding(DefaultForwarding());
 }
 

@@ -9,30 +9,64 @@
 namespace sluice {
 namespace {
 
+struct Family {
+  const char* client;
+  const char* service;
+  const char* servers;  // without the last digit
+  bool is_v6;
+
+  std::string Name(const char* address, int port) const {
+    const std::string host = is_v6 ? std::string("[").append(address).append("]") : address;
+    return host + ":" + std::to_string(port);
+  }
+  std::string Server(int number) const { return servers + std::to_string(number); }
+  std::string Length() const { return is_v6 ? "1048" : "1028"; }
+};
+constexpr Family kV4 = {"10.0.0.1", "10.99.0.1", "10.1.0.", false};
+constexpr Family kV6 = {"fd00:a::1", "fd00:99::1", "fd00:b::", true};
+
+bool IsV6Frame(const FrameBytes& frame) { return frame[14] >> 4 == 6; }
+
+uint16_t HeaderChecksum(const uint8_t* ip) {
+  uint32_t sum = 0;
+  for (int i = 0; i < 20; i += 2) sum += i == 10 ? 0u : static_cast<uint32_t>(ip[i] << 8 | ip[i + 1]);
+  while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
+  return static_cast<uint16_t>(~sum);
+}
+
 // A UDP datagram of 1,000 bytes in four fragments.
 std::vector<FrameBytes> Fragments(const std::string& from, uint16_t from_port, const std::string& to,
                                   uint16_t to_port, uint16_t identification = 0x1234) {
   std::string payload;
   for (int i = 0; i < 1000; ++i) payload += static_cast<char>(i * 7);
-  const FrameBytes whole = Packet().From(from, from_port).To(to, to_port).Udp().Payload(payload).Bytes();
-  constexpr size_t kHeaders = 34;
+  const Packet packet = Packet().From(from, from_port).To(to, to_port).Udp().Payload(payload);
+  const FrameBytes whole = packet.Bytes();
+  const size_t header = IsV6Frame(whole) ? 54 : 34;
   constexpr size_t kEach = 256;
   std::vector<FrameBytes> fragments;
-  for (size_t at = kHeaders; at < whole.size(); at += kEach) {
+  for (size_t at = header; at < whole.size(); at += kEach) {
     const size_t end = std::min(at + kEach, whole.size());
-    FrameBytes fragment(whole.begin(), whole.begin() + kHeaders);
+    const bool more = end < whole.size();
+    FrameBytes fragment(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(header));
+    uint8_t* ip = fragment.data() + 14;
+    const size_t offset = at - header;
+    if (IsV6Frame(whole)) {
+      const uint8_t extension[] = {
+          17, 0, static_cast<uint8_t>(offset >> 8),         static_cast<uint8_t>(offset | more),
+          0,  0, static_cast<uint8_t>(identification >> 8), static_cast<uint8_t>(identification)};
+      ip[6] = 44;
+      ip[4] = static_cast<uint8_t>((end - at + 8) >> 8);
+      ip[5] = static_cast<uint8_t>(end - at + 8);
+      fragment.insert(fragment.end(), std::begin(extension), std::end(extension));
+    } else {
+      auto& v4 = *reinterpret_cast<Ipv4Header*>(ip);
+      v4.total_length = Be16::FromHost(static_cast<uint16_t>(end - at + 20));
+      v4.identification = Be16::FromHost(identification);
+      v4.flags_and_offset = Be16::FromHost(static_cast<uint16_t>(offset / 8 | (more ? 0x2000 : 0)));
+      v4.checksum = Be16::FromHost(HeaderChecksum(ip)).raw;
+    }
     fragment.insert(fragment.end(), whole.begin() + static_cast<std::ptrdiff_t>(at),
                     whole.begin() + static_cast<std::ptrdiff_t>(end));
-    auto& ip = *reinterpret_cast<Ipv4Header*>(fragment.data() + 14);
-    ip.total_length = Be16::FromHost(static_cast<uint16_t>(fragment.size() - 14));
-    ip.identification = Be16::FromHost(identification);
-    ip.flags_and_offset =
-        Be16::FromHost(static_cast<uint16_t>((at - kHeaders) / 8 | (end < whole.size() ? 0x2000 : 0)));
-    ip.checksum = 0;
-    uint32_t sum = 0;
-    for (int i = 0; i < 10; ++i) sum += reinterpret_cast<const uint16_t*>(fragment.data() + 14)[i];
-    sum = (sum & 0xffff) + (sum >> 16);
-    ip.checksum = static_cast<uint16_t>(~(sum + (sum >> 16)));
     fragments.push_back(fragment);
   }
   return fragments;
@@ -40,41 +74,53 @@ std::vector<FrameBytes> Fragments(const std::string& from, uint16_t from_port, c
 
 // The datagram that fragments make, as a frame.
 FrameBytes Reassemble(const std::vector<FrameBytes>& fragments) {
-  std::map<int, FrameBytes> parts;
+  std::map<size_t, FrameBytes> parts;
   FrameBytes frame;
+  const bool is_v6 = IsV6Frame(fragments.front());
+  const std::ptrdiff_t header = is_v6 ? 54 : 34;
   for (const FrameBytes& fragment : fragments) {
-    const auto& ip = *reinterpret_cast<const Ipv4Header*>(fragment.data() + 14);
-    const int offset = (ip.flags_and_offset.ToHost() & 0x1fff) * 8;
-    parts[offset] = FrameBytes(fragment.begin() + 34, fragment.end());
-    if (offset == 0) frame.assign(fragment.begin(), fragment.begin() + 34);
+    const uint8_t* at = fragment.data() + (is_v6 ? 54 + 2 : 14 + 6);
+    const size_t field = static_cast<size_t>(at[0] << 8 | at[1]);
+    const size_t offset = is_v6 ? field & 0xfff8 : (field & 0x1fff) * 8;
+    parts[offset] = FrameBytes(fragment.begin() + header + (is_v6 ? 8 : 0), fragment.end());
+    if (offset != 0) continue;
+    if (!is_v6) {
+      EXPECT_EQ(HeaderChecksum(fragment.data() + 14), fragment[24] << 8 | fragment[25]);
+    }
+    frame.assign(fragment.begin(), fragment.begin() + header);
+    if (is_v6) frame[20] = fragment[54];
   }
   for (const auto& [offset, bytes] : parts) {
-    EXPECT_EQ(frame.size(), 34u + static_cast<size_t>(offset));
+    EXPECT_EQ(frame.size(), static_cast<size_t>(header) + offset);
     frame.insert(frame.end(), bytes.begin(), bytes.end());
   }
-  auto& ip = *reinterpret_cast<Ipv4Header*>(frame.data() + 14);
-  const uint32_t before = ip.total_length.raw + ip.flags_and_offset.raw;
-  ip.total_length = Be16::FromHost(static_cast<uint16_t>(frame.size() - 14));
-  ip.flags_and_offset = Be16{};
-  uint32_t sum = static_cast<uint16_t>(~ip.checksum) + 2u * 0xffff - before + ip.total_length.raw;
-  while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16);
-  ip.checksum = static_cast<uint16_t>(~sum);
+  uint8_t* ip = frame.data() + 14;
+  const size_t length = frame.size() - (is_v6 ? 54 : 14);
+  ip[is_v6 ? 4 : 2] = static_cast<uint8_t>(length >> 8);
+  ip[is_v6 ? 5 : 3] = static_cast<uint8_t>(length);
+  if (is_v6) return frame;
+  ip[6] = ip[7] = 0;
+  const uint16_t checksum = HeaderChecksum(ip);
+  ip[10] = static_cast<uint8_t>(checksum >> 8);
+  ip[11] = static_cast<uint8_t>(checksum);
   return frame;
 }
 
 class FragmentsTest : public testing::Test {
  protected:
-  void Serve(ForwardingMethod method, TunnelType tunnel = TunnelType::kIpip) {
+  void Serve(ForwardingMethod method, const Family& family = kV4) {
     std::vector<DestinationSpec> servers;
     for (int i = 1; i <= 3; ++i) {
-      servers.push_back(PipelineRig::Server("10.1.0." + std::to_string(i), 5353));
+      servers.push_back(PipelineRig::Server(family.Server(i), 5353));
       servers.back().method = method;
-      servers.back().tunnel = {.type = tunnel};
     }
     ForwardingSpec forwarding = PipelineRig::DefaultForwarding();
-    forwarding.routes[1].source = *IpAddress::Parse("10.1.0.254");
+    for (RouteSpec& route : forwarding.routes) {
+      if (route.legs.front().interface == 2)
+        route.source = *IpAddress::Parse(route.prefix.IsV4() ? "10.1.0.254" : "fd00:b::fe");
+    }
     rig_.SetForwarding(forwarding);
-    rig_.AddService("10.99.0.1", 53, Protocol::kUdp, "rr", servers);
+    rig_.AddService(family.service, 53, Protocol::kUdp, "rr", servers);
   }
   // What came out when each of these came in a burst of its own.
   std::vector<Outcome> SendOneByOne(const std::vector<FrameBytes>& frames, uint16_t port = 0) {
@@ -96,12 +142,12 @@ class FragmentsTest : public testing::Test {
   }
   // Calls `check` for every order of four fragments, each of another client.
   template <class Check>
-  void ForEveryOrder(Check check) {
+  void ForEveryOrder(const Family& family, Check check) {
     std::vector<size_t> order = {0, 1, 2, 3};
     uint16_t client = 1000;
     do {
       SCOPED_TRACE(testing::PrintToString(order));
-      const std::vector<FrameBytes> fragments = Fragments("10.0.0.1", client, "10.99.0.1", 53, client);
+      const std::vector<FrameBytes> fragments = Fragments(family.client, client, family.service, 53, client);
       std::vector<FrameBytes> ordered;
       for (const size_t i : order) ordered.push_back(fragments[i]);
       check(ordered, client);
@@ -114,53 +160,63 @@ class FragmentsTest : public testing::Test {
   PipelineRig rig_;
 };
 
-TEST_F(FragmentsTest, NatInEveryOrder) {
-  Serve(ForwardingMethod::kNat);
+class FragmentsOfFamilyTest : public FragmentsTest, public testing::WithParamInterface<Family> {};
+INSTANTIATE_TEST_SUITE_P(Families, FragmentsOfFamilyTest, testing::Values(kV4, kV6),
+                         [](const auto& each) { return each.param.is_v6 ? "Ipv6" : "Ipv4"; });
+
+TEST_P(FragmentsOfFamilyTest, NatInEveryOrder) {
+  const Family& family = GetParam();
+  Serve(ForwardingMethod::kNat, family);
   int next = 3;
-  ForEveryOrder([&](const std::vector<FrameBytes>& ordered, uint16_t client) {
+  ForEveryOrder(family, [&](const std::vector<FrameBytes>& ordered, uint16_t client) {
     const std::vector<FrameBytes> out = FramesOf(SendOneByOne(ordered), "wire 1");
     ASSERT_EQ(out.size(), 4u);
     const FrameBytes whole = Reassemble(out);
     EXPECT_EQ(ChecksumFaults(whole), "");
-    EXPECT_EQ(Describe(whole), "10.0.0.1:" + std::to_string(client) + " > 10.1.0." + std::to_string(next) +
-                                   ":5353 udp ttl 63 len 1028");
-    // The answer, in the same order of pieces.
-    const std::vector<FrameBytes> reply =
-        Fragments("10.1.0." + std::to_string(next), 5353, "10.0.0.1", client, client);
+    const std::string server = family.Server(next);
+    EXPECT_EQ(Describe(whole), family.Name(family.client, client) + " > " +
+                                   family.Name(server.c_str(), 5353) + " udp ttl 63 len " + family.Length());
+    // The answer, in another order of pieces.
+    const std::vector<FrameBytes> reply = Fragments(server, 5353, family.client, client, client);
     const FrameBytes answer =
         Reassemble(FramesOf(SendOneByOne({reply[3], reply[1], reply[0], reply[2]}, 1), "wire 0"));
     EXPECT_EQ(ChecksumFaults(answer), "");
-    EXPECT_EQ(Describe(answer), "10.99.0.1:53 > 10.0.0.1:" + std::to_string(client) + " udp ttl 63 len 1028");
+    EXPECT_EQ(Describe(answer), family.Name(family.service, 53) + " > " + family.Name(family.client, client) +
+                                    " udp ttl 63 len " + family.Length());
     next = next == 1 ? 3 : next - 1;
   });
   EXPECT_EQ(rig_.Count(Counter::kConnectionsCreated), 24u);
 }
 
-TEST_F(FragmentsTest, DirectRoutingInEveryOrder) {
-  Serve(ForwardingMethod::kDirect);
-  ForEveryOrder([&](const std::vector<FrameBytes>& ordered, uint16_t client) {
+TEST_P(FragmentsOfFamilyTest, DirectRoutingInEveryOrder) {
+  const Family& family = GetParam();
+  Serve(ForwardingMethod::kDirect, family);
+  ForEveryOrder(family, [&](const std::vector<FrameBytes>& ordered, uint16_t client) {
     const std::vector<FrameBytes> out = FramesOf(SendOneByOne(ordered), "wire 1");
     ASSERT_EQ(out.size(), 4u);
     for (const FrameBytes& frame : out) EXPECT_EQ(frame[5], out[0][5]) << "all to one server's MAC address";
-    EXPECT_EQ(Describe(Reassemble(out)),
-              "10.0.0.1:" + std::to_string(client) + " > 10.99.0.1:53 udp ttl 63 len 1028");
+    EXPECT_EQ(Describe(Reassemble(out)), family.Name(family.client, client) + " > " +
+                                             family.Name(family.service, 53) + " udp ttl 63 len " +
+                                             family.Length());
   });
 }
 
-TEST_F(FragmentsTest, TunnelsInEveryOrder) {
-  Serve(ForwardingMethod::kTunnel);
-  ForEveryOrder([&](const std::vector<FrameBytes>& ordered, uint16_t client) {
+TEST_P(FragmentsOfFamilyTest, TunnelsInEveryOrder) {
+  const Family& family = GetParam();
+  Serve(ForwardingMethod::kTunnel, family);
+  ForEveryOrder(family, [&](const std::vector<FrameBytes>& ordered, uint16_t client) {
     std::vector<FrameBytes> inside;
     for (const FrameBytes& frame : FramesOf(SendOneByOne(ordered), "wire 1")) {
-      EXPECT_EQ(frame[23], 4) << "IPIP";
+      EXPECT_EQ(family.is_v6 ? frame[20] : frame[23], family.is_v6 ? 41 : 4);
       FrameBytes inner(frame.begin(), frame.begin() + 14);
-      inner.insert(inner.end(), frame.begin() + 34, frame.end());
+      inner.insert(inner.end(), frame.begin() + (family.is_v6 ? 54 : 34), frame.end());
       inside.push_back(inner);
     }
     ASSERT_EQ(inside.size(), 4u);
     EXPECT_EQ(ChecksumFaults(Reassemble(inside)), "");
-    EXPECT_EQ(Describe(Reassemble(inside)),
-              "10.0.0.1:" + std::to_string(client) + " > 10.99.0.1:53 udp ttl 63 len 1028");
+    EXPECT_EQ(Describe(Reassemble(inside)), family.Name(family.client, client) + " > " +
+                                                family.Name(family.service, 53) + " udp ttl 63 len " +
+                                                family.Length());
   });
 }
 

@@ -73,5 +73,85 @@ TEST_F(IcmpTest, ItDoesNotTouchTheConnection) {
   EXPECT_EQ(rig_.worker->connections.ByIndex(1).state, kTcpSynRecv);
 }
 
+// The same of IPv6: made for the client, relayed both ways, with the least that is quoted.
+TEST_F(IcmpTest, Ipv6) {
+  rig_.AddService("fd00:99::1", 80, Protocol::kTcp, "rr", {PipelineRig::Server("fd00:b::1", 8080)});
+  rig_.AddService("fd00:99::2", 80, Protocol::kTcp, "rr", {});
+  const auto from_client = [](uint8_t flags) {
+    return Packet().From("fd00:a::1", 1000).To("fd00:99::1", 80).Tcp(flags);
+  };
+  EXPECT_EQ(rig_.Send(from_client(kTcpSyn)).where, "wire 1");
+
+  const Packet to_client = Packet().From("fd00:99::1", 80).To("fd00:a::1", 1000).Tcp(kTcpAck);
+  const Packet too_big =
+      Packet().From("fd00:a::fe", 0).To("fd00:99::1", 0).IcmpErrorAbout(2, 0, 1400, to_client.Bytes(), 48);
+  EXPECT_EQ(Describe(rig_.Send(too_big).frame),
+            "fd00:a::fe > fd00:b::1 icmp6 2/0 mtu 1400 tos 00 ttl 63 len 96 [[fd00:b::1]:8080 > "
+            "[fd00:a::1]:1000 tcp 00 ttl 64 len 60]");
+
+  Packet to_server = Packet().From("fd00:a::1", 1000).To("fd00:b::1", 8080).Tcp(kTcpAck);
+  const Packet unreachable = Packet()
+                                 .From("fd00:b::fe", 0)
+                                 .To("fd00:a::1", 0)
+                                 .IcmpErrorAbout(1, 3, 0, to_server.Extensions({60}).Bytes(), 56);
+  EXPECT_EQ(Describe(rig_.Send(unreachable, 1).frame),
+            "fd00:99::1 > fd00:a::1 icmp6 1/3 mtu 0 tos 00 ttl 63 len 104 [[fd00:a::1]:1000 > "
+            "[fd00:99::1]:80 tcp 00 ttl 64 len 68]");
+  Packet broken = too_big;
+  EXPECT_EQ(rig_.Send(broken.BreakTransportChecksum()).where, "dropped");
+  EXPECT_EQ(rig_.Count(Counter::kDropIcmpChecksum), 1u);
+
+  EXPECT_EQ(Describe(rig_.Send(from_client(kTcpAck).Ttl(1)).frame),
+            "fd00:99::1 > fd00:a::1 icmp6 3/0 mtu 0 tos 00 ttl 64 len 108 [[fd00:a::1]:1000 > "
+            "[fd00:99::1]:80 tcp 10 ttl 1 len 60]");
+  EXPECT_EQ(Describe(rig_.Send(Packet().From("fd00:a::1", 1).To("fd00:99::2", 80).Tcp(kTcpSyn)).frame),
+            "fd00:99::2 > fd00:a::1 icmp6 1/4 mtu 0 tos 00 ttl 64 len 108 [[fd00:a::1]:1 > "
+            "[fd00:99::2]:80 tcp 02 ttl 64 len 60]");
+  const Outcome large = rig_.Send(from_client(kTcpAck).Payload(std::string(1441, 'x')));
+  EXPECT_EQ(large.where, "wire 0");
+  EXPECT_EQ(large.frame.size(), 14u + 1280);
+  EXPECT_EQ(Describe(large.frame),
+            "fd00:99::1 > fd00:a::1 icmp6 2/0 mtu 1500 tos 00 ttl 64 len 1280 [[fd00:a::1]:1000 > "
+            "[fd00:99::1]:80 tcp 10 ttl 63 len 1501]");
+}
+
+TEST_F(IcmpTest, AnEchoOfAVirtualAddressIsAnswered) {
+  rig_.AddService("fd00:99::1", 80, Protocol::kTcp, "rr", {});
+  const std::string message = std::string("\0\0\0\0\0\1\0\2", 8) + "are you there?";
+  struct Case {
+    const char* from;
+    const char* to;
+    char request;
+    const char* reply;
+  };
+  const Case cases[] = {
+      {"10.0.0.1", "10.99.0.2", 8, "10.99.0.2 > 10.0.0.1 icmp 0/0 mtu 2 tos 00 ttl 64 len 42"},
+      {"fd00:a::1", "fd00:99::1", char(128), "fd00:99::1 > fd00:a::1 icmp6 129/0 mtu 2 tos 00 ttl 64 len 62"},
+  };
+  for (const Case& each : cases) {
+    std::string echo = message;
+    echo[0] = each.request;
+    // The builder makes an ICMP message of what stands behind an Ethernet header.
+    FrameBytes quoted(14);
+    quoted.insert(quoted.end(), echo.begin() + 8, echo.end());
+    const Packet request = Packet()
+                               .From(each.from, 0)
+                               .To(each.to, 0)
+                               .Ttl(3)
+                               .IcmpErrorAbout(static_cast<uint8_t>(each.request), 0, 2, quoted);
+    const Outcome answer = rig_.Send(request);
+    EXPECT_EQ(answer.where, "wire 0");
+    const std::string text = Describe(answer.frame);
+    EXPECT_EQ(text.substr(0, text.find(" [")), each.reply);
+    EXPECT_TRUE(std::equal(echo.begin() + 8, echo.end(), answer.frame.end() - 14));
+    Packet broken = request;
+    EXPECT_EQ(rig_.Send(broken.BreakTransportChecksum()).where, "dropped");
+    Packet elsewhere = request;
+    EXPECT_EQ(rig_.Send(elsewhere.To(*each.to == '1' ? "10.99.0.77" : "fd00:99::77", 0)).where,
+              "kernel input");
+  }
+  EXPECT_EQ(rig_.Count(Counter::kEchoAnswered), 2u);
+}
+
 }  // namespace
 }  // namespace sluice

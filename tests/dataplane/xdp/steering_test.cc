@@ -143,7 +143,6 @@ TEST_F(SteeringTest, OursAndNotOurs) {
 TEST_F(SteeringTest, WhatOnlyTheKernelHandles) {
   EXPECT_EQ(Ask(Request().EtherType(kEtherTypeArp).Bytes()), "kernel");
   EXPECT_EQ(Ask(Request().EtherType(kEtherTypeIpv6).Bytes()), "kernel");
-  EXPECT_EQ(Ask(Request().Vlan(5).Bytes()), "kernel");
   EXPECT_EQ(Ask(Request().Fragment(0, true).Bytes()), "kernel");
   EXPECT_EQ(Ask(Request().Fragment(8, false).Bytes()), "kernel");
   EXPECT_EQ(Ask(Request().DontFragment().Bytes()), "sluice") << "only says that it must not be";
@@ -329,6 +328,66 @@ TEST_F(SteeringTest, FragmentsGoByTheirAddress) {
   EXPECT_EQ(fragment("10.1.0.2", "10.0.0.1", 100), "kernel");
   EXPECT_EQ(Ask(Packet().From("10.0.0.1", 999).To("10.99.0.1", 999).Udp().Bytes()), "kernel")
       << "whole: by its port";
+}
+
+// The same questions of IPv6.
+TEST_F(SteeringTest, Ipv6) {
+  const std::string client = "fd00:a::1", service = "fd00:99::1", server = "fd00:b::1";
+  Apply({{Ours(service, 80), EndpointRole::kVirtual, true},
+         {{*IpAddress::Parse(service), Be16{}, kAnyProtocol}, EndpointRole::kVirtual, true},
+         {Ours(server, 8080), EndpointRole::kRealServer, true}});
+  const Packet request = Packet().From(client, 1000).To(service, 80).Tcp(kTcpSyn);
+  const Packet reply = Packet().From(server, 8080).To(client, 1000).Tcp(kTcpAck);
+  EXPECT_EQ(Ask(request.Bytes()), "sluice");
+  EXPECT_EQ(Ask(reply.Bytes()), "sluice");
+  EXPECT_EQ(Ask(Packet(request).To(service, 81).Bytes()), "kernel");
+  EXPECT_EQ(Ask(Packet(request).To("fd00:99::2", 80).Bytes()), "kernel");
+  EXPECT_EQ(Ask(Packet(request).Extensions({0, 60, 43}).Bytes()), "sluice");
+  EXPECT_EQ(Ask(Packet(request).Extensions({60, 60, 60, 60, 60}).Bytes()), "kernel") << "too many";
+  EXPECT_EQ(Ask(Packet(request).To(service, 81).Fragment(8, true).Bytes()), "sluice") << "by its address";
+  EXPECT_EQ(Ask(Packet(request).Vlan(5).Bytes()), "sluice");
+  EXPECT_EQ(Ask(Packet(reply).IcmpErrorAbout(1, 0, 0, request.Bytes(), 48).Bytes()), "kernel")
+      << "about a packet to the service";
+  const Packet answer = Packet().From(service, 80).To(client, 1000).Tcp(kTcpAck);
+  EXPECT_EQ(Ask(Packet(request).IcmpErrorAbout(2, 0, 1400, answer.Bytes(), 48).Bytes()), "sluice");
+  EXPECT_EQ(Ask(Packet(request).IcmpErrorAbout(135, 0, 0, answer.Bytes(), 48).Bytes()), "kernel")
+      << "neighbour discovery";
+  EXPECT_EQ(Ask(Packet(request).IcmpErrorAbout(128, 0, 0, answer.Bytes(), 48).Bytes()), "sluice") << "echo";
+  EXPECT_EQ(Ask(Packet(request).To("fd00:99::2", 0).IcmpErrorAbout(128, 0, 0, answer.Bytes()).Bytes()),
+            "kernel");
+  const FrameBytes whole = request.Bytes();
+  for (size_t length = 14; length <= whole.size(); ++length) {
+    EXPECT_EQ(Ask(FrameBytes(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(length))),
+              length >= 58 ? "sluice" : "kernel")
+        << length;
+  }
+  ASSERT_TRUE(steering_->SetHostAddresses(std::vector<IpAddress>{*IpAddress::Parse(client)}).ok());
+  EXPECT_EQ(Ask(reply.Bytes()), "kernel") << "what a server answers to this host";
+  const PrefixChange prefix{*IpAddress::Parse("fd00:98::"), 32, true};
+  EXPECT_EQ(Ask(Packet(request).To("fd00:98:1::5", 7).Bytes()), "kernel");
+  ASSERT_TRUE(steering_->Apply({}, std::vector<PrefixChange>{prefix}).ok());
+  EXPECT_EQ(Ask(Packet(request).To("fd00:98:1::5", 7).Bytes()), "sluice");
+  Apply({{Ours(service, 80), EndpointRole::kVirtual, false}});
+  EXPECT_EQ(Ask(request.Bytes()), "kernel");
+}
+
+TEST_F(SteeringTest, TaggedPackets) {
+  EXPECT_EQ(Ask(Request().Vlan(5).Bytes()), "sluice");
+  EXPECT_EQ(Ask(Request().Vlan(5).To("10.99.0.2", 80).Bytes()), "kernel");
+  FrameBytes twice = Request().Vlan(5).Bytes();
+  twice.insert(twice.begin() + 12, {0x81, 0, 0, 5});
+  EXPECT_EQ(Ask(twice), "kernel");
+  EXPECT_EQ(Ask(FrameBytes(twice.begin(), twice.begin() + 16)), "kernel");
+}
+
+TEST_F(SteeringTest, EchoesOfVirtualAddresses) {
+  const auto echo = [&](const std::string& to) {
+    return Ask(Packet().To(to, 0).IpProtocol(1).Payload(std::string("\010\0\0\0\0\0\0\0", 8)).Bytes());
+  };
+  EXPECT_EQ(echo("10.99.0.1"), "kernel");
+  Apply({{{*IpAddress::Parse("10.99.0.1"), Be16{}, kAnyProtocol}, EndpointRole::kVirtual, true}});
+  EXPECT_EQ(echo("10.99.0.1"), "sluice");
+  EXPECT_EQ(echo("10.99.0.2"), "kernel");
 }
 
 }  // namespace
