@@ -119,6 +119,8 @@ absl::StatusOr<ConfigFile> ConfigFile::Parse(const std::string& path, const std:
   };
   for (int i = 0; i < config.fwmark_rules_size(); ++i)
     *add(absl::StrCat("fwmark_rules[", i, "]")).mutable_add_fwmark_rule() = config.fwmark_rules(i);
+  for (int i = 0; i < config.local_addresses_size(); ++i)
+    *add(absl::StrCat("local_addresses[", i, "]")).mutable_add_local_address() = config.local_addresses(i);
   for (int i = 0; i < config.services_size(); ++i) {
     v1::PutService& put = *add(absl::StrCat("services[", i, "]")).mutable_put_service();
     put.set_mode(v1::CREATE);

@@ -57,6 +57,7 @@ absl::StatusOr<v1::ApplyResponse> ConfigStore::Commit(const v1::ApplyRequest& re
   state_.timeouts = change.timeouts();
   state_.settings = change.settings();
   state_.fwmark_rules = change.fwmark_rules();
+  state_.local_addresses = change.local_addresses();
   if (change.TouchesGlobal()) publication.global = state_.Global();
   publisher_.Submit(std::move(publication));
   response.set_generation(generation_);
@@ -71,8 +72,31 @@ v1::GetConfigResponse ConfigStore::Config() const {
   *response.mutable_config()->mutable_settings() = ToMessage(state_.settings);
   for (const v1::FwmarkRule& rule : state_.fwmark_rules)
     *response.mutable_config()->add_fwmark_rules() = rule;
+  for (const v1::LocalAddress& local : state_.local_addresses)
+    *response.mutable_config()->add_local_addresses() = local;
   response.set_generation(generation_);
   return response;
+}
+
+std::vector<v1::LocalAddressInfo> ConfigStore::LocalAddresses() const {
+  const std::shared_ptr<const Snapshot> snapshot = publisher_.Current().snapshot;
+  std::map<IpAddress, v1::LocalAddressInfo> by_address;
+  if (snapshot->port_pools == nullptr) return {};
+  for (const auto& [key, pool] : *snapshot->port_pools) {
+    const auto [place, is_new] = by_address.try_emplace(key.local);
+    v1::LocalAddressInfo& info = place->second;
+    const uint32_t taken = pool->taken();
+    const uint32_t free = LocalPorts::kCount - taken;
+    info.set_ports_taken(info.ports_taken() + taken);
+    if (!is_new && free >= info.fewest_free()) continue;
+    info.set_address(key.local.ToString());
+    info.set_fewest_free(free);
+    info.set_fewest_free_towards(
+        absl::StrCat(v1::Protocol_Name(static_cast<int>(key.server.protocol)), " ", key.server.ToString()));
+  }
+  std::vector<v1::LocalAddressInfo> infos;
+  for (auto& [address, info] : by_address) infos.push_back(std::move(info));
+  return infos;
 }
 
 uint64_t ConfigStore::generation() const {

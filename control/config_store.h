@@ -23,6 +23,8 @@ class ConfigStore {
 
   v1::GetConfigResponse Config() const;
   uint64_t generation() const;
+  // The ports that full NAT has taken, by local address.
+  std::vector<v1::LocalAddressInfo> LocalAddresses() const;
   absl::StatusOr<v1::ListServicesResponse> ListServices(const v1::ListServicesRequest& request) const;
 
  private:

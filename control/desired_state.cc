@@ -54,6 +54,7 @@ std::string ServerText(const Endpoint& endpoint, const ServiceKey& key) {
 GlobalSpec DesiredState::Global() const {
   GlobalSpec global{.timeouts = timeouts, .settings = settings};
   for (const v1::FwmarkRule& rule : fwmark_rules) global.fwmark_rules.push_back(ToSpec(rule));
+  for (const v1::LocalAddress& local : local_addresses) global.local_addresses.push_back(ToSpec(local));
   return global;
 }
 
@@ -78,6 +79,11 @@ void StateChange::Apply(const v1::Change& change, const std::string& field, Prob
     case v1::Change::kDeleteFwmarkRule:
       return DeleteFwmarkRule(change.delete_fwmark_rule(), absl::StrCat(field, ".delete_fwmark_rule"),
                               problems);
+    case v1::Change::kAddLocalAddress:
+      return AddLocalAddress(change.add_local_address(), absl::StrCat(field, ".add_local_address"), problems);
+    case v1::Change::kDeleteLocalAddress:
+      return DeleteLocalAddress(change.delete_local_address(), absl::StrCat(field, ".delete_local_address"),
+                                problems);
     case v1::Change::CHANGE_NOT_SET:
       problems.Add(v1::INVALID_VALUE, field, "is empty: says nothing this Sluice understands");
       return;
@@ -132,7 +138,7 @@ void StateChange::PutService(const v1::PutService& put, const std::string& field
     changed_.push_back(absl::StrCat("edited service ", NameOf(*key)));
   }
   if (put.replace_destinations()) ReplaceDestinations(*key, wanted, service);
-  ValidateSize(service, path, problems);
+  ValidateWhole(service, path, problems);
   overlay_[*key] = std::move(service);
 }
 
@@ -195,11 +201,12 @@ void StateChange::PutDestination(const v1::PutDestination& put, const std::strin
                  absl::StrCat("there is no ", ServerText(endpoint, *key)));
   } else if (present == nullptr) {
     *service->add_destinations() = wanted;
-    ValidateSize(*service, absl::StrCat(field, ".destination"), problems);
+    ValidateWhole(*service, absl::StrCat(field, ".destination"), problems);
     ++added_destinations_;
     changed_.push_back(absl::StrCat("added ", ServerText(endpoint, *key)));
   } else if (!MessageDifferencer::Equals(*present, wanted)) {
     *present = wanted;
+    ValidateWhole(*service, absl::StrCat(field, ".destination"), problems);
     changed_.push_back(absl::StrCat("edited ", ServerText(endpoint, *key)));
   }
 }
@@ -287,6 +294,44 @@ void StateChange::DeleteFwmarkRule(const v1::FwmarkRule& rule, const std::string
   fwmark_rules_.erase(found);
   touches_global_ = true;
   changed_.push_back(absl::StrCat("deleted rule ", NameOf(rule)));
+}
+
+void StateChange::AddLocalAddress(const v1::LocalAddress& local, const std::string& field,
+                                  Problems& problems) {
+  const int before = problems.Count();
+  ValidateLocalAddress(local, field, problems);
+  if (problems.Count() > before) return;
+  for (const v1::LocalAddress& present : local_addresses_) {
+    if (NameOf(present) != NameOf(local)) continue;
+    problems.Add(v1::LOCAL_ADDRESS_EXISTS, field,
+                 absl::StrCat("the local address ", NameOf(local), " exists already"));
+    return;
+  }
+  local_addresses_.push_back(local);
+  local_addresses_.back().set_owner(owner_);
+  touches_global_ = true;
+  changed_.push_back(absl::StrCat("added local address ", NameOf(local)));
+}
+
+// Connections keep it until they end.
+void StateChange::DeleteLocalAddress(const v1::LocalAddress& local, const std::string& field,
+                                     Problems& problems) {
+  const auto found = std::find_if(local_addresses_.begin(), local_addresses_.end(),
+                                  [&](const auto& present) { return NameOf(present) == NameOf(local); });
+  if (found == local_addresses_.end()) {
+    problems.Add(v1::LOCAL_ADDRESS_NOT_FOUND, field,
+                 absl::StrCat("there is no local address ", NameOf(local)));
+    return;
+  }
+  if (!MayChange(owner_, found->owner())) {
+    problems.Add(v1::OWNED_BY_ANOTHER, field,
+                 absl::StrCat("the local address ", NameOf(local), " belongs to ", OwnerName(found->owner()),
+                              ": ", OwnerName(owner_), " may not delete it"));
+    return;
+  }
+  local_addresses_.erase(found);
+  touches_global_ = true;
+  changed_.push_back(absl::StrCat("deleted local address ", NameOf(local)));
 }
 
 void StateChange::DeleteAll() {

@@ -21,6 +21,7 @@ struct DesiredState {
   TimeoutSpec timeouts;
   Settings settings;
   std::vector<v1::FwmarkRule> fwmark_rules;
+  std::vector<v1::LocalAddress> local_addresses;
 
   // What of this belongs to no service.
   GlobalSpec Global() const;
@@ -34,7 +35,8 @@ class StateChange {
         owner_(owner),
         timeouts_(state.timeouts),
         settings_(state.settings),
-        fwmark_rules_(state.fwmark_rules) {}
+        fwmark_rules_(state.fwmark_rules),
+        local_addresses_(state.local_addresses) {}
 
   // `field` is the path of `change` in the request. What is wrong is added to `problems`; then the whole
   // StateChange must be dropped.
@@ -45,6 +47,7 @@ class StateChange {
   const TimeoutSpec& timeouts() const { return timeouts_; }
   const Settings& settings() const { return settings_; }
   const std::vector<v1::FwmarkRule>& fwmark_rules() const { return fwmark_rules_; }
+  const std::vector<v1::LocalAddress>& local_addresses() const { return local_addresses_; }
   // Whether anything differs from before that belongs to no service.
   bool TouchesGlobal() const { return touches_global_; }
   // In words, one line for each effect.
@@ -61,6 +64,8 @@ class StateChange {
   void SetSettings(const v1::Settings& wanted, const std::string& field, Problems& problems);
   void AddFwmarkRule(const v1::FwmarkRule& rule, const std::string& field, Problems& problems);
   void DeleteFwmarkRule(const v1::FwmarkRule& rule, const std::string& field, Problems& problems);
+  void AddLocalAddress(const v1::LocalAddress& local, const std::string& field, Problems& problems);
+  void DeleteLocalAddress(const v1::LocalAddress& local, const std::string& field, Problems& problems);
   void DeleteAll();
 
   void ReplaceDestinations(const ServiceKey& key, const v1::Service& wanted, v1::Service& service);
@@ -75,6 +80,7 @@ class StateChange {
   TimeoutSpec timeouts_;
   Settings settings_;
   std::vector<v1::FwmarkRule> fwmark_rules_;
+  std::vector<v1::LocalAddress> local_addresses_;
   bool touches_global_ = false;
   std::vector<std::string> changed_;
   size_t added_destinations_ = 0;

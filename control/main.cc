@@ -92,7 +92,8 @@ int Main(const std::vector<std::string>& arguments) {
            [&](std::shared_ptr<const Snapshot> snapshot) { return dataplane.Publish(std::move(snapshot)); },
        .statistics = [&](DestinationId id) { return dataplane.Statistics(id); },
        .keep_resolved =
-           [&](std::vector<IpAddress> addresses) { (*feed)->KeepResolved(std::move(addresses)); }});
+           [&](std::vector<IpAddress> addresses) { (*feed)->KeepResolved(std::move(addresses)); },
+       .owners = dataplane.owners()});
   ConfigStore store(publisher);
   if (file) {
     const absl::StatusOr<v1::ApplyResponse> applied = store.Apply(file->request());

@@ -17,7 +17,7 @@ constexpr std::chrono::milliseconds kTellRealServersEvery{200};
 
 Publisher::Publisher(PublishTarget target)
     : target_(std::move(target)),
-      builder_(*target_.destinations),
+      builder_(*target_.destinations, target_.owners),
       statistics_(*target_.destinations, target_.statistics) {
   {
     const MutexLock lock(mutex_);

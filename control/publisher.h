@@ -28,7 +28,8 @@ struct PublishTarget {
   std::function<DestinationStatistics(DestinationId)> statistics;
   // The real servers, whenever they may have changed.
   std::function<void(std::vector<IpAddress>)> keep_resolved;
-  bool own_time = false;  // KeepTime is called from outside: for simulations
+  FlowOwners owners = {};  // which worker has a flow
+  bool own_time = false;   // KeepTime is called from outside: for simulations
 };
 
 class Publisher {

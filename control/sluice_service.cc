@@ -75,6 +75,8 @@ grpc::Status SluiceService::GetInfo(grpc::ServerContext*, const v1::GetInfoReque
   const auto uptime = std::chrono::steady_clock::now() - started_;
   response->set_uptime_seconds(
       static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(uptime).count()));
+  for (v1::LocalAddressInfo& info : store_.LocalAddresses())
+    *response->add_local_addresses() = std::move(info);
   describe_(*response);
   return grpc::Status::OK;
 }

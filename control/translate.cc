@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/translate.h"
 
+#include <net/if.h>
+
 #include <bit>
 
 #include "absl/strings/ascii.h"
@@ -15,6 +17,7 @@ ForwardingMethod MethodOf(v1::ForwardingMethod method) {
   switch (method) {
     case v1::NAT: return ForwardingMethod::kNat;
     case v1::TUN: return ForwardingMethod::kTunnel;
+    case v1::FULLNAT: return ForwardingMethod::kFullNat;
     default: return ForwardingMethod::kDirect;  // as in ipvsadm
   }
 }
@@ -81,6 +84,8 @@ ServiceSpec ToSpec(const v1::Service& service) {
   if (service.has_timeouts()) spec.timeouts = ToSpec(service.timeouts());
   spec.drain_seconds = service.drain_seconds();
   spec.sources = {.allow = PrefixesOf(service.allow_sources()), .deny = PrefixesOf(service.deny_sources())};
+  for (const v1::LocalAddress& local : service.local_addresses())
+    spec.local_addresses.push_back(ToSpec(local));
   spec.no_destination = static_cast<NoDestinationPolicy>(service.no_destination());
   return spec;
 }
@@ -89,6 +94,12 @@ TimeoutSpec ToSpec(const v1::Timeouts& timeouts) {
   return {.tcp_seconds = timeouts.tcp_seconds(),
           .tcp_fin_seconds = timeouts.tcp_fin_seconds(),
           .udp_seconds = timeouts.udp_seconds()};
+}
+
+LocalAddress ToSpec(const v1::LocalAddress& local) {
+  return {.address = IpAddress::Parse(local.address()).value_or(IpAddress{}),
+          .interface =
+              local.interface().empty() ? 0 : static_cast<int>(if_nametoindex(local.interface().c_str()))};
 }
 
 FwmarkRule ToSpec(const v1::FwmarkRule& rule) {
@@ -225,6 +236,12 @@ v1::Connection ToMessage(const ConnectionStatus& connection) {
   message.set_worker(static_cast<uint32_t>(connection.worker));
   message.set_flags(connection.flags);
   return message;
+}
+
+std::string NameOf(const v1::LocalAddress& local) {
+  const std::optional<IpAddress> address = IpAddress::Parse(local.address());
+  return absl::StrCat(address ? address->ToString() : local.address(), local.interface().empty() ? "" : "%",
+                      local.interface());
 }
 
 std::string NameOf(const v1::FwmarkRule& rule) {

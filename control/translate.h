@@ -18,6 +18,7 @@ ServiceKey KeyOfFwmark(uint32_t fwmark, v1::AddressFamily family);
 ServiceSpec ToSpec(const v1::Service& service);
 TimeoutSpec ToSpec(const v1::Timeouts& timeouts);
 FwmarkRule ToSpec(const v1::FwmarkRule& rule);
+LocalAddress ToSpec(const v1::LocalAddress& local);
 // `present`, but for what `wanted` names.
 Settings Merge(const Settings& present, const v1::Settings& wanted);
 
@@ -35,6 +36,7 @@ v1::Rates ToRates(const DestinationStatistics& per_second);
 v1::Connection ToMessage(const ConnectionStatus& connection);
 // "tcp 10.99.0.0/24 ports 80-90 to mark 7"
 std::string NameOf(const v1::FwmarkRule& rule);
+std::string NameOf(const v1::LocalAddress& local);
 
 // "TCP 10.0.0.1:80", "FWM 7"
 std::string NameOf(const ServiceKey& key);

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/validate.h"
 
+#include <net/if.h>
+
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "control/translate.h"
@@ -115,9 +119,6 @@ void ValidateMethod(const v1::Destination& destination, const std::string& field
   if (!v1::ForwardingMethod_IsValid(destination.method())) {
     problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".method"),
                  absl::StrCat(static_cast<int>(destination.method()), ": is not a forwarding method"));
-  } else if (destination.method() == v1::FULLNAT) {
-    problems.Add(v1::NOT_SUPPORTED, absl::StrCat(field, ".method"),
-                 "FULLNAT is not supported yet: must be NAT, DR or TUN");
   } else if (destination.method() == v1::TUN) {
     ValidateTunnel(destination.tunnel(), absl::StrCat(field, ".tunnel"), problems);
   }
@@ -167,6 +168,10 @@ void ValidateService(const v1::Service& service, const std::string& field, Probl
   }
   ValidateTimeouts(service.timeouts(), absl::StrCat(field, ".timeouts"), problems);
   ValidateTimeout(service.drain_seconds(), absl::StrCat(field, ".drain_seconds"), problems);
+  for (int i = 0; i < service.local_addresses_size(); ++i) {
+    ValidateLocalAddress(service.local_addresses(i), absl::StrCat(field, ".local_addresses[", i, "]"),
+                         problems);
+  }
   ValidateSources(service.allow_sources(), is_v4, absl::StrCat(field, ".allow_sources"), problems);
   ValidateSources(service.deny_sources(), is_v4, absl::StrCat(field, ".deny_sources"), problems);
   ValidateNoDestination(service.no_destination(), absl::StrCat(field, ".no_destination"), problems);
@@ -257,7 +262,21 @@ void ValidateFwmarkRule(const v1::FwmarkRule& rule, const std::string& field, Pr
   }
 }
 
-void ValidateSize(const v1::Service& service, const std::string& field, Problems& problems) {
+void ValidateLocalAddress(const v1::LocalAddress& local, const std::string& field, Problems& problems) {
+  ValidateAddress(local.address(), absl::StrCat(field, ".address"), problems);
+  if (local.interface().empty() || if_nametoindex(local.interface().c_str()) != 0) return;
+  problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".interface"),
+               absl::StrCat("\"", local.interface(), "\": this host has no such interface"));
+}
+
+void ValidateWhole(const v1::Service& service, const std::string& field, Problems& problems) {
+  const bool has_full_nat =
+      std::any_of(service.destinations().begin(), service.destinations().end(),
+                  [](const v1::Destination& destination) { return destination.method() == v1::FULLNAT; });
+  if (service.one_packet() && has_full_nat) {
+    problems.Add(v1::INVALID_VALUE, field,
+                 "FULLNAT needs connections, to know whose an answer is: not with one_packet");
+  }
   if (service.scheduler() != "mh" || service.destinations_size() <= kMaxMaglevDestinations) return;
   problems.Add(
       v1::INVALID_VALUE, field,

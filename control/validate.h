@@ -24,9 +24,10 @@ std::optional<Endpoint> ValidateDestinationEndpoint(const ServiceKey& service, c
                                                     uint32_t port, const std::string& field,
                                                     Problems& problems);
 // A whole service, as it would be after a change.
-void ValidateSize(const v1::Service& service, const std::string& field, Problems& problems);
+void ValidateWhole(const v1::Service& service, const std::string& field, Problems& problems);
 void ValidateTimeouts(const v1::Timeouts& timeouts, const std::string& field, Problems& problems);
 void ValidateSettings(const v1::Settings& settings, const std::string& field, Problems& problems);
+void ValidateLocalAddress(const v1::LocalAddress& local, const std::string& field, Problems& problems);
 void ValidateFwmarkRule(const v1::FwmarkRule& rule, const std::string& field, Problems& problems);
 
 }  // namespace sluice

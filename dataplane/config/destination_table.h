@@ -36,6 +36,7 @@ class DestinationTable {
         timeouts_(kMaxDestinations),
         ways_(kMaxDestinations),
         addresses_(kMaxDestinations),
+        ports_(kMaxDestinations),
         lives_(kMaxDestinations),
         traits_(kMaxDestinations),
         changes_(kMaxDestinations / kDestinationsPerChanges) {}
@@ -72,7 +73,12 @@ class DestinationTable {
 
   // Where it is. Set before anybody knows the id.
   const IpAddress& address(DestinationId id) const { return addresses_[id]; }
-  void SetAddress(DestinationId id, const IpAddress& address) { addresses_[id] = address; }
+  // Its own; 0: it has none, and gets packets on the port they were sent to.
+  Be16 port(DestinationId id) const { return ports_[id]; }
+  void SetEndpoint(DestinationId id, const Endpoint& endpoint) {
+    addresses_[id] = endpoint.address;
+    ports_[id] = endpoint.port;
+  }
 
   // A connection came or went; inactive ones count, too. The overload flag follows.
   void AddConnection(DestinationId id);
@@ -119,6 +125,7 @@ class DestinationTable {
   HugeArray<Timeouts> timeouts_;
   HugeArray<std::atomic<Way>> ways_;
   HugeArray<IpAddress> addresses_;
+  HugeArray<Be16> ports_;
   HugeArray<uint32_t> lives_;
   HugeArray<std::atomic<uint8_t>> traits_;  // thousands fit into the first-level cache
   HugeArray<LoadChanges> changes_;

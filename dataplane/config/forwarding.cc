@@ -30,6 +30,11 @@ NextHopId Forwarding::Resolve(const IpAddress& destination, uint64_t flow_hash) 
   return known == neighbours_.end() ? kAskKernel : known->second;
 }
 
+int Forwarding::InterfaceTowards(const IpAddress& destination) const {
+  const Route& route = RouteTo(destination);
+  return route.legs.empty() ? 0 : route.legs.front().interface;
+}
+
 IpAddress Forwarding::SourceTowards(const IpAddress& destination) const {
   const Route& route = RouteTo(destination);
   return route.legs.empty() ? IpAddress{} : route.legs.front().source;

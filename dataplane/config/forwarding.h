@@ -53,6 +53,9 @@ class Forwarding {
   // `flow_hash` chooses among equal routes.
   NextHopId Resolve(const IpAddress& destination, uint64_t flow_hash) const;
 
+  // The interface by which packets to `destination` leave, the first if there are several; 0: none.
+  int InterfaceTowards(const IpAddress& destination) const;
+
   // The address that packets of the host's own to `destination` have as their source; the unspecified one if
   // there is none.
   IpAddress SourceTowards(const IpAddress& destination) const;

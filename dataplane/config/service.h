@@ -4,19 +4,30 @@
 #pragma once
 
 #include <memory>
+#include <unordered_map>
 #include <vector>
 
+#include "dataplane/config/local_ports.h"
 #include "dataplane/config/source_filter.h"
 #include "dataplane/config/spec.h"
 #include "schedulers/scheduler.h"
 
 namespace sluice {
 
+// Where a connection with full NAT may come from, as its real server sees it.
+struct LocalSource {
+  IpAddress address;
+  int interface = 0;  // 0: any
+  Protocol protocol = Protocol::kTcp;
+  PortPool* ports = nullptr;  // at least as long as the service or a connection has it
+};
+
 struct Service {
   ServiceSpec spec;
   std::vector<Candidate> candidates;  // in list order: the newest first
   std::unique_ptr<Scheduler> scheduler;
-  std::shared_ptr<const SourceFilter> sources;  // nullptr: everybody
+  std::shared_ptr<const SourceFilter> sources;                                // nullptr: everybody
+  std::unordered_map<DestinationId, std::vector<LocalSource>> local_sources;  // of those with full NAT
 };
 
 }  // namespace sluice

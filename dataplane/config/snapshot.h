@@ -10,6 +10,7 @@
 
 #include "dataplane/config/endpoint_index.h"
 #include "dataplane/config/fwmark_classifier.h"
+#include "dataplane/config/port_pools.h"
 #include "dataplane/config/service.h"
 #include "dataplane/config/spec.h"
 
@@ -49,6 +50,9 @@ struct Snapshot {
   std::shared_ptr<const FwmarkClassifier> classifier;      // nullptr: no mark has a service
   std::unordered_map<uint64_t, const Service*> by_fwmark;  // FwmarkName
   std::vector<std::shared_ptr<const Service>> services;    // by key
+  // Full NAT's: all that some service or connection uses, and the addresses they are of.
+  std::shared_ptr<const PortPoolIndex> port_pools;
+  std::vector<IpAddress> local_addresses;  // sorted
   // What steering must learn on the way here from the snapshot before, in order. Removed destinations keep
   // their roles while they have connections.
   std::vector<EndpointChange> endpoint_changes;

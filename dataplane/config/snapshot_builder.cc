@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "dataplane/net/check.h"
 
@@ -39,6 +40,12 @@ std::vector<Endpoint> RealEndpoints(const ServiceKey& key, const Endpoint& serve
   return {{server.address, port, server.protocol}, {server.address, Be16{}, kAnyProtocol}};
 }
 
+// A mark says nothing about the protocol.
+std::vector<Protocol> ProtocolsOf(const ServiceKey& key) {
+  if (key.HasFwmark()) return {Protocol::kTcp, Protocol::kUdp, Protocol::kSctp};
+  return {key.protocol};
+}
+
 uint32_t ExpirationOf(const ServiceSpec& spec, const Settings& settings) {
   return spec.scheduler == "lblcr" ? settings.lblcr_expiration : settings.lblc_expiration;
 }
@@ -47,7 +54,13 @@ uint32_t ExpirationOf(const ServiceSpec& spec, const Settings& settings) {
 
 void SnapshotBuilder::SetGlobal(const GlobalSpec& global) {
   const bool expire_now = global.settings.expire_nodest_conn && !global_.settings.expire_nodest_conn;
+  const bool sources_change = global.local_addresses != global_.local_addresses;
   global_ = global;
+  for (auto& [key, entry] : entries_) {
+    if (sources_change && !entry.service->local_sources.empty() &&
+        entry.service->spec.local_addresses.empty())
+      Put(ServiceSpec(entry.service->spec));
+  }
   if (expire_now) destinations_.RequestSweep();
 }
 
@@ -109,6 +122,9 @@ void SnapshotBuilder::Put(const ServiceSpec& spec) {
   } else if (spec.sources.Any()) {
     service->sources = std::make_shared<SourceFilter>(spec.sources);
   }
+  // First the new, so that pools which stay are not made anew.
+  const std::vector<PortPoolKey> pools_before = std::exchange(entry.port_pools, AddLocalSources(*service));
+  for (const PortPoolKey& key : pools_before) port_pools_.Release(key);
   entry.service = std::move(service);
   if (!spec.key.HasFwmark()) endpoints_.SetService(spec.key, entry.service.get());
 }
@@ -136,6 +152,7 @@ void SnapshotBuilder::Delete(const ServiceKey& key) {
     Remove({key, EndpointOf(key, candidate.address, candidate.port)}, candidate.id,
            found->second.service->spec.drain_seconds);
   }
+  for (const PortPoolKey& pool : found->second.port_pools) port_pools_.Release(pool);
   if (!key.HasFwmark()) endpoints_.SetService(key, nullptr);
   for (const Endpoint& endpoint : VirtualEndpoints(key))
     Release(virtual_references_, EndpointRole::kVirtual, endpoint);
@@ -161,7 +178,33 @@ std::shared_ptr<const Snapshot> SnapshotBuilder::Build() {
   snapshot->endpoint_changes = std::move(endpoint_changes_);
   endpoint_changes_.clear();
   BuildFwmarks(*snapshot);
+  snapshot->port_pools = port_pools_.Index();
+  snapshot->local_addresses = port_pools_.Addresses();
   return snapshot;
+}
+
+// Returns the pools that the service has from now on.
+std::vector<PortPoolKey> SnapshotBuilder::AddLocalSources(Service& service) {
+  const ServiceSpec& spec = service.spec;
+  std::vector<PortPoolKey> keys;
+  for (const DestinationSpec& wanted : spec.destinations) {
+    if (wanted.method != ForwardingMethod::kFullNat) continue;
+    const Endpoint endpoint = EndpointOf(spec.key, wanted.address, wanted.port);
+    const auto candidate = std::find_if(
+        service.candidates.begin(), service.candidates.end(),
+        [&](const Candidate& each) { return each.address == wanted.address && each.port == wanted.port; });
+    std::vector<LocalSource>& sources = service.local_sources[candidate->id];
+    for (const LocalAddress& local :
+         spec.local_addresses.empty() ? global_.local_addresses : spec.local_addresses) {
+      if (local.address.IsV4() != wanted.address.IsV4()) continue;
+      for (const Protocol protocol : ProtocolsOf(spec.key)) {
+        const PortPoolKey key = {local.address, {endpoint.address, endpoint.port, protocol}};
+        sources.push_back({local.address, local.interface, protocol, port_pools_.Retain(key)});
+        keys.push_back(key);
+      }
+    }
+  }
+  return keys;
 }
 
 // Only rules whose mark has a service count: with another mark a packet is as good as unmarked.
@@ -255,7 +298,7 @@ DestinationId SnapshotBuilder::Adopt(const DestinationName& name) {
   } else {
     id = destinations_.Allocate();
     SLUICE_CHECK(id != kNoDestination);
-    destinations_.SetAddress(id, name.second.address);
+    destinations_.SetEndpoint(id, name.second);
     RetainAll(name);
   }
   destinations_.SetTraits(id, kAvailable, 0);

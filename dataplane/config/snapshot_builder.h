@@ -24,7 +24,9 @@ class SnapshotBuilder {
  public:
   using Clock = std::chrono::steady_clock;
 
-  explicit SnapshotBuilder(DestinationTable& destinations) : destinations_(destinations) {}
+  // `owners`: which worker will have a flow, for full NAT.
+  explicit SnapshotBuilder(DestinationTable& destinations, const FlowOwners& owners = {})
+      : destinations_(destinations), port_pools_(owners) {}
 
   void SetGlobal(const GlobalSpec& global);
   // Add a service or replace its settings and destinations. Destinations that stay keep their connections
@@ -53,6 +55,7 @@ class SnapshotBuilder {
  private:
   struct Entry {
     std::shared_ptr<const Service> service;
+    std::vector<PortPoolKey> port_pools;  // that it retains
     uint32_t next_ordinal = 1;
   };
   struct Removed {
@@ -69,6 +72,7 @@ class SnapshotBuilder {
   };
 
   void Configure(const ServiceSpec& spec, const DestinationSpec& wanted, DestinationId id);
+  std::vector<PortPoolKey> AddLocalSources(Service& service);
   void BuildFwmarks(Snapshot& snapshot);
   void StartDrain(DestinationId id, uint32_t seconds);
   void StopDrain(DestinationId id);
@@ -81,6 +85,7 @@ class SnapshotBuilder {
   void Release(References& references, EndpointRole role, const Endpoint& endpoint);
 
   DestinationTable& destinations_;
+  PortPools port_pools_;
   GlobalSpec global_;
   uint64_t generation_ = 0;
   EndpointIndex endpoints_;

@@ -27,11 +27,21 @@ struct ServiceKey : Endpoint {
   friend bool operator==(const ServiceKey&, const ServiceKey&) = default;
 };
 
-// How packets reach a real server. IPVS's numbers, which are the low bits of a connection's flags.
+// How packets reach a real server. But for the last IPVS's numbers, which are the low bits of a connection's
+// flags.
 enum class ForwardingMethod : uint8_t {
-  kNat = 0,     // destination rewritten, replies come back through here
-  kTunnel = 2,  // encapsulated; the server answers the client itself
-  kDirect = 3,  // unchanged, to the server's MAC address; the server answers the client itself
+  kNat = 0,      // destination rewritten, replies come back through here
+  kTunnel = 2,   // encapsulated; the server answers the client itself
+  kDirect = 3,   // unchanged, to the server's MAC address; the server answers the client itself
+  kFullNat = 5,  // not IPVS's: NAT, and the client's address becomes a local one, to which the server answers
+};
+
+// An address of the host's own that full NAT gives to clients.
+struct LocalAddress {
+  IpAddress address;
+  int interface = 0;  // only for real servers that are reached over this one; 0: over any
+
+  friend bool operator==(const LocalAddress&, const LocalAddress&) = default;
 };
 
 enum class TunnelType : uint8_t { kIpip = 0, kGue = 1, kGre = 2 };
@@ -107,6 +117,7 @@ struct ServiceSpec {
   uint32_t drain_seconds = 0;
   NoDestinationPolicy no_destination = NoDestinationPolicy::kIcmp;
   SourceRanges sources;
+  std::vector<LocalAddress> local_addresses;  // for full NAT; none: those of GlobalSpec
 
   friend bool operator==(const ServiceSpec&, const ServiceSpec&) = default;
 };
@@ -148,6 +159,7 @@ struct GlobalSpec {
   TimeoutSpec timeouts;
   Settings settings;
   std::vector<FwmarkRule> fwmark_rules;  // the first that matches counts
+  std::vector<LocalAddress> local_addresses;
 
   friend bool operator==(const GlobalSpec&, const GlobalSpec&) = default;
 };

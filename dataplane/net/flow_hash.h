@@ -44,4 +44,15 @@ inline uint32_t OwnerOfClient(Be32 address, Be16 port, Protocol protocol, const 
   return static_cast<uint32_t>((mixed >> 32) * workers >> 32);
 }
 
+// The same question, of those who see addresses.
+struct FlowOwners {
+  HashSecret secret;
+  uint32_t workers = 1;
+
+  uint32_t OwnerOf(const IpAddress& address, Be16 port, Protocol protocol) const {
+    const Be32 word = address.IsV4() ? address.V4() : AddressWord(address, secret);
+    return OwnerOfClient(word, port, protocol, secret, workers);
+  }
+};
+
 }  // namespace sluice

@@ -2,6 +2,7 @@
 #include "dataplane/pipeline/connection_life.h"
 
 #include "dataplane/net/pseudo_header.h"
+#include "dataplane/pipeline/local_source.h"
 
 namespace sluice {
 namespace {
@@ -68,8 +69,12 @@ NewConnection MakeConnection(Worker& worker, const FlowTuple& tuple, const FlowA
   connection.destination_id = assignment.destination_id;
   connection.template_id = assignment.template_id;
   const ForwardingMethod method = worker.destinations.way(assignment.destination_id).method;
-  connection.flags = static_cast<uint16_t>(kConnectionInactive | static_cast<uint16_t>(method));
-  if (method != ForwardingMethod::kNat) connection.flags |= kConnectionNoOutput;
+  const bool is_full_nat = method == ForwardingMethod::kFullNat;
+  const bool is_nat = method == ForwardingMethod::kNat || is_full_nat;
+  connection.flags = static_cast<uint16_t>(
+      kConnectionInactive | static_cast<uint16_t>(is_full_nat ? ForwardingMethod::kNat : method));
+  if (is_full_nat) connection.flags |= kConnectionFullNat;
+  if (!is_nat) connection.flags |= kConnectionNoOutput;
   connection.forwarding_generation = worker.forwarding->generation() - 1;  // hops are yet to be resolved
   uint64_t address_change = 0;
   if (tuple.IsV6()) {
@@ -80,13 +85,22 @@ NewConnection MakeConnection(Worker& worker, const FlowTuple& tuple, const FlowA
                       .virtual_address = addresses.destination,
                       .client = addresses.source};
     address_change = SumOfChange(addresses.destination, assignment.address);
+    if (is_full_nat) {
+      connection.local = AddressWord(assignment.local_address, worker.secret);
+      made.addresses.local = assignment.local_address;
+      address_change += SumOfChange(addresses.source, assignment.local_address);
+    }
   } else {
     // With tunnels a server may be of the other family; then only its word is here, which tells nobody apart.
     connection.destination =
         assignment.address.IsV4() ? assignment.address.V4() : AddressWord(assignment.address, worker.secret);
-    address_change = SumOfChange32(connection.virtual_address.raw, connection.destination.raw);
+    if (is_full_nat) connection.local = assignment.local_address.V4();
+    address_change = SumOfChange32(connection.virtual_address.raw, connection.destination.raw) +
+                     SumOfChange32(connection.client.raw, connection.local.raw);
   }
-  const uint64_t port_change = SumOfChange16(connection.virtual_port.raw, connection.destination_port.raw);
+  if (is_full_nat) connection.local_port = assignment.local_port;
+  const uint64_t port_change = SumOfChange16(connection.virtual_port.raw, connection.destination_port.raw) +
+                               SumOfChange16(connection.client_port.raw, connection.local_port.raw);
   connection.address_delta = FoldSum(address_change);
   connection.transport_delta = FoldSum(address_change + port_change);
   return made;
@@ -107,8 +121,22 @@ Connection* KeepConnection(Worker& worker, const NewConnection& made) {
   return kept;
 }
 
+void Forgo(Worker& worker, const Assignment& assignment, Protocol protocol) {
+  if (assignment.template_id != kNoTemplate) worker.persistence.Leave(assignment.template_id);
+  if (assignment.local_port != Be16{}) {
+    GiveLocalPortBack(worker, assignment.local_address, assignment.local_port, protocol,
+                      assignment.destination_id);
+  }
+}
+
 void RemoveConnection(Worker& worker, Connection& connection) {
   LeaveEmbryonic(worker, connection);
+  if (connection.Has(kConnectionFullNat)) {
+    GiveLocalPortBack(worker,
+                      connection.IsV6() ? worker.connections.AddressesOf(connection).local
+                                        : IpAddress::FromV4(connection.local),
+                      connection.local_port, connection.protocol, connection.destination_id);
+  }
   if (connection.template_id != kNoTemplate) worker.persistence.Leave(connection.template_id);
   worker.destinations.RemoveConnection(connection.destination_id, !connection.IsInactive());
   worker.connections.Remove(connection);

@@ -14,6 +14,9 @@ struct Assignment {
   Be16 port;
   DestinationId destination_id = kNoDestination;
   TemplateId template_id = kNoTemplate;  // held for it
+  // With full NAT: taken for it.
+  IpAddress local_address;
+  Be16 local_port;
 };
 
 // A connection as it is before its first packet, in no table.
@@ -26,6 +29,8 @@ NewConnection MakeConnection(Worker& worker, const FlowTuple& tuple, const FlowA
 
 // Puts it into the table; nullptr if that is full.
 Connection* KeepConnection(Worker& worker, const NewConnection& made);
+// What was held or taken for a connection that did not come to be.
+void Forgo(Worker& worker, const Assignment& assignment, Protocol protocol);
 // REQUIRES: the timer wheel has it no longer.
 void RemoveConnection(Worker& worker, Connection& connection);
 // Removes a connection before its time, which the wheel still has.

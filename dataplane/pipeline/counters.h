@@ -47,6 +47,8 @@ enum class Counter : uint8_t {
   kEchoAnswered,
   kRefusedNoDestination,
   kRefusedSource,
+  kRefusedPortsExhausted,
+  kRefusedNoLocalAddress,
   kRefusedTableFull,
   kRefusedTemplatesFull,
   kDropFrameTruncated,

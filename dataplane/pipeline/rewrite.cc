@@ -51,7 +51,7 @@ bool GoesIntoTunnel(const Batch& batch, int lane) {
 // SCTP's covers the whole packet, and cannot be changed by what is known of a fragment.
 bool CanMendChecksum(const Batch& batch, int lane) {
   const Connection& connection = *batch.connection[lane];
-  return connection.protocol != Protocol::kSctp || connection.virtual_port == connection.destination_port ||
+  return connection.protocol != Protocol::kSctp || !PortsChange(connection) ||
          !(batch.IsFirstFragment(lane) || batch.IsLaterFragment(lane));
 }
 

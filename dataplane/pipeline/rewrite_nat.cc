@@ -24,12 +24,12 @@ void FillInUdpChecksum(Batch& batch, int lane, UdpHeader& udp) {
       SumOfPseudoHeader(ip.source, ip.destination, ip.protocol, udp.length.ToHost()));
 }
 
+}  // namespace
+
 bool PortsChange(const Connection& connection) {
   return connection.virtual_port != connection.destination_port ||
          connection.client_port != connection.local_port;
 }
-
-}  // namespace
 
 void RewriteNatAddresses(Batch& batch, int lane) {
   const Connection& connection = *batch.connection[lane];

@@ -11,6 +11,9 @@ namespace sluice {
 // first fragment, which has not all of the datagram.
 void RewriteNat(Batch& batch, int lane);
 
+// SCTP's checksum covers ports.
+bool PortsChange(const Connection& connection);
+
 // Of a fragment that is not the first: it has no ports, and the first has the checksum.
 void RewriteNatAddresses(Batch& batch, int lane);
 

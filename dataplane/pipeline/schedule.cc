@@ -2,6 +2,7 @@
 // or refused.
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/pipeline/connection_life.h"
+#include "dataplane/pipeline/local_source.h"
 #include "dataplane/pipeline/stages.h"
 
 namespace sluice {
@@ -164,7 +165,7 @@ bool MakeLasting(Worker& worker, Batch& batch, int lane, const Assignment& assig
   Connection* connection = KeepConnection(worker, wanted);
   if (connection == nullptr && EvictOne(worker, batch, lane)) connection = KeepConnection(worker, wanted);
   if (connection == nullptr) {
-    if (assignment.template_id != kNoTemplate) worker.persistence.Leave(assignment.template_id);
+    Forgo(worker, assignment, batch.tuple[lane].protocol());
     Drop(worker, batch, lane, Counter::kRefusedTableFull);
     return false;
   }
@@ -218,6 +219,10 @@ bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
   const bool persistent = service->spec.persistence.timeout_seconds > 0;
   if (!(persistent ? AssignByTemplate(worker, batch, lane, *service, assignment)
                    : AssignByScheduler(worker, batch, lane, *service, assignment))) {
+    return false;
+  }
+  if (!TakeLocalSource(worker, batch, lane, *service, assignment)) {
+    Forgo(worker, {.template_id = assignment.template_id}, tuple.protocol());
     return false;
   }
   batch.direction[lane] = Direction::kIn;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/runtime/dataplane.h"
 
+#include <algorithm>
+#include <iterator>
 #include <thread>
 
 #include "dataplane/pipeline/counters.h"
@@ -26,23 +28,44 @@ absl::Status Dataplane::Publish(std::shared_ptr<const Snapshot> snapshot) {
   }
   const std::shared_ptr<const Snapshot> before = runtime_->snapshot.Exchange(std::move(snapshot));
   runtime_->grace_period->Wait();
-  return runtime_->steering == nullptr
-             ? absl::OkStatus()
-             : runtime_->steering->Apply(now->endpoint_changes, now->prefix_changes);
+  return runtime_->steering == nullptr ? absl::OkStatus() : SteerBy(*now);
+}
+
+absl::Status Dataplane::SteerBy(const Snapshot& snapshot) {
+  absl::Status status = runtime_->steering->Apply(snapshot.endpoint_changes, snapshot.prefix_changes);
+  const std::lock_guard lock(runtime_->steered_addresses);
+  if (snapshot.local_addresses == runtime_->local_addresses) return status;
+  runtime_->local_addresses = snapshot.local_addresses;
+  status.Update(SteerHostAddresses());
+  return status;
+}
+
+// What real servers send to the host is its own affair, but for answers to full NAT.
+absl::Status Dataplane::SteerHostAddresses() {
+  std::vector<IpAddress> addresses;
+  std::set_difference(runtime_->host_addresses.begin(), runtime_->host_addresses.end(),
+                      runtime_->local_addresses.begin(), runtime_->local_addresses.end(),
+                      std::back_inserter(addresses));
+  return runtime_->steering->SetHostAddresses(addresses);
 }
 
 absl::Status Dataplane::Publish(std::shared_ptr<const Forwarding> forwarding) {
   const std::shared_ptr<const Forwarding> now = forwarding;
   const std::shared_ptr<const Forwarding> before = runtime_->forwarding.Exchange(std::move(forwarding));
   runtime_->grace_period->Wait();
-  return runtime_->steering == nullptr ? absl::OkStatus()
-                                       : runtime_->steering->SetHostAddresses(now->host_addresses());
+  if (runtime_->steering == nullptr) return absl::OkStatus();
+  const std::lock_guard lock(runtime_->steered_addresses);
+  runtime_->host_addresses = now->host_addresses();
+  return SteerHostAddresses();
 }
 
 DestinationTable& Dataplane::destinations() { return runtime_->destinations; }
 const std::vector<PortStatus>& Dataplane::ports() const { return runtime_->port_status; }
 bool Dataplane::LinkUp(size_t port) const { return runtime_->ports[port]->LinkUp(); }
 int Dataplane::workers() const { return static_cast<int>(runtime_->workers.size()); }
+FlowOwners Dataplane::owners() const {
+  return {runtime_->workers.front()->secret, static_cast<uint32_t>(runtime_->workers.size())};
+}
 
 DestinationStatistics Dataplane::Statistics(DestinationId id) const {
   DestinationStatistics sum;

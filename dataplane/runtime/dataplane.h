@@ -104,6 +104,7 @@ class Dataplane {
   const std::vector<PortStatus>& ports() const;  // as at start; LinkUp tells the present state
   bool LinkUp(size_t port) const;
   int workers() const;
+  FlowOwners owners() const;  // which of them has a flow
   // Counted since the start; an id goes from one destination to another.
   DestinationStatistics Statistics(DestinationId id) const;
   DestinationStatistics TotalStatistics() const;
@@ -117,6 +118,8 @@ class Dataplane {
  private:
   class Runtime;
   explicit Dataplane(std::unique_ptr<Runtime> runtime);
+  absl::Status SteerBy(const Snapshot& snapshot);
+  absl::Status SteerHostAddresses();
   std::unique_ptr<Runtime> runtime_;
 };
 

@@ -114,7 +114,8 @@ absl::Status KernelPort::OpenTap(const Twin& twin) {
   if (!twin.dedicated) {
     // Packets only come in here: their senders are reached over the real interface.
     SetInterfaceOption("ipv4", twin.tap_name, "rp_filter", "0");
-    SetInterfaceOption("ipv6", twin.tap_name, "disable_ipv6", "1");
+    SetInterfaceOption("ipv6", twin.tap_name, "addr_gen_mode", "1");  // no address of its own
+    SetInterfaceOption("ipv6", twin.tap_name, "accept_ra", "0");
   }
   return SetUp(twin.tap_name, twin.mac, twin.dedicated);
 }

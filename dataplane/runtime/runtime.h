@@ -27,6 +27,10 @@ class Dataplane::Runtime {
   bool prepared_for_ipv6 = false;  // once there was a service of it
   std::unique_ptr<Clock> clock;
   std::unique_ptr<Steering> steering;  // nullptr: no shared interface
+  // As steering knows them; sorted.
+  std::mutex steered_addresses;
+  std::vector<IpAddress> host_addresses;
+  std::vector<IpAddress> local_addresses;
   rte_mempool* pool = nullptr;
   std::vector<std::unique_ptr<Port>> ports;
   std::vector<PortStatus> port_status;

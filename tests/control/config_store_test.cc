@@ -146,12 +146,30 @@ TEST_F(ConfigStoreTest, EveryFaultAtOnce) {
                   HasSubstr("OUT_OF_RANGE_VALUE"), HasSubstr("lower_threshold: 5: must not be above")));
 }
 
-TEST_F(ConfigStoreTest, WhatIpvsHasAndSluiceNotYetIsSaidSo) {
-  for (const char* method : {"FULLNAT"}) {
-    EXPECT_THAT(Refused(add_ + "changes { put_destination { " + service_ +
-                        R"( destination { address: "10.1.0.1" port: 80 method: )" + method + " } } }"),
-                ElementsAre(HasSubstr(std::string(method) + " is not supported yet")));
-  }
+TEST_F(ConfigStoreTest, FullNat) {
+  Changed(R"(changes { add_local_address { address: "10.1.0.100" } })" + add_ +
+          "changes { put_destination { " + service_ +
+          R"( destination { address: "10.1.0.1" port: 80 method: FULLNAT } } })");
+  std::vector<v1::LocalAddressInfo> infos = store_.LocalAddresses();
+  ASSERT_EQ(infos.size(), 1u);
+  EXPECT_EQ(infos[0].address(), "10.1.0.100");
+  EXPECT_EQ(infos[0].fewest_free(), LocalPorts::kCount);
+  EXPECT_EQ(infos[0].fewest_free_towards(), "TCP 10.1.0.1:80");
+  EXPECT_EQ(store_.Config().config().local_addresses(0).owner(), v1::CLI);
+  EXPECT_THAT(Refused(R"(changes { add_local_address { address: "10.1.0.100" } })"),
+              ElementsAre(HasSubstr("LOCAL_ADDRESS_EXISTS")));
+  EXPECT_THAT(Refused(R"(changes { delete_local_address { address: "10.1.0.101" } })"),
+              ElementsAre(HasSubstr("LOCAL_ADDRESS_NOT_FOUND")));
+  EXPECT_THAT(Refused(R"(owner: KUBERNETES changes { delete_local_address { address: "10.1.0.100" } })"),
+              ElementsAre(HasSubstr("OWNED_BY_ANOTHER")));
+  EXPECT_THAT(
+      Refused(R"(changes { add_local_address { address: "224.0.0.1" interface: "no-such-thing" } })"),
+      ElementsAre(HasSubstr("must be a unicast address"), HasSubstr("this host has no such interface")));
+  EXPECT_THAT(Refused(R"(changes { put_service { replace_destinations: true service {
+                key { protocol: UDP address: "10.99.0.1" port: 53 } one_packet: true
+                destinations { address: "10.1.0.1" port: 53 method: FULLNAT } } } })"),
+              ElementsAre(HasSubstr("FULLNAT needs connections")));
+  Changed(R"(changes { delete_local_address { address: "10.1.0.100" } })");
 }
 
 TEST_F(ConfigStoreTest, Ipv6) {

@@ -1,10 +1,11 @@
 """Forwarding methods with real clients and servers: direct routing and tunnels, where servers answer by themselves."""
 
 import json
+import os
 import subprocess
 import unittest
 
-from common import HERE, VIP, Lab, run
+from common import HERE, VIP, Lab, http_load, run
 
 
 def be_a_direct_server(lab, i):
@@ -58,6 +59,52 @@ class MethodsTest(unittest.TestCase):
                     self.serve(lab, words)
                     self.assert_served(lab, kind)
                     self.assertIn("Tunnel  ", lab.adm("-Ln --tun-info").stdout)
+
+    def test_full_nat(self):
+        """Servers that have no way back to the client but through a local address of the balancer's."""
+        for family in (4, 6):
+            with self.subTest(family=family), Lab(family=family) as lab:
+                lab.start_http_servers()
+                local = "10.65.0.100" if family == 4 else "fd65::100"
+                lab.ip("lb", "addr", "add", f"{local}/{lab.host_bits}", "dev", "back")
+                for i in range(3):
+                    lab.ip(f"server{i}", *(["-6"] if family == 6 else []), "route", "del", "default")
+                lab.start_sluiced()
+                service = lab.endpoint(lab.vip, 80)
+                lab.adm(f"-A -t {service} -s rr")
+                for i in range(3):
+                    lab.adm(f"-a -t {service} -r {lab.endpoint(lab.server_address(i), 80)} --fullnat")
+                self.assertEqual(lab.fetch(timeout=1), "")
+                self.assertGreaterEqual(lab.info()["counters"]["refused_no_local_address"], 1)
+                lab.adm(f"--add-laddr {local}")
+                result = http_load(lab, 3000, 32)
+                self.assertEqual(result["failures"], {})
+                self.assertEqual(sorted(result["answers"].values()), [1000] * 3)
+                self.assertIn("FullNat 1", lab.adm("-Ln").stdout)
+                line = lab.adm("-L --laddrs").stdout.splitlines()[1].split()
+                self.assertEqual(line[0], local)
+                self.assertGreater(int(line[1]), 0)
+                self.assertLess(int(line[2]), 64512)
+                self.assertEqual(lab.inside("lb", "ping", "-c", "1", lab.server_address(0)).returncode, 0, "the host's own traffic")
+                # The host may ask a server in the name of the local address all the same.
+                asked = lab.inside("lb", "curl", "-s", "--max-time", "3", "--interface", local, f"http://{lab.endpoint(lab.server_address(0), 80)}/")
+                self.assertEqual(asked.stdout.strip(), "server 0")
+
+    def test_full_nat_with_two_workers(self):
+        if len(os.sched_getaffinity(0)) < 2:
+            self.skipTest("needs two CPUs")
+        for family in (4, 6):
+            with self.subTest(family=family), Lab(family=family, queues=2) as lab:
+                lab.start_http_servers()
+                local = lab.back
+                lab.start_sluiced("--workers", "2", "--no-huge")
+                service = lab.endpoint(lab.vip, 80)
+                lab.adm(f"-A -t {service} -s rr --laddr {local}%back")
+                for i in range(3):
+                    lab.adm(f"-a -t {service} -r {lab.endpoint(lab.server_address(i), 80)} --fullnat")
+                result = http_load(lab, 3000, 32)
+                self.assertEqual(result["failures"], {})
+                self.assertEqual(sorted(result["answers"].values()), [1000] * 3)
 
     def test_datagrams_larger_than_packets(self):
         for family in (4, 6):

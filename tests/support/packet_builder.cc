@@ -379,6 +379,7 @@ std::string DescribeIp(const uint8_t* start, size_t quoted) {
 }  // namespace
 
 std::string Describe(const FrameBytes& frame) {
+  if (frame.empty()) return "nothing";
   const bool tagged = IpOf(frame) != frame.data() + 14;
   const std::string vlan = tagged ? "vlan " + std::to_string(Get16(frame.data() + 14)) + " " : "";
   return vlan + DescribeIp(IpOf(frame));

@@ -43,9 +43,10 @@ void CollectForKernel(PacketList& list, std::map<rte_mbuf*, Outcome>& outcomes) 
 
 }  // namespace
 
-PipelineRig::PipelineRig(const Options& options) {
+PipelineRig::PipelineRig(const Options& options)
+    : snapshots(destinations, {Options::kSecret, static_cast<uint32_t>(options.workers)}) {
   StartEalForTest();
-  const HashSecret secret{{0x243f6a8885a308d3, 0x13198a2e03707344, 0xa4093822299f31d0, 0x082efa98ec4e6c89}};
+  const HashSecret secret = Options::kSecret;
   constexpr Jiffies kStart = 0xfffff000;  // wraps in sixteen seconds
   persistence = std::make_unique<PersistenceTable>(options.template_capacity, secret, kStart, destinations);
   worker = std::make_unique<Worker>(Worker::Setup{.index = options.index,

@@ -28,6 +28,8 @@ class PipelineRig {
     uint32_t template_capacity = 1024;
     int index = 0;
     int workers = 1;
+    static constexpr HashSecret kSecret{
+        {0x243f6a8885a308d3, 0x13198a2e03707344, 0xa4093822299f31d0, 0x082efa98ec4e6c89}};
   };
   PipelineRig() : PipelineRig(Options{}) {}
   explicit PipelineRig(const Options& options);
@@ -57,7 +59,7 @@ class PipelineRig {
   uint64_t Count(Counter counter) const { return worker->counters.Get(counter); }
 
   DestinationTable destinations;
-  SnapshotBuilder snapshots{destinations};
+  SnapshotBuilder snapshots;
   ForwardingBuilder forwardings;
   std::shared_ptr<const Snapshot> snapshot;
   std::shared_ptr<const Forwarding> forwarding;

@@ -34,6 +34,8 @@ v1::Change ChangeOf(const Command& command) {
     case Verb::kSetSysctl: *change.mutable_set_settings() = command.settings; break;
     case Verb::kAddFwmarkRule: *change.mutable_add_fwmark_rule() = command.rule; break;
     case Verb::kDeleteFwmarkRule: *change.mutable_delete_fwmark_rule() = command.rule; break;
+    case Verb::kAddLocalAddress: *change.mutable_add_local_address() = command.local_address; break;
+    case Verb::kDeleteLocalAddress: *change.mutable_delete_local_address() = command.local_address; break;
     default: change.mutable_delete_all(); break;
   }
   return change;

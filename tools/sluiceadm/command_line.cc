@@ -85,6 +85,8 @@ class Parser {
       has_verb_ = true;
       command_.verb = verb->second;
       if (name == "set-sysctl") return SetSysctl(*value);
+      if (name == "add-laddr" || name == "delete-laddr")
+        return SetLocalAddress(*value, command_.local_address);
       if (name == "add-fwmark-rule" || name == "delete-fwmark-rule") return SetFwmarkRule(*value);
       return true;
     }
@@ -101,6 +103,7 @@ class Parser {
     if (name == "gatewaying") return SetMethod(v1::DR);
     if (name == "ipip") return SetMethod(v1::TUN);
     if (name == "masquerading") return SetMethod(v1::NAT);
+    if (name == "fullnat") return SetMethod(v1::FULLNAT);
     if (!given_.insert(name).second && name != "numeric")
       return Fail(absl::StrCat("multiple '", name, "' options specified"));
     v1::Service& service = command_.service;
@@ -118,6 +121,11 @@ class Parser {
     if (name == "allow" || name == "deny") {
       for (const absl::string_view prefix : absl::StrSplit(value, ','))
         *(name == "allow" ? service.add_allow_sources() : service.add_deny_sources()) = std::string(prefix);
+      return true;
+    }
+    if (name == "laddr") {
+      for (const absl::string_view each : absl::StrSplit(value, ','))
+        SetLocalAddress(std::string(each), *service.add_local_addresses());
       return true;
     }
     if (name == "tun-type") return SetTunnelType(value);
@@ -149,6 +157,7 @@ class Parser {
     if (name == "rate") return command_.rates = true;
     if (name == "sysctl") return command_.show_settings = true;
     if (name == "fwmark-rules") return command_.show_fwmark_rules = true;
+    if (name == "laddrs") return command_.show_local_addresses = true;
     if (name == "exact") return command_.exact = true;
     if (name == "thresholds") return command_.thresholds = true;
     if (name == "persistent-conn") return command_.persistent_connections = true;
@@ -256,6 +265,14 @@ class Parser {
     }
     command_.rule.set_first_port(first);
     command_.rule.set_last_port(last);
+    return true;
+  }
+
+  // ADDRESS[%INTERFACE]
+  bool SetLocalAddress(const std::string& text, v1::LocalAddress& local) {
+    const std::pair<std::string, std::string> parts = absl::StrSplit(text, absl::MaxSplits('%', 1));
+    local.set_address(parts.first);
+    local.set_interface(parts.second);
     return true;
   }
 

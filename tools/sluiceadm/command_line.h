@@ -25,23 +25,27 @@ enum class Verb {
   kSetSysctl,
   kAddFwmarkRule,
   kDeleteFwmarkRule,
+  kAddLocalAddress,
+  kDeleteLocalAddress,
   kHelp,
 };
 
 struct Command {
   Verb verb = Verb::kList;
   std::optional<v1::ServiceKey> key;
-  v1::Service service;          // of -A and -E, without its key
-  v1::Destination destination;  // of -a, -e and -d
-  v1::Timeouts timeouts;        // of --set
-  v1::Settings settings;        // of --set-sysctl
-  v1::FwmarkRule rule;          // of --add-fwmark-rule and --delete-fwmark-rule
+  v1::Service service;             // of -A and -E, without its key
+  v1::Destination destination;     // of -a, -e and -d
+  v1::Timeouts timeouts;           // of --set
+  v1::Settings settings;           // of --set-sysctl
+  v1::FwmarkRule rule;             // of --add-fwmark-rule and --delete-fwmark-rule
+  v1::LocalAddress local_address;  // of --add-laddr and --delete-laddr
   // Of -L.
   bool numeric = false;
   bool connections = false;
   bool show_timeouts = false;
   bool show_settings = false;
   bool show_fwmark_rules = false;
+  bool show_local_addresses = false;
   bool statistics = false;
   bool rates = false;
   bool tunnels = false;

@@ -67,6 +67,7 @@ class Client {
   int Run() {
     if (command_.verb != Verb::kList) return Change();
     if (command_.connections) return ListConnections();
+    if (command_.show_local_addresses) return ListLocalAddresses();
     const bool is_global = command_.show_timeouts || command_.show_settings || command_.show_fwmark_rules;
     return is_global ? ListGlobal() : ListServices();
   }
@@ -104,6 +105,18 @@ class Client {
     if (!command_.show_fwmark_rules) return 0;
     for (const v1::FwmarkRule& rule : config.fwmark_rules())
       std::fputs(PrintFwmarkRule(rule).c_str(), stdout);
+    return 0;
+  }
+
+  int ListLocalAddresses() {
+    grpc::ClientContext config_context;
+    grpc::ClientContext info_context;
+    v1::GetConfigResponse config;
+    v1::GetInfoResponse info;
+    grpc::Status status = stub_->GetConfig(&config_context, {}, &config);
+    if (status.ok()) status = stub_->GetInfo(&info_context, {}, &info);
+    if (!status.ok()) return Complain(status, server_);
+    std::fputs(PrintLocalAddresses(config.config(), info).c_str(), stdout);
     return 0;
   }
 

@@ -70,27 +70,22 @@ constexpr Option kOptions[] = {
     {0, "set-sysctl", Argument::kRequired},
     {0, "add-fwmark-rule", Argument::kRequired},
     {0, "delete-fwmark-rule", Argument::kRequired},
+    {0, "fullnat", Argument::kNone},
+    {0, "laddr", Argument::kRequired},
+    {0, "add-laddr", Argument::kRequired},
+    {0, "delete-laddr", Argument::kRequired},
+    {0, "laddrs", Argument::kNone},
     {0, "sysctl", Argument::kNone},
     {0, "fwmark-rules", Argument::kNone},
 };
 
 const std::set<std::string> kListOptions = {"numeric", "connection",   "timeout",         "stats", "rate",
                                             "exact",   "thresholds",   "persistent-conn", "sort",  "nosort",
-                                            "sysctl",  "fwmark-rules", "tun-info"};
-const std::set<std::string> kServiceOptions = {"scheduler",
-                                               "persistent",
-                                               "netmask",
-                                               "pe",
-                                               "sched-flags",
-                                               "ops",
-                                               "timeout-tcp",
-                                               "timeout-tcpfin",
-                                               "timeout-udp",
-                                               "drain",
-                                               "strict-persistence",
-                                               "no-destination",
-                                               "allow",
-                                               "deny"};
+                                            "sysctl",  "fwmark-rules", "tun-info",        "laddrs"};
+const std::set<std::string> kServiceOptions = {
+    "scheduler",   "persistent",     "netmask",     "pe",    "sched-flags",        "ops",
+    "timeout-tcp", "timeout-tcpfin", "timeout-udp", "drain", "strict-persistence", "no-destination",
+    "allow",       "deny",           "laddr"};
 const std::set<std::string> kServerOptions = {"real-server", "packet-forwarding", "weight",   "u-threshold",
                                               "l-threshold", "tun-type",          "tun-port", "tun-nocsum",
                                               "tun-csum",    "tun-remcsum"};
@@ -109,6 +104,8 @@ const std::map<std::string, Verb> kVerbs = {
     {"set-sysctl", Verb::kSetSysctl},
     {"add-fwmark-rule", Verb::kAddFwmarkRule},
     {"delete-fwmark-rule", Verb::kDeleteFwmarkRule},
+    {"add-laddr", Verb::kAddLocalAddress},
+    {"delete-laddr", Verb::kDeleteLocalAddress},
     {"list", Verb::kList},
     {"help", Verb::kHelp},
 };
@@ -128,6 +125,8 @@ const std::map<Verb, Rule> kRules = {
     {Verb::kSetSysctl, {"set-sysctl", {}, false, false}},
     {Verb::kAddFwmarkRule, {"add-fwmark-rule", {}, false, false}},
     {Verb::kDeleteFwmarkRule, {"delete-fwmark-rule", {}, false, false}},
+    {Verb::kAddLocalAddress, {"add-laddr", {}, false, false}},
+    {Verb::kDeleteLocalAddress, {"delete-laddr", {}, false, false}},
 };
 
 const Option* FindOption(char letter) {

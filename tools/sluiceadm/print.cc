@@ -64,8 +64,8 @@ const char* ConnectionProtocol(v1::Protocol protocol) {
 const char* MethodName(v1::ForwardingMethod method) {
   switch (method) {
     case v1::NAT: return "Masq";
-    case v1::TUN: return "Tunnel";
     case v1::FULLNAT: return "FullNat";
+    case v1::TUN: return "Tunnel";
     default: return "Route";
   }
 }
@@ -278,6 +278,23 @@ std::string PrintFwmarkRule(const v1::FwmarkRule& rule) {
   if (rule.last_port() != 0 && rule.last_port() != rule.first_port())
     absl::StrAppend(&text, "-", rule.last_port());
   return text + "\n";
+}
+
+std::string PrintLocalAddresses(const v1::Config& config, const v1::GetInfoResponse& info) {
+  std::map<std::string, std::string> lines;
+  for (const v1::LocalAddress& local : config.local_addresses()) {
+    const std::string interface = local.interface().empty() ? "" : absl::StrCat("%", local.interface());
+    lines[local.address()] =
+        absl::StrFormat("%-39s %10d %10s %s\n", local.address() + interface, 0, "-", "-");
+  }
+  for (const v1::LocalAddressInfo& local : info.local_addresses()) {
+    lines[local.address()] = absl::StrFormat("%-39s %10d %10d %s\n", local.address(), local.ports_taken(),
+                                             local.fewest_free(), local.fewest_free_towards());
+  }
+  std::string text =
+      absl::StrFormat("%-39s %10s %10s %s\n", "LocalAddress", "PortsTaken", "FewestFree", "Towards");
+  for (const auto& [address, line] : lines) text += line;
+  return text;
 }
 
 std::string PrintTimeouts(const v1::Timeouts& timeouts) {

@@ -17,6 +17,8 @@ std::string PrintConnection(const v1::Connection& connection, bool numeric);
 std::string PrintSettings(const v1::Settings& settings);
 // In the words of --add-fwmark-rule.
 std::string PrintFwmarkRule(const v1::FwmarkRule& rule);
+// Those that are configured for no service, and those that are in use.
+std::string PrintLocalAddresses(const v1::Config& config, const v1::GetInfoResponse& info);
 std::string PrintTimeouts(const v1::Timeouts& timeouts);
 
 // "123456K": eight columns at most, unless exact.

@@ -24,6 +24,7 @@ struct Method {
 };
 const Method kMethods[] = {
     {"nat", ForwardingMethod::kNat, {}},
+    {"full nat", ForwardingMethod::kFullNat, {}},
     {"direct", ForwardingMethod::kDirect, {}},
     {"ipip", ForwardingMethod::kTunnel, {TunnelType::kIpip}},
     {"gre", ForwardingMethod::kTunnel, {TunnelType::kGre}},
@@ -79,7 +80,9 @@ class MethodsTest : public testing::Test {
                  std::to_string(static_cast<int>(protocol)));
     PipelineRig rig;
     rig.SetForwarding(WithSources());
-    const bool is_nat = method.method == ForwardingMethod::kNat;
+    const bool is_full_nat = method.method == ForwardingMethod::kFullNat;
+    const bool is_nat = method.method == ForwardingMethod::kNat || is_full_nat;
+    rig.SetGlobal({.local_addresses = {{*IpAddress::Parse(server_family.host)}}});
     DestinationSpec server = PipelineRig::Server(server_family.server, is_nat ? 8080 : 80);
     server.method = method.method;
     server.tunnel = method.tunnel;
@@ -94,7 +97,10 @@ class MethodsTest : public testing::Test {
         {0x02, 0, 0, 0, static_cast<uint8_t>(server_family.client == kV6.client ? 0x56 : 0x51), 1}};
     EXPECT_TRUE(std::equal(mac.bytes.begin(), mac.bytes.end(), to_server.frame.begin()));
     // As the builder would have made it.
-    Packet expected = With(protocol, true).From(family.client, 1000).Ttl(63);
+    // A worker that is alone takes the first port.
+    const uint16_t local_port = is_full_nat ? 1024 : 1000;
+    const char* local = is_full_nat ? family.host : family.client;
+    Packet expected = With(protocol, true).From(local, local_port).Ttl(63);
     is_nat ? expected.To(family.server, 8080) : expected.To(family.service, 80);
     const std::string inner = Describe(expected.Bytes());
     const size_t length = question.Bytes().size() - 14;
@@ -108,7 +114,7 @@ class MethodsTest : public testing::Test {
 
     // With NAT the server answers through here, in its own name; otherwise to the client, and if that comes
     // by here all the same, it passes.
-    Packet answer = With(protocol, false).To(family.client, 1000);
+    Packet answer = With(protocol, false).To(local, local_port);
     is_nat ? answer.From(family.server, 8080) : answer.From(family.service, 80);
     const Outcome to_client = rig.Send(answer, 1);
     EXPECT_EQ(to_client.where, "wire 0");

@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/pipeline/local_source.h"
+
+#include "dataplane/pipeline/stages.h"
+
+namespace sluice {
+namespace {
+
+// Pools of a real server with its own port and without one do not know of each other.
+constexpr int kTries = 4;
+
+bool IsTaken(Worker& worker, const Assignment& assignment, Protocol protocol) {
+  const bool is_v6 = !assignment.address.IsV4();
+  const auto word = [&](const IpAddress& address) {
+    return is_v6 ? AddressWord(address, worker.secret) : address.V4();
+  };
+  const FlowTuple reply = FlowTuple::Of(word(assignment.address), word(assignment.local_address),
+                                        assignment.port, assignment.local_port, protocol, is_v6);
+  return worker.connections.Search(reply, {assignment.address, assignment.local_address},
+                                   worker.connections.Hash(reply)) != 0;
+}
+
+bool TakePort(Worker& worker, const LocalSource& source, Assignment& assignment) {
+  for (int i = 0; i < kTries; ++i) {
+    const std::optional<Be16> port = source.ports->Take(worker.index);
+    if (!port) return false;
+    assignment.local_address = source.address;
+    assignment.local_port = *port;
+    if (!IsTaken(worker, assignment, source.protocol)) return true;
+    source.ports->Give(worker.index, *port);
+  }
+  return false;
+}
+
+}  // namespace
+
+bool TakeLocalSource(Worker& worker, Batch& batch, int lane, const Service& service, Assignment& assignment) {
+  if (worker.destinations.way(assignment.destination_id).method != ForwardingMethod::kFullNat) return true;
+  const Protocol protocol = batch.tuple[lane].protocol();
+  const auto found = service.local_sources.find(assignment.destination_id);
+  bool any = false;
+  if (found != service.local_sources.end()) {
+    const std::vector<LocalSource>& sources = found->second;
+    const int interface = worker.forwarding->InterfaceTowards(assignment.address);
+    // Each client begins with another, so that all are used alike.
+    size_t at = sources.empty() ? 0 : (batch.hash[lane] >> 32) % sources.size();
+    for (size_t i = 0; i < sources.size(); ++i, at = at + 1 == sources.size() ? 0 : at + 1) {
+      const LocalSource& source = sources[at];
+      if (source.protocol != protocol || (source.interface != 0 && source.interface != interface)) continue;
+      any = true;
+      if (TakePort(worker, source, assignment)) return true;
+    }
+  }
+  Drop(worker, batch, lane, any ? Counter::kRefusedPortsExhausted : Counter::kRefusedNoLocalAddress);
+  return false;
+}
+
+void GiveLocalPortBack(Worker& worker, const IpAddress& address, Be16 port, Protocol protocol,
+                       DestinationId destination_id) {
+  const Endpoint server = {worker.destinations.address(destination_id),
+                           worker.destinations.port(destination_id), protocol};
+  worker.snapshot->port_pools->at({address, server})->Give(worker.index, port);
+}
+
+}  // namespace sluice
