@@ -3,6 +3,7 @@
 //   play_kernel SCENARIO...
 // SPDX-License-Identifier: Apache-2.0
 #include <arpa/inet.h>
+#include <linux/if_ether.h>
 #include <linux/if_packet.h>
 #include <net/if.h>
 #include <poll.h>
@@ -26,14 +27,23 @@ namespace {
 constexpr int kPatienceMs = 150;
 // The kernel publishes statistics every two seconds.
 constexpr int kEstimatorMs = 2500;
-constexpr size_t kAddresses = 26;  // of IPv4, in a frame
 constexpr uint8_t kTcp = 6;
 constexpr uint8_t kUdp = 17;
 constexpr uint8_t kSctp = 132;
 constexpr uint8_t kIcmp = 1;
 constexpr uint8_t kIpip = 4;
+constexpr uint8_t kIpv6 = 41;
+constexpr uint8_t kIcmpv6 = 58;
 constexpr uint8_t kGre = 47;
 constexpr char kSysctls[] = "/proc/sys/net/ipv4/vs/";
+
+bool IsV6(const FrameBytes& frame) { return frame[12] == 0x86 && frame[13] == 0xdd; }
+uint8_t ProtocolOf(const FrameBytes& frame) { return frame[IsV6(frame) ? 20 : 23]; }
+// Source and destination.
+FrameBytes AddressesOf(const FrameBytes& frame) {
+  const auto at = frame.begin() + (IsV6(frame) ? 22 : 26);
+  return {at, at + (IsV6(frame) ? 32 : 8)};
+}
 
 // What a firewall would do: the mark of a packet by its destination.
 struct Mark {
@@ -119,10 +129,10 @@ class KernelBalancer final : public Balancer {
         if (received.empty()) continue;
         // What answers a client on the client's own side is the host itself; so is what routes a packet as it
         // was.
-        const bool as_it_was = std::equal(received.begin() + kAddresses, received.begin() + kAddresses + 8,
-                                          frame.begin() + kAddresses);
+        const bool as_it_was = AddressesOf(received) == AddressesOf(frame);
         const bool is_answer = i == 0 && from_client;
-        if (is_answer && received[23] == kIcmp) return {"client", received};
+        const bool is_icmp = ProtocolOf(received) == kIcmp || ProtocolOf(received) == kIcmpv6;
+        if (is_answer && is_icmp) return {"client", received};
         if (is_answer || (as_it_was && !from_client)) return {"host", {}};
         return {i == 0 ? "client" : "server", received};
       }
@@ -170,10 +180,10 @@ class KernelBalancer final : public Balancer {
 
  private:
   static int OpenInterface(const char* name) {
-    const int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, htons(0x0800));
+    const int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK, htons(ETH_P_ALL));
     sockaddr_ll address{};
     address.sll_family = AF_PACKET;
-    address.sll_protocol = htons(0x0800);
+    address.sll_protocol = htons(ETH_P_ALL);
     address.sll_ifindex = static_cast<int>(if_nametoindex(name));
     SLUICE_CHECK(fd >= 0 && bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
     return fd;
@@ -188,15 +198,18 @@ class KernelBalancer final : public Balancer {
         recvfrom(fd, frame.data(), frame.size(), 0, reinterpret_cast<sockaddr*>(&from), &length);
     if (size < 34 || from.sll_pkttype == PACKET_OUTGOING) return {};
     frame.resize(static_cast<size_t>(size));
-    static constexpr uint8_t kOfInterest[] = {kTcp, kUdp, kSctp, kIcmp, kIpip, kGre};
-    if (std::find(std::begin(kOfInterest), std::end(kOfInterest), frame[23]) == std::end(kOfInterest))
-      return {};
+    if (!IsV6(frame) && (frame[12] != 0x08 || frame[13] != 0x00)) return {};
+    static constexpr uint8_t kOfInterest[] = {kTcp, kUdp, kSctp, kIcmp, kIpip, kIpv6, kGre, kIcmpv6};
+    const uint8_t protocol = ProtocolOf(frame);
+    if (std::find(std::begin(kOfInterest), std::end(kOfInterest), protocol) == std::end(kOfInterest)) return {};
+    constexpr uint8_t kFirstOfNoError = 128;  // neighbour discovery and its like
+    if (protocol == kIcmpv6 && frame[54] >= kFirstOfNoError) return {};
     return frame;
   }
   void SetMark(const FrameBytes& frame, bool from_client) {
     uint32_t mark = 0;
     for (const Mark& each : marks_) {
-      if (mark == 0 && from_client && each.Matches(frame)) mark = each.mark;
+      if (mark == 0 && from_client && !IsV6(frame) && each.Matches(frame)) mark = each.mark;
     }
     SLUICE_CHECK(setsockopt(client_, SOL_SOCKET, SO_MARK, &mark, sizeof mark) == 0);
   }

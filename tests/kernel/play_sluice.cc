@@ -29,6 +29,8 @@ class SluiceBalancer final : public Balancer {
     // Every server behind one gateway: which MAC address it has is not the question here.
     spec.routes[1].legs[0].gateway = *IpAddress::Parse("10.1.0.1");
     spec.routes[1].source = *IpAddress::Parse("10.99.255.1");
+    spec.routes[3].legs[0].gateway = *IpAddress::Parse("fd00:b::1");
+    spec.routes[3].source = *IpAddress::Parse("fd00:99:ff::1");
     rig_.SetForwarding(spec);
     publisher_.KeepTime(now_);
   }

@@ -21,6 +21,8 @@ Words Split(const std::string& line) {
 
 std::pair<std::string, uint16_t> AddressOf(const std::string& text) {
   const size_t colon = text.rfind(':');
+  if (text[0] == '[')
+    return {text.substr(1, colon - 2), static_cast<uint16_t>(std::atoi(text.c_str() + colon + 1))};
   return {text.substr(0, colon), static_cast<uint16_t>(std::atoi(text.c_str() + colon + 1))};
 }
 

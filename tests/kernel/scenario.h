@@ -9,7 +9,8 @@
 //   client FROM TO udp                  one datagram
 //   client FROM TO sctp CHUNK[+CHUNK]   one packet: INIT, INIT_ACK, COOKIE_ECHO, COOKIE_ACK, DATA, SACK ...
 //   server FROM TO ...                  the same, of a real server
-//                                       behind either: payload N, df, ttl N, tos N
+//                                       behind either: payload N, df, ttl N, tos N; addresses of IPv6
+//                                       as in [fd00:a::1]:1000
 //   client-error FROM TO TYPE/CODE[/MTU] about FROM TO ...
 //                                       an ICMP error on the clients' side, about a packet as above
 //   server-error ...                    the same on the servers' side; behind either: quoted N, broken
