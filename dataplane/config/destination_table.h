@@ -37,6 +37,7 @@ class DestinationTable {
         ways_(kMaxDestinations),
         addresses_(kMaxDestinations),
         ports_(kMaxDestinations),
+        path_mtus_(kMaxDestinations),
         lives_(kMaxDestinations),
         traits_(kMaxDestinations),
         changes_(kMaxDestinations / kDestinationsPerChanges) {}
@@ -78,6 +79,17 @@ class DestinationTable {
   void SetEndpoint(DestinationId id, const Endpoint& endpoint) {
     addresses_[id] = endpoint.address;
     ports_[id] = endpoint.port;
+    path_mtus_[id].store({}, std::memory_order_relaxed);
+  }
+
+  // What the way there takes, if somebody on it has said so in the last ten minutes; 65535: nobody has.
+  // Any worker.
+  uint16_t PathMtu(DestinationId id, uint32_t now) const {
+    const PathMtuEntry known = path_mtus_[id].load(std::memory_order_relaxed);
+    return known.mtu == 0 || now - known.learnt_at > kPathMtuAge ? uint16_t{65535} : known.mtu;
+  }
+  void LearnPathMtu(DestinationId id, uint16_t mtu, uint32_t now) {
+    if (mtu < PathMtu(id, now)) path_mtus_[id].store({now, mtu}, std::memory_order_relaxed);
   }
 
   // A connection came or went; inactive ones count, too. The overload flag follows.
@@ -103,6 +115,12 @@ class DestinationTable {
  private:
   static constexpr uint32_t kDestinationsPerChanges = 32;
 
+  struct alignas(8) PathMtuEntry {
+    uint32_t learnt_at = 0;  // jiffies
+    uint16_t mtu = 0;
+  };
+  static constexpr uint32_t kPathMtuAge = 600 * 250;
+
   // How many connections make a destination overloaded, and below how many it no longer is.
   struct Thresholds {
     std::atomic<int32_t> upper;
@@ -126,6 +144,7 @@ class DestinationTable {
   HugeArray<std::atomic<Way>> ways_;
   HugeArray<IpAddress> addresses_;
   HugeArray<Be16> ports_;
+  HugeArray<std::atomic<PathMtuEntry>> path_mtus_;
   HugeArray<uint32_t> lives_;
   HugeArray<std::atomic<uint8_t>> traits_;  // thousands fit into the first-level cache
   HugeArray<LoadChanges> changes_;

@@ -53,6 +53,7 @@ struct Snapshot {
   // Full NAT's: all that some service or connection uses, and the addresses they are of.
   std::shared_ptr<const PortPoolIndex> port_pools;
   std::vector<IpAddress> local_addresses;  // sorted
+  std::vector<Be16> gue_ports;             // in use
   // What steering must learn on the way here from the snapshot before, in order. Removed destinations keep
   // their roles while they have connections.
   std::vector<EndpointChange> endpoint_changes;

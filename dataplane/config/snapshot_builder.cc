@@ -125,6 +125,8 @@ void SnapshotBuilder::Put(const ServiceSpec& spec) {
   // First the new, so that pools which stay are not made anew.
   const std::vector<PortPoolKey> pools_before = std::exchange(entry.port_pools, AddLocalSources(*service));
   for (const PortPoolKey& key : pools_before) port_pools_.Release(key);
+  CountGuePorts(*service, 1);
+  if (before != nullptr) CountGuePorts(*before, -1);
   entry.service = std::move(service);
   if (!spec.key.HasFwmark()) endpoints_.SetService(spec.key, entry.service.get());
 }
@@ -152,6 +154,7 @@ void SnapshotBuilder::Delete(const ServiceKey& key) {
     Remove({key, EndpointOf(key, candidate.address, candidate.port)}, candidate.id,
            found->second.service->spec.drain_seconds);
   }
+  CountGuePorts(*found->second.service, -1);
   for (const PortPoolKey& pool : found->second.port_pools) port_pools_.Release(pool);
   if (!key.HasFwmark()) endpoints_.SetService(key, nullptr);
   for (const Endpoint& endpoint : VirtualEndpoints(key))
@@ -178,9 +181,20 @@ std::shared_ptr<const Snapshot> SnapshotBuilder::Build() {
   snapshot->endpoint_changes = std::move(endpoint_changes_);
   endpoint_changes_.clear();
   BuildFwmarks(*snapshot);
+  for (const auto& [port, uses] : gue_ports_) {
+    if (uses > 0) snapshot->gue_ports.push_back(Be16::FromHost(port));
+  }
   snapshot->port_pools = port_pools_.Index();
   snapshot->local_addresses = port_pools_.Addresses();
   return snapshot;
+}
+
+void SnapshotBuilder::CountGuePorts(const Service& service, int by) {
+  for (const DestinationSpec& destination : service.spec.destinations) {
+    const bool is_gue =
+        destination.method == ForwardingMethod::kTunnel && destination.tunnel.type == TunnelType::kGue;
+    if (is_gue) gue_ports_[destination.tunnel.port.ToHost()] += by;
+  }
 }
 
 // Returns the pools that the service has from now on.

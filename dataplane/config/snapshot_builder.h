@@ -73,6 +73,7 @@ class SnapshotBuilder {
 
   void Configure(const ServiceSpec& spec, const DestinationSpec& wanted, DestinationId id);
   std::vector<PortPoolKey> AddLocalSources(Service& service);
+  void CountGuePorts(const Service& service, int by);
   void BuildFwmarks(Snapshot& snapshot);
   void StartDrain(DestinationId id, uint32_t seconds);
   void StopDrain(DestinationId id);
@@ -86,6 +87,7 @@ class SnapshotBuilder {
 
   DestinationTable& destinations_;
   PortPools port_pools_;
+  std::map<uint16_t, int> gue_ports_;  // and how many destinations use them
   GlobalSpec global_;
   uint64_t generation_ = 0;
   EndpointIndex endpoints_;

@@ -7,10 +7,14 @@
 namespace sluice {
 namespace {
 
-IcmpError ErrorOf(Reply reply, uint16_t mtu, bool is_v6) {
-  switch (reply) {
+IcmpError ErrorOf(const Batch& batch, int lane) {
+  const uint16_t mtu = batch.answer_mtu[lane];
+  const bool is_v6 = batch.tuple[lane].IsV6();
+  switch (batch.answer[lane]) {
+    case Reply::kRelayed: return batch.relayed[lane];
     case Reply::kTimeExceeded: return is_v6 ? kIcmpv6TimeExceeded : kIcmpTimeExceeded;
     case Reply::kTooBig: return is_v6 ? Icmpv6PacketTooBig(mtu) : IcmpFragmentationNeeded(mtu);
+    case Reply::kHostUnreachable: return is_v6 ? kIcmpv6AddressUnreachable : kIcmpHostUnreachable;
     default: return is_v6 ? kIcmpv6PortUnreachable : kIcmpPortUnreachable;
   }
 }
@@ -29,8 +33,7 @@ bool Compose(Worker& worker, Batch& batch, int lane) {
     worker.counters.Add(Counter::kIcmpLimited);
     return false;
   }
-  const IcmpError error = ErrorOf(batch.answer[lane], batch.answer_mtu[lane], batch.tuple[lane].IsV6());
-  if (TurnIntoIcmpError(error, batch, lane)) return true;
+  if (TurnIntoIcmpError(ErrorOf(batch, lane), batch, lane)) return true;
   worker.counters.Add(Counter::kAnswerNoHeadroom);
   return false;
 }

@@ -14,6 +14,12 @@
 
 namespace sluice {
 
+struct IcmpError {
+  uint8_t type;
+  uint8_t code;
+  uint16_t mtu;  // of "fragmentation needed" and "packet too big"
+};
+
 // Where a packet goes in the end.
 enum class Verdict : uint8_t {
   kNone,
@@ -32,6 +38,8 @@ enum class Reply : uint8_t {
   kEcho,
   kReset,
   kPortUnreachable,
+  kHostUnreachable,
+  kRelayed,  // with type and code of relayed[lane]
   kTimeExceeded,
   kTooBig,
 };
@@ -42,6 +50,7 @@ enum class PacketKind : uint8_t {
   kLaterFragment,  // of such a datagram, but not the first: its ports were learnt from that
   kEcho,           // request, whole; its tuple has no ports
   kIcmpError,      // about a TCP, UDP or SCTP packet
+  kTunnelError,    // ICMP about a packet in a tunnel of ours; the lane is about the inner packet
   kIcmp,
   kFragment,
   kOtherProtocol,
@@ -81,9 +90,11 @@ struct Batch {
   // Any stage: lanes with verdict kAnswer
   LaneMask answers = 0;
   Reply answer[kBurst];
+  IcmpError relayed[kBurst];
   uint16_t answer_mtu[kBurst];  // of kTooBig
   // Rewrite
   const NextHop* hop[kBurst];
+  uint16_t mtu[kBurst];  // of lanes that are split
 
   Verdict verdict[kBurst];
 
@@ -103,6 +114,7 @@ struct Batch {
   }
 
   bool IsAboutFlow(int lane) const { return kind[lane] == PacketKind::kIcmpError; }
+  bool IsAboutTunnel(int lane) const { return kind[lane] == PacketKind::kTunnelError; }
   bool IsFirstFragment(int lane) const { return first_fragments & LaneBit(lane); }
   bool IsLaterFragment(int lane) const { return kind[lane] == PacketKind::kLaterFragment; }
 

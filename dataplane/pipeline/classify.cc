@@ -12,6 +12,7 @@ Counter KernelReason(PacketKind kind) {
   switch (kind) {
     case PacketKind::kFlow:
     case PacketKind::kLaterFragment:
+    case PacketKind::kTunnelError:
     case PacketKind::kIcmpError: break;
     case PacketKind::kEcho:
     case PacketKind::kIcmp: return Counter::kKernelIcmp;
@@ -27,7 +28,8 @@ Counter KernelReason(PacketKind kind) {
 }
 
 bool IsOurs(PacketKind kind) {
-  return kind == PacketKind::kFlow || kind == PacketKind::kLaterFragment || kind == PacketKind::kIcmpError;
+  return kind == PacketKind::kFlow || kind == PacketKind::kLaterFragment || kind == PacketKind::kIcmpError ||
+         kind == PacketKind::kTunnelError;
 }
 
 bool IsOurEcho(const Worker& worker, const Batch& batch, int lane) {

@@ -50,6 +50,8 @@ constexpr std::array<CounterDescription, kCounterCount> kDescriptions = {{
     {Counter::kPeerGiven, "peer_given", "handed to the worker that owns the flow"},
     {Counter::kPeerTaken, "peer_taken", "taken over from another worker"},
     {Counter::kEchoAnswered, "echo_answered", "echo requests to virtual addresses, answered"},
+    {Counter::kTunnelErrors, "tunnel_errors",
+     "ICMP errors about tunnels, of which the inner sender was told"},
     {Counter::kRefusedNoDestination, "refused_no_destination",
      "service has no real server that accepts connections"},
     {Counter::kRefusedSource, "refused_source", "service is not for clients of that address"},

@@ -45,6 +45,7 @@ enum class Counter : uint8_t {
   kPeerGiven,
   kPeerTaken,
   kEchoAnswered,
+  kTunnelErrors,
   kRefusedNoDestination,
   kRefusedSource,
   kRefusedPortsExhausted,

@@ -17,6 +17,10 @@ struct IpBytes {
 bool ParseIpv4(Worker& worker, Batch& batch, int lane, const IpBytes& bytes);
 bool ParseIpv6(Worker& worker, Batch& batch, int lane, const IpBytes& bytes);
 
+// The tuple and the addresses of an IPv6 flow.
+void SetIpv6Tuple(const Worker& worker, Batch& batch, int lane, const FlowAddresses& addresses,
+                  const FragmentTable::Ports& ports, Protocol protocol);
+
 constexpr bool IsBalanced(Protocol protocol) {
   return protocol == Protocol::kTcp || protocol == Protocol::kUdp || protocol == Protocol::kSctp;
 }

@@ -3,6 +3,7 @@
 
 #include "dataplane/net/checksum.h"
 #include "dataplane/pipeline/parse_ip.h"
+#include "dataplane/pipeline/tunnel_error.h"
 
 namespace sluice {
 namespace {
@@ -12,7 +13,7 @@ bool IsFirstFragment(const Ipv4Header& ip) {
 }
 
 // An ICMP error quotes the packet it is about: its IP header, and of the transport at least eight bytes.
-PacketKind ParseIcmp(Batch& batch, int lane, const uint8_t* icmp, uint32_t length) {
+PacketKind ParseIcmp(const Worker& worker, Batch& batch, int lane, uint8_t* icmp, uint32_t length) {
   constexpr uint32_t kLeastTransport = 8;
   const Ipv4Header& ip = batch.v4(lane);
   if (length >= sizeof(IcmpHeader) && reinterpret_cast<const IcmpHeader*>(icmp)->type == kIcmpEcho &&
@@ -28,6 +29,9 @@ PacketKind ParseIcmp(Batch& batch, int lane, const uint8_t* icmp, uint32_t lengt
   const bool is_sound = about.version_and_length >> 4 == 4 && header >= sizeof(Ipv4Header) &&
                         length >= sizeof(IcmpHeader) + header + kLeastTransport;
   const bool is_first = (about.flags_and_offset.raw & kIpv4FragmentOffset.raw) == 0;
+  if (is_sound && is_first &&
+      IsAboutTunnel(worker, batch, lane, icmp + sizeof(IcmpHeader), length - uint32_t{sizeof(IcmpHeader)}))
+    return PacketKind::kTunnelError;
   if (!is_sound || !is_first || !IsBalanced(protocol)) return PacketKind::kIcmp;
   const auto& ports = *reinterpret_cast<const UdpHeader*>(icmp + sizeof(IcmpHeader) + header);
   batch.tuple[lane] =
@@ -90,7 +94,7 @@ bool ParseIpv4(Worker& worker, Batch& batch, int lane, const IpBytes& bytes) {
   const auto protocol = static_cast<Protocol>(ip.protocol);
   if (!IsBalanced(protocol)) {
     batch.kind[lane] = protocol == Protocol::kIcmp
-                           ? ParseIcmp(batch, lane, transport.start, transport.contiguous)
+                           ? ParseIcmp(worker, batch, lane, bytes.start + header, transport.contiguous)
                            : PacketKind::kOtherProtocol;
     return true;
   }

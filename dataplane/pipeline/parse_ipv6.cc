@@ -3,24 +3,17 @@
 
 #include "dataplane/net/ipv6_headers.h"
 #include "dataplane/pipeline/parse_ip.h"
+#include "dataplane/pipeline/tunnel_error.h"
 
 namespace sluice {
 namespace {
 
-void SetTuple(const Worker& worker, Batch& batch, int lane, const FlowAddresses& addresses,
-              const FragmentTable::Ports& ports, Protocol protocol) {
-  batch.addresses[lane] = addresses;
-  batch.tuple[lane] = FlowTuple::Of(AddressWord(addresses.source, worker.secret),
-                                    AddressWord(addresses.destination, worker.secret), ports.source,
-                                    ports.destination, protocol, true);
-}
-
-PacketKind ParseIcmpv6(const Worker& worker, Batch& batch, int lane, const uint8_t* icmp, uint32_t length) {
+PacketKind ParseIcmpv6(const Worker& worker, Batch& batch, int lane, uint8_t* icmp, uint32_t length) {
   constexpr uint32_t kLeastTransport = 8;
   const Ipv6Header& ip = batch.v6(lane);
   if (length >= sizeof(IcmpHeader) && reinterpret_cast<const IcmpHeader*>(icmp)->type == kIcmpv6Echo &&
       batch.transport_at[lane] == sizeof ip) {
-    SetTuple(worker, batch, lane, {ip.source, ip.destination}, {}, Protocol::kIcmpv6);
+    SetIpv6Tuple(worker, batch, lane, {ip.source, ip.destination}, {}, Protocol::kIcmpv6);
     return PacketKind::kEcho;
   }
   if (length < sizeof(IcmpHeader) + sizeof(Ipv6Header)) return PacketKind::kIcmp;
@@ -28,6 +21,7 @@ PacketKind ParseIcmpv6(const Worker& worker, Batch& batch, int lane, const uint8
   const auto& about = *reinterpret_cast<const Ipv6Header*>(icmp + sizeof(IcmpHeader));
   const uint32_t quoted = length - uint32_t{sizeof(IcmpHeader)};
   if (about.version() != 6) return PacketKind::kIcmp;
+  if (IsAboutTunnel(worker, batch, lane, icmp + sizeof(IcmpHeader), quoted)) return PacketKind::kTunnelError;
   const std::optional<Ipv6Transport> found = FindIpv6Transport(about, quoted);
   if (!found || found->IsLaterFragment() || !IsBalanced(static_cast<Protocol>(found->protocol)) ||
       quoted < found->at + kLeastTransport) {
@@ -35,8 +29,8 @@ PacketKind ParseIcmpv6(const Worker& worker, Batch& batch, int lane, const uint8
   }
   const auto& ports =
       *reinterpret_cast<const UdpHeader*>(reinterpret_cast<const uint8_t*>(&about) + found->at);
-  SetTuple(worker, batch, lane, {about.destination, about.source},
-           {ports.destination_port, ports.source_port}, static_cast<Protocol>(found->protocol));
+  SetIpv6Tuple(worker, batch, lane, {about.destination, about.source},
+               {ports.destination_port, ports.source_port}, static_cast<Protocol>(found->protocol));
   batch.signal[lane] = 0;
   return PacketKind::kIcmpError;
 }
@@ -51,13 +45,21 @@ bool ParseLaterFragment(Worker& worker, Batch& batch, int lane, const Ipv6Transp
   const auto ports =
       PortsOfLaterFragment(worker, batch, lane, FragmentTable::Key::Of(ip, found.identification()));
   if (!ports) return false;
-  SetTuple(worker, batch, lane, {ip.source, ip.destination}, *ports, protocol);
+  SetIpv6Tuple(worker, batch, lane, {ip.source, ip.destination}, *ports, protocol);
   batch.signal[lane] = 0;
   batch.kind[lane] = PacketKind::kLaterFragment;
   return true;
 }
 
 }  // namespace
+
+void SetIpv6Tuple(const Worker& worker, Batch& batch, int lane, const FlowAddresses& addresses,
+                  const FragmentTable::Ports& ports, Protocol protocol) {
+  batch.addresses[lane] = addresses;
+  batch.tuple[lane] = FlowTuple::Of(AddressWord(addresses.source, worker.secret),
+                                    AddressWord(addresses.destination, worker.secret), ports.source,
+                                    ports.destination, protocol, true);
+}
 
 bool ParseIpv6(Worker& worker, Batch& batch, int lane, const IpBytes& bytes) {
   if (bytes.contiguous < sizeof(Ipv6Header)) {
@@ -94,14 +96,14 @@ bool ParseIpv6(Worker& worker, Batch& batch, int lane, const IpBytes& bytes) {
                                     found->IsFirstFragment()};
   if (!IsBalanced(protocol)) {
     batch.kind[lane] = protocol == Protocol::kIcmpv6
-                           ? ParseIcmpv6(worker, batch, lane, transport.start, transport.contiguous)
+                           ? ParseIcmpv6(worker, batch, lane, bytes.start + found->at, transport.contiguous)
                            : PacketKind::kOtherProtocol;
     return true;
   }
   if (!ParseTransport(worker, batch, lane, protocol, transport)) return false;
   const auto& ports = *reinterpret_cast<const UdpHeader*>(transport.start);
-  SetTuple(worker, batch, lane, {ip.source, ip.destination}, {ports.source_port, ports.destination_port},
-           protocol);
+  SetIpv6Tuple(worker, batch, lane, {ip.source, ip.destination}, {ports.source_port, ports.destination_port},
+               protocol);
   batch.kind[lane] = PacketKind::kFlow;
   if (found->IsFirstFragment()) {
     batch.first_fragments |= LaneBit(lane);

@@ -59,8 +59,9 @@ bool CanMendChecksum(const Batch& batch, int lane) {
 const IpAddress& TunnelSource(Worker& worker, DestinationId id) {
   Worker::TunnelSource& known = worker.tunnel_sources[id];
   const uint32_t generation = worker.forwarding->generation();
-  if (!known.is_set || known.generation != generation)
-    known = {worker.forwarding->SourceTowards(worker.destinations.address(id)), generation, true};
+  const uint32_t life = worker.destinations.life(id);
+  if (!known.is_set || known.generation != generation || known.life != life)
+    known = {worker.forwarding->SourceTowards(worker.destinations.address(id)), generation, life, true};
   return known.address;
 }
 
@@ -85,8 +86,8 @@ bool EnterTunnel(Worker& worker, Batch& batch, int lane, const TunnelSpec& tunne
 // An error is never about an error, nor about a fragment other than the first (RFC 1122, 3.2.2).
 bool MayBeAnswered(const Batch& batch, int lane) { return batch.kind[lane] == PacketKind::kFlow; }
 
-bool IsTooLarge(const Batch& batch, int lane, const NextHop& hop, uint16_t overhead) {
-  return hop.kind == NextHopKind::kWire && batch.ip_length[lane] + overhead > hop.mtu;
+bool IsTooLarge(const Batch& batch, int lane, const NextHop& hop, uint16_t mtu, uint16_t overhead) {
+  return hop.kind == NextHopKind::kWire && batch.ip_length[lane] + overhead > mtu;
 }
 
 // IPv4 without "don't fragment" may; IPv6 only inside another packet, and only if it cannot be smaller.
@@ -105,7 +106,7 @@ void RefuseToPass(Worker& worker, Batch& batch, int lane, Reply reply, Counter r
 }
 
 // What every forwarding method must do first. False: the packet goes no further.
-bool MayPass(Worker& worker, Batch& batch, int lane, const NextHop& hop, bool tunnelled, uint16_t overhead) {
+bool MayPass(Worker& worker, Batch& batch, int lane, const NextHop& hop, uint16_t mtu, uint16_t overhead) {
   if (hop.kind == NextHopKind::kNoRoute) {
     Drop(worker, batch, lane, Counter::kDropNoRoute);
     return false;
@@ -115,8 +116,8 @@ bool MayPass(Worker& worker, Batch& batch, int lane, const NextHop& hop, bool tu
     RefuseToPass(worker, batch, lane, Reply::kTimeExceeded, Counter::kDropTtlExpired);
     return false;
   }
-  if (!IsTooLarge(batch, lane, hop, overhead) || MayBeSplit(batch, lane, tunnelled)) return true;
-  const auto room = static_cast<uint16_t>(hop.mtu > overhead ? hop.mtu - overhead : 0);
+  if (!IsTooLarge(batch, lane, hop, mtu, overhead) || MayBeSplit(batch, lane, overhead > 0)) return true;
+  const auto room = static_cast<uint16_t>(mtu > overhead ? mtu - overhead : 0);
   RefuseToPass(worker, batch, lane, Reply::kTooBig, Counter::kDropExceedsMtu,
                is_v6 ? std::max(room, kIpv6LeastMtu) : room);
   return false;
@@ -149,16 +150,20 @@ void RewriteLane(Worker& worker, Batch& batch, int lane) {
   const bool tunnelled = GoesIntoTunnel(batch, lane);
   TunnelSpec tunnel;
   uint16_t overhead = 0;
+  uint16_t mtu = hop.mtu;
   if (tunnelled) {
-    tunnel = worker.destinations.way(connection.destination_id).tunnel;
-    overhead = TunnelOverhead(tunnel, !worker.destinations.address(connection.destination_id).IsV4());
+    const DestinationId id = connection.destination_id;
+    tunnel = worker.destinations.way(id).tunnel;
+    overhead = TunnelOverhead(tunnel, !worker.destinations.address(id).IsV4());
+    mtu = std::min(mtu, worker.destinations.PathMtu(id, worker.now));
   }
-  if (!MayPass(worker, batch, lane, hop, tunnelled, overhead)) return;
+  if (!MayPass(worker, batch, lane, hop, mtu, overhead)) return;
   if (tunnelled && !EnterTunnel(worker, batch, lane, tunnel)) return;
   if (connection.IsNat() && !Translate(worker, batch, lane)) return;
   if (hop.kind == NextHopKind::kWire) {
     batch.hop[lane] = &hop;
-    batch.verdict[lane] = IsTooLarge(batch, lane, hop, 0) ? Verdict::kSplit : Verdict::kWire;
+    batch.mtu[lane] = mtu;
+    batch.verdict[lane] = IsTooLarge(batch, lane, hop, mtu, 0) ? Verdict::kSplit : Verdict::kWire;
     PutEthernet(*batch.packet[lane], batch.ip[lane], hop);
     return;
   }

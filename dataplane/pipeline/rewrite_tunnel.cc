@@ -8,15 +8,12 @@
 namespace sluice {
 namespace {
 
-constexpr uint8_t kProtocolIpip = 4;
-constexpr uint8_t kProtocolIpv6 = 41;
-constexpr uint8_t kProtocolGre = 47;
-
 struct __attribute__((packed)) GueHeader {
   uint8_t version_and_length = 0;
   uint8_t protocol;
   uint16_t flags = 0;
 };
+static_assert(sizeof(GueHeader) == kGueHeader);
 
 struct __attribute__((packed)) GreHeader {
   Be16 flags;

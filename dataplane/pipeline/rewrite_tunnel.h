@@ -7,6 +7,14 @@
 
 namespace sluice {
 
+inline constexpr uint8_t kProtocolIpip = 4;
+inline constexpr uint8_t kProtocolIpv6 = 41;
+inline constexpr uint8_t kProtocolGre = 47;
+inline constexpr uint32_t kGueHeader = 4;
+
+// No way is taken to take less, whoever says so: as in Linux (net.ipv4.route.min_pmtu).
+constexpr uint16_t LeastPathMtu(bool is_v6) { return is_v6 ? kIpv6LeastMtu : uint16_t{552}; }
+
 // How much longer a packet becomes.
 uint16_t TunnelOverhead(const TunnelSpec& tunnel, bool outer_is_v6);
 

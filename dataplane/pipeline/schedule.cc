@@ -27,7 +27,8 @@ void HandleForeign(Worker& worker, Batch& batch, int lane) {
   const bool reply =
       worker.snapshot->endpoints.IsRealServer(batch.SourceOf(lane), tuple.source_port(), tuple.protocol());
   if (reply && BelongsToPeer(worker, batch, lane, tuple.destination(), tuple.destination_port())) return;
-  if (batch.IsAboutFlow(lane)) return GiveToKernel(worker, batch, lane, Counter::kKernelIcmp);
+  if (batch.IsAboutFlow(lane) || batch.IsAboutTunnel(lane))
+    return GiveToKernel(worker, batch, lane, Counter::kKernelIcmp);
   if (batch.IsLaterFragment(lane)) return GiveToKernel(worker, batch, lane, Counter::kKernelFragment);
   GiveToKernel(worker, batch, lane, reply ? Counter::kKernelNoConnection : Counter::kKernelNoService);
 }
@@ -186,7 +187,7 @@ bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
     return false;
   }
   if (BelongsToPeer(worker, batch, lane, tuple.source(), tuple.source_port())) return false;
-  if (batch.IsAboutFlow(lane)) {
+  if (batch.IsAboutFlow(lane) || batch.IsAboutTunnel(lane)) {
     GiveToKernel(worker, batch, lane, Counter::kKernelIcmp);
     return false;
   }

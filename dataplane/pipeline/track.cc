@@ -3,6 +3,7 @@
 #include "dataplane/pipeline/connection_life.h"
 #include "dataplane/pipeline/rewrite_icmp.h"
 #include "dataplane/pipeline/stages.h"
+#include "dataplane/pipeline/tunnel_error.h"
 
 namespace sluice {
 namespace {
@@ -65,6 +66,10 @@ LaneMask Track(Worker& worker, Batch& batch, LaneMask lanes) {
     Connection& connection = *batch.connection[lane];
     const Direction direction = batch.direction[lane];
     const uint8_t traits = batch.traits[lane];
+    if (batch.IsAboutTunnel(lane)) {
+      TrackTunnelError(worker, batch, lane);
+      continue;
+    }
     if (batch.IsAboutFlow(lane)) {
       if (TrackIcmpError(worker, batch, lane)) live |= LaneBit(lane);
       continue;

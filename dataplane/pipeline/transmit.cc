@@ -12,7 +12,7 @@ namespace {
 void Split(Worker& worker, const Batch& batch, int lane) {
   Output& output = worker.output;
   const NextHop& hop = *batch.hop[lane];
-  const SplitOptions options = {.mtu = hop.mtu,
+  const SplitOptions options = {.mtu = batch.mtu[lane],
                                 .ip_length = batch.ip_length[lane],
                                 .identification = Be32::FromHost(worker.split_identification++)};
   const int count = SplitPacket(*batch.packet[lane], batch.ip[lane], options,

@@ -23,7 +23,7 @@
 #include "dataplane/pipeline/counters.h"
 #include "dataplane/pipeline/defence.h"
 #include "dataplane/pipeline/fragments.h"
-#include "dataplane/pipeline/icmp_reply.h"
+#include "dataplane/pipeline/icmp_limit.h"
 
 namespace sluice {
 
@@ -105,7 +105,8 @@ struct Worker {
   uint32_t split_identification;  // of the next outer IPv6 packet in fragments
   struct TunnelSource {
     IpAddress address;
-    uint32_t generation = 0;
+    uint32_t generation = 0;  // of the routes
+    uint32_t life = 0;        // of the id
     bool is_set = false;
   };
   HugeArray<TunnelSource> tunnel_sources;  // by DestinationId

@@ -4,6 +4,7 @@
 #define SLUICE_STEER_MAPS_BPF_H_
 
 #include <linux/bpf.h>
+#include <linux/in.h>
 
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
@@ -54,5 +55,11 @@ struct port_pair {
   __u16 source;
   __u16 destination;
 };
+
+/* What Sluice may have put a packet into, on its way to a real server: an error about that is for Sluice. */
+static __always_inline int is_tunnel(__u8 protocol) {
+  return protocol == IPPROTO_IPIP || protocol == IPPROTO_IPV6 || protocol == IPPROTO_GRE ||
+         protocol == IPPROTO_UDP;
+}
 
 #endif /* SLUICE_STEER_MAPS_BPF_H_ */

@@ -59,7 +59,8 @@ static __always_inline int is_error(const struct icmp_header* icmp, const void* 
   const struct port_pair* ports = (const void*)about + about->ihl * 4;
   if ((const void*)(ports + 1) > end) return 0;
   const struct port_pair turned = {ports->destination, ports->source};
-  return is_flow(about->daddr, about->saddr, turned, about->protocol);
+  if (is_flow(about->daddr, about->saddr, turned, about->protocol)) return 1;
+  return is_tunnel(about->protocol) && has_role(about->daddr, 0, 0, SLUICE_ROLE_REAL_SERVER);
 }
 
 /* Only the first fragment of a datagram has ports, so its addresses decide about all of it. */

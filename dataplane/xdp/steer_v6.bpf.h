@@ -97,7 +97,9 @@ static __always_inline int is_error_v6(const __u8* icmp, const void* end) {
   const struct port_pair* ports = (const void*)quoted.start;
   if ((const void*)(ports + 1) > end) return 0;
   const struct port_pair turned = {ports->destination, ports->source};
-  return is_flow_v6(&about->daddr, &about->saddr, turned, quoted.protocol);
+  if (is_flow_v6(&about->daddr, &about->saddr, turned, quoted.protocol)) return 1;
+  const struct sluice_address_v6 server = address_of(&about->daddr);
+  return is_tunnel(quoted.protocol) && has_role_v6(&server, 0, 0, SLUICE_ROLE_REAL_SERVER);
 }
 
 static __always_inline int is_ours_v6(const struct ipv6hdr* ip, const void* end) {

@@ -199,6 +199,7 @@ class Fuzz {
   FrameBytes AnyFrame() {
     const bool is_v6 = OneIn(2);
     Packet packet = AnyFlow(is_v6);
+    if (OneIn(20)) return AboutTunnel();
     if (OneIn(8)) {
       const uint8_t type =
           static_cast<uint8_t>(is_v6 ? Any<int>({1, 2, 3, 128, 135}) : Any<int>({3, 4, 11, 8, 0}));
@@ -219,6 +220,19 @@ class Fuzz {
     }
     if (OneIn(10)) frame.resize(Below(static_cast<uint32_t>(frame.size() + 1)));
     return frame;
+  }
+  FrameBytes AboutTunnel() {
+    const bool outer_is_v6 = OneIn(2);
+    const FrameBytes inner = AnyFlow(OneIn(2)).Bytes();
+    const std::string host = outer_is_v6 ? "fd00:b::fe" : "10.1.0.254";
+    Packet tunnelled = Packet().From(host, 0).To(Server(outer_is_v6), 0);
+    tunnelled.IpProtocol(Any<uint8_t>({4, 41, 47, 17}))
+        .Payload(std::string(4 * Below(4), '\0') + std::string(inner.begin() + 14, inner.end()));
+    Packet error = Packet().From(outer_is_v6 ? "fd00:b::9" : "10.1.0.9", 0).To(host, 0);
+    error.IcmpErrorAbout(static_cast<uint8_t>(1 + Below(4)), static_cast<uint8_t>(Below(5)),
+                         static_cast<uint16_t>(Below(1500)), tunnelled.Bytes(),
+                         OneIn(2) ? 0 : 28 + Below(70));
+    return error.Bytes();
   }
   void SendBurst() {
     std::vector<FrameBytes> frames;

@@ -201,7 +201,8 @@ class KernelBalancer final : public Balancer {
     if (!IsV6(frame) && (frame[12] != 0x08 || frame[13] != 0x00)) return {};
     static constexpr uint8_t kOfInterest[] = {kTcp, kUdp, kSctp, kIcmp, kIpip, kIpv6, kGre, kIcmpv6};
     const uint8_t protocol = ProtocolOf(frame);
-    if (std::find(std::begin(kOfInterest), std::end(kOfInterest), protocol) == std::end(kOfInterest)) return {};
+    if (std::find(std::begin(kOfInterest), std::end(kOfInterest), protocol) == std::end(kOfInterest))
+      return {};
     constexpr uint8_t kFirstOfNoError = 128;  // neighbour discovery and its like
     if (protocol == kIcmpv6 && frame[54] >= kFirstOfNoError) return {};
     return frame;
@@ -238,7 +239,7 @@ int main(int argc, char** argv) {
     std::printf("=== %s\n%s", argv[i], sluice::Play(text.str(), balancer).c_str());
     std::fflush(stdout);
     // Not a trace of one scenario in the next: connections live as long as their module.
-    if (std::system("ipvsadm -C && /bin/fresh_ipvs") != 0) return 1;
+    if (std::system("ipvsadm -C && /bin/fresh_ipvs && /sbin/ip route flush cache") != 0) return 1;
   }
   return 0;
 }

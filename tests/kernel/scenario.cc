@@ -107,7 +107,19 @@ class Player {
     int code = 0;
     int mtu = 0;
     std::sscanf(words[3].c_str(), "%d/%d/%d", &type, &code, &mtu);
-    const FrameBytes about = PacketOf({words.begin() + 4, words.end()}).Bytes();
+    FrameBytes about;
+    if (words[5] == "ipip") {
+      const FrameBytes inner = PacketOf({words.begin() + 7, words.end()}).Bytes();
+      about = Packet()
+                  .From(words[6], 0)
+                  .To(words[7], 0)
+                  .DontFragment()
+                  .IpProtocol(4)
+                  .Payload(std::string(inner.begin() + 14, inner.end()))
+                  .Bytes();
+    } else {
+      about = PacketOf({words.begin() + 4, words.end()}).Bytes();
+    }
     size_t quoted = 0;
     bool broken = false;
     for (size_t at = 5; at < words.size(); ++at) {

@@ -13,7 +13,8 @@
 //                                       as in [fd00:a::1]:1000
 //   client-error FROM TO TYPE/CODE[/MTU] about FROM TO ...
 //                                       an ICMP error on the clients' side, about a packet as above
-//   server-error ...                    the same on the servers' side; behind either: quoted N, broken
+//   server-error ...                    the same on the servers' side; behind either: quoted N, broken;
+//                                       about ipip OUTER_FROM OUTER_TO FROM TO ...: in a tunnel
 //   wait SECONDS
 //   connections                         protocol, state and addresses of every connection, sorted
 //   expiry                              the same, with the seconds each has left

@@ -371,6 +371,28 @@ TEST_F(SteeringTest, Ipv6) {
   EXPECT_EQ(Ask(request.Bytes()), "kernel");
 }
 
+TEST_F(SteeringTest, ErrorsAboutTunnels) {
+  const FrameBytes inner = Request().Bytes();
+  const auto error = [&](const std::string& server, uint8_t protocol) {
+    const Packet tunnelled = Packet()
+                                 .From("10.1.0.254", 0)
+                                 .To(server, 0)
+                                 .IpProtocol(protocol)
+                                 .Payload({inner.begin() + 14, inner.end()});
+    return Ask(Packet()
+                   .From("10.1.0.9", 0)
+                   .To("10.1.0.254", 0)
+                   .IcmpErrorAbout(3, 4, 1400, tunnelled.Bytes())
+                   .Bytes());
+  };
+  ASSERT_TRUE(steering_->SetHostAddresses(std::vector<IpAddress>{*IpAddress::Parse("10.1.0.254")}).ok());
+  EXPECT_EQ(error("10.1.0.1", 4), "kernel") << "fragments of that server are not ours, nor are tunnels";
+  Apply({{{*IpAddress::Parse("10.1.0.1"), Be16{}, kAnyProtocol}, EndpointRole::kRealServer, true}});
+  for (const uint8_t protocol : {4, 41, 47, 17}) EXPECT_EQ(error("10.1.0.1", protocol), "sluice");
+  EXPECT_EQ(error("10.1.0.1", 50), "kernel");
+  EXPECT_EQ(error("10.1.0.2", 4), "kernel");
+}
+
 TEST_F(SteeringTest, TaggedPackets) {
   EXPECT_EQ(Ask(Request().Vlan(5).Bytes()), "sluice");
   EXPECT_EQ(Ask(Request().Vlan(5).To("10.99.0.2", 80).Bytes()), "kernel");

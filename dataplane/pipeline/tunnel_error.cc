@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/pipeline/tunnel_error.h"
+
+#include <algorithm>
+
+#include "dataplane/net/ipv6_headers.h"
+#include "dataplane/pipeline/parse_ip.h"
+#include "dataplane/pipeline/rewrite_icmp.h"
+#include "dataplane/pipeline/rewrite_tunnel.h"
+
+namespace sluice {
+namespace {
+
+struct Bytes {
+  uint8_t* start;
+  uint32_t length;
+
+  Bytes From(uint32_t at) const { return at <= length ? Bytes{start + at, length - at} : Bytes{nullptr, 0}; }
+};
+
+// Of a packet in a tunnel: what follows its outer IP header. Nothing: it is none, or not all of it is there.
+std::optional<Bytes> InsideOf(const Worker& worker, uint8_t protocol, const Bytes& payload) {
+  constexpr uint32_t kLeast = 8;
+  if (payload.length < kLeast) return std::nullopt;
+  if (protocol == kProtocolIpip || protocol == kProtocolIpv6) return payload;
+  if (protocol == kProtocolGre) return payload.From((payload.start[0] & 0x80) != 0 ? 8 : 4);
+  if (protocol != static_cast<uint8_t>(Protocol::kUdp)) return std::nullopt;
+  const auto& udp = *reinterpret_cast<const UdpHeader*>(payload.start);
+  const std::vector<Be16>& ports = worker.snapshot->gue_ports;
+  if (std::find(ports.begin(), ports.end(), udp.destination_port) == ports.end()) return std::nullopt;
+  return payload.From(sizeof(UdpHeader) + kGueHeader);
+}
+
+// The flow of an inner packet, of which the ports are there.
+bool SetInner(const Worker& worker, Batch& batch, int lane, const Bytes& inner) {
+  constexpr uint32_t kPorts = 4;
+  if (inner.start == nullptr || inner.length < sizeof(Ipv4Header)) return false;
+  if (!IsV6Header(inner.start)) {
+    const auto& ip = *reinterpret_cast<const Ipv4Header*>(inner.start);
+    const auto header = static_cast<uint32_t>(ip.header_length());
+    const bool is_first = (ip.flags_and_offset.raw & kIpv4FragmentOffset.raw) == 0;
+    if (inner.start[0] >> 4 != 4 || header < sizeof ip || inner.length < header + kPorts || !is_first ||
+        !IsBalanced(static_cast<Protocol>(ip.protocol))) {
+      return false;
+    }
+    const auto& ports = *reinterpret_cast<const UdpHeader*>(inner.start + header);
+    batch.tuple[lane] = FlowTuple::Of(ip.source, ip.destination, ports.source_port, ports.destination_port,
+                                      static_cast<Protocol>(ip.protocol));
+    batch.transport_at[lane] = static_cast<uint16_t>(header);
+    batch.ip_length[lane] = ip.total_length.ToHost();
+  } else {
+    if (inner.length < sizeof(Ipv6Header)) return false;
+    const auto& ip = *reinterpret_cast<const Ipv6Header*>(inner.start);
+    const std::optional<Ipv6Transport> found = FindIpv6Transport(ip, inner.length);
+    if (!found || found->IsLaterFragment() || inner.length < found->at + kPorts ||
+        !IsBalanced(static_cast<Protocol>(found->protocol))) {
+      return false;
+    }
+    const auto& ports = *reinterpret_cast<const UdpHeader*>(inner.start + found->at);
+    SetIpv6Tuple(worker, batch, lane, {ip.source, ip.destination},
+                 {ports.source_port, ports.destination_port}, static_cast<Protocol>(found->protocol));
+    batch.transport_at[lane] = found->at;
+    batch.ip_length[lane] = static_cast<uint16_t>(ip.payload_length.ToHost() + sizeof ip);
+  }
+  batch.ip[lane] = inner.start;
+  return true;
+}
+
+// The other family has other words for it.
+Reply ReplyOf(bool is_v6, bool inner_is_v6, const IcmpHeader& icmp) {
+  const bool too_big = is_v6 ? icmp.type == 2 : icmp.type == 3 && icmp.code == 4;
+  if (too_big) return Reply::kTooBig;
+  if (is_v6 == inner_is_v6) return Reply::kRelayed;
+  return icmp.type == (is_v6 ? 3 : 11) ? Reply::kTimeExceeded : Reply::kHostUnreachable;
+}
+
+}  // namespace
+
+bool IsAboutTunnel(const Worker& worker, Batch& batch, int lane, uint8_t* about, uint32_t quoted) {
+  const bool outer_is_v6 = IsV6Header(about);
+  const IcmpHeader icmp = *reinterpret_cast<const IcmpHeader*>(batch.transport(lane));
+  std::optional<Bytes> inner;
+  if (outer_is_v6) {
+    const auto found = FindIpv6Transport(*reinterpret_cast<const Ipv6Header*>(about), quoted);
+    if (!found || found->IsLaterFragment()) return false;
+    inner = InsideOf(worker, found->protocol, Bytes{about, quoted}.From(found->at));
+  } else {
+    const auto& ip = *reinterpret_cast<const Ipv4Header*>(about);
+    inner =
+        InsideOf(worker, ip.protocol, Bytes{about, quoted}.From(static_cast<uint32_t>(ip.header_length())));
+  }
+  if (!inner || !SetInner(worker, batch, lane, *inner)) return false;
+  batch.kind[lane] = PacketKind::kTunnelError;
+  batch.answer[lane] = ReplyOf(outer_is_v6, batch.tuple[lane].IsV6(), icmp);
+  batch.relayed[lane] = {icmp.type, icmp.code, 0};
+  batch.answer_mtu[lane] = icmp.mtu.ToHost();
+  return true;
+}
+
+void TrackTunnelError(Worker& worker, Batch& batch, int lane) {
+  const Connection& connection = *batch.connection[lane];
+  const DestinationId id = connection.destination_id;
+  const bool is_tunnelled =
+      batch.direction[lane] == Direction::kIn && connection.method() == ForwardingMethod::kTunnel;
+  if (!is_tunnelled) return GiveToKernel(worker, batch, lane, Counter::kKernelIcmp);
+  uint16_t mtu = 0;
+  if (batch.answer[lane] == Reply::kTooBig) {
+    const bool outer_is_v6 = !worker.destinations.address(id).IsV4();
+    worker.destinations.LearnPathMtu(id, std::max(batch.answer_mtu[lane], LeastPathMtu(outer_is_v6)),
+                                     worker.now);
+    // A sender that lets its packets be cut need not know.
+    const bool wants_to_know =
+        batch.tuple[lane].IsV6() || (batch.v4(lane).flags_and_offset.raw & kIpv4DontFragment.raw) != 0;
+    if (!wants_to_know) return Drop(worker, batch, lane, Counter::kTunnelErrors);
+    const uint16_t overhead = TunnelOverhead(worker.destinations.way(id).tunnel, outer_is_v6);
+    const uint16_t path = worker.destinations.PathMtu(id, worker.now);
+    mtu = static_cast<uint16_t>(path > overhead ? path - overhead : 0);
+    if (batch.tuple[lane].IsV6()) mtu = std::max(mtu, kIpv6LeastMtu);
+  }
+  // What is quoted of the inner packet ends where the error ends.
+  rte_mbuf& packet = *batch.packet[lane];
+  const uint32_t present = packet.data_len - BytesBefore(packet, batch.ip[lane]);
+  batch.ip_length[lane] = static_cast<uint16_t>(std::min<uint32_t>(batch.ip_length[lane], present));
+  AnswerWith(worker, batch, lane, batch.answer[lane], Counter::kTunnelErrors, mtu);
+}
+
+}  // namespace sluice
