@@ -38,9 +38,10 @@ std::map<int, uint16_t> PortsByInterface(const Dataplane& dataplane) {
 
 void PrintPorts(const Dataplane& dataplane) {
   for (const PortStatus& port : dataplane.ports()) {
-    std::printf("port %s: %s, %d queue%s, kernel interface %s%s%s\n", port.name.c_str(), port.driver.c_str(),
-                port.queues, port.queues == 1 ? "" : "s", port.kernel_interface.c_str(),
-                port.xdp_mode.empty() ? "" : ", XDP ", port.xdp_mode.c_str());
+    std::printf("port %s: %s, %d queue%s, kernel interface %s%s%s; packets come to workers: %s\n",
+                port.name.c_str(), port.driver.c_str(), port.queues, port.queues == 1 ? "" : "s",
+                port.kernel_interface.c_str(), port.xdp_mode.empty() ? "" : ", XDP ", port.xdp_mode.c_str(),
+                port.spreading.c_str());
   }
 }
 

@@ -63,6 +63,7 @@ grpc::Status SluiceService::GetInfo(grpc::ServerContext*, const v1::GetInfoReque
     port.set_kernel_interface(status.kernel_interface);
     port.set_link_up(dataplane_.LinkUp(i));
     port.set_xdp_mode(status.xdp_mode);
+    port.set_spreading(status.spreading);
   }
   response->set_connections(dataplane_.ConnectionCount());
   response->set_connection_capacity(dataplane_.ConnectionCapacity());

@@ -136,6 +136,8 @@ struct Settings {
   bool sloppy_tcp = false;
   bool sloppy_sctp = false;
   bool run_estimation = true;
+  bool nat_icmp_send = false;
+  bool pmtu_disc = true;
   uint32_t lblc_expiration = 86400;
   uint32_t lblcr_expiration = 86400;
 

@@ -19,8 +19,13 @@ IcmpError ErrorOf(const Batch& batch, int lane) {
   }
 }
 
+IpAddress AddressedTo(Batch& batch, int lane) {
+  return IsV6Header(batch.ip[lane]) ? batch.v6(lane).destination
+                                    : IpAddress::FromV4(batch.v4(lane).destination);
+}
+
 // False: nothing is sent.
-bool Compose(Worker& worker, Batch& batch, int lane) {
+bool Compose(Worker& worker, Batch& batch, int lane, const IpAddress& sender) {
   if (batch.answer[lane] == Reply::kReset) {
     TurnIntoReset(batch, lane);
     return true;
@@ -33,7 +38,15 @@ bool Compose(Worker& worker, Batch& batch, int lane) {
     worker.counters.Add(Counter::kIcmpLimited);
     return false;
   }
-  if (TurnIntoIcmpError(ErrorOf(batch, lane), batch, lane)) return true;
+  IpAddress in_the_name_of = AddressedTo(batch, lane);
+  if (batch.answer[lane] == Reply::kNoConnection) {
+    in_the_name_of = worker.forwarding->SourceTowards(sender);
+    if (in_the_name_of.IsUnspecified() || in_the_name_of.IsV4() != sender.IsV4()) {
+      worker.counters.Add(Counter::kAnswerNoRoute);
+      return false;
+    }
+  }
+  if (TurnIntoIcmpError(ErrorOf(batch, lane), in_the_name_of, batch, lane)) return true;
   worker.counters.Add(Counter::kAnswerNoHeadroom);
   return false;
 }
@@ -50,7 +63,7 @@ void Answer(Worker& worker, Batch& batch) {
       worker.counters.Add(Counter::kAnswerNoRoute);
       continue;
     }
-    if (!Compose(worker, batch, lane)) continue;
+    if (!Compose(worker, batch, lane, sender)) continue;
     worker.counters.Add(batch.answer[lane] == Reply::kReset ? Counter::kSentReset : Counter::kSentIcmp);
     if (hop.kind != NextHopKind::kWire) {
       SendByKernel(worker, batch, lane, sender);

@@ -38,6 +38,7 @@ enum class Reply : uint8_t {
   kEcho,
   kReset,
   kPortUnreachable,
+  kNoConnection,  // the same, to a real server, in the host's name
   kHostUnreachable,
   kRelayed,  // with type and code of relayed[lane]
   kTimeExceeded,

@@ -55,6 +55,8 @@ constexpr std::array<CounterDescription, kCounterCount> kDescriptions = {{
     {Counter::kRefusedNoDestination, "refused_no_destination",
      "service has no real server that accepts connections"},
     {Counter::kRefusedSource, "refused_source", "service is not for clients of that address"},
+    {Counter::kRefusedReply, "refused_reply",
+     "of a real server, without a connection, refused as nat_icmp_send demands"},
     {Counter::kRefusedPortsExhausted, "refused_ports_exhausted",
      "full NAT: no port of any local address is free towards the real server"},
     {Counter::kRefusedNoLocalAddress, "refused_no_local_address",

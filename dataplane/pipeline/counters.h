@@ -48,6 +48,7 @@ enum class Counter : uint8_t {
   kTunnelErrors,
   kRefusedNoDestination,
   kRefusedSource,
+  kRefusedReply,
   kRefusedPortsExhausted,
   kRefusedNoLocalAddress,
   kRefusedTableFull,

@@ -34,6 +34,21 @@ inline void BeginAt(rte_mbuf& packet, const uint8_t* start) {
   packet.pkt_len = static_cast<uint32_t>(static_cast<int32_t>(packet.pkt_len) - change);
 }
 
+// Time to live becomes one less, unless it is used up: false. The checksum by RFC 1141, with the carry added
+// back.
+inline bool TakeHop(Ipv4Header& ip) {
+  if (ip.time_to_live <= 1) return false;
+  --ip.time_to_live;
+  const uint32_t sum = uint32_t{ip.checksum} + Be16::FromHost(0x0100).raw;
+  ip.checksum = static_cast<uint16_t>(sum + (sum >> 16));
+  return true;
+}
+inline bool TakeHop(Ipv6Header& ip) {
+  if (ip.hop_limit <= 1) return false;
+  --ip.hop_limit;
+  return true;
+}
+
 // The Ethernet header of a packet that leaves over a wire.
 inline void PutEthernet(rte_mbuf& packet, uint8_t* ip, const NextHop& hop) {
   const Be16 ether_type = IsV6Header(ip) ? kEtherTypeIpv6 : kEtherTypeIpv4;

@@ -44,13 +44,12 @@ IcmpHeader HeaderOf(const IcmpError& error) {
           .mtu = Be16::FromHost(error.mtu)};
 }
 
-bool TurnV4(const IcmpError& error, Batch& batch, int lane) {
+bool TurnV4(const IcmpError& error, Be32 in_the_name_of, Batch& batch, int lane) {
   constexpr uint16_t kHeaders = sizeof(Ipv4Header) + sizeof(IcmpHeader);
   const Ipv4Header& about = batch.v4(lane);
   const auto type_of_service =
       static_cast<uint8_t>((about.type_of_service & kTypeOfServiceMask) | kPrecedence);
   const Be32 sender = about.source;
-  const Be32 in_the_name_of = about.destination;
   const uint16_t length = Quote(batch, lane, kHeaders, kMostBytesV4);
   if (length == 0) return false;
   Ipv4Header& ip = batch.v4(lane);
@@ -71,11 +70,10 @@ bool TurnV4(const IcmpError& error, Batch& batch, int lane) {
   return true;
 }
 
-bool TurnV6(const IcmpError& error, Batch& batch, int lane) {
+bool TurnV6(const IcmpError& error, const IpAddress& in_the_name_of, Batch& batch, int lane) {
   constexpr uint16_t kHeaders = sizeof(Ipv6Header) + sizeof(IcmpHeader);
   constexpr auto kIcmpv6 = static_cast<uint8_t>(Protocol::kIcmpv6);
   const IpAddress sender = batch.v6(lane).source;
-  const IpAddress in_the_name_of = batch.v6(lane).destination;
   const uint16_t length = Quote(batch, lane, kHeaders, kIpv6LeastMtu);
   if (length == 0) return false;
   Ipv6Header& ip = batch.v6(lane);
@@ -114,8 +112,9 @@ void TurnIntoEchoReply(Batch& batch, int lane) {
   icmp.checksum = UpdateChecksum(icmp.checksum, FoldSum(SumOfChange16(type, icmp.type)));
 }
 
-bool TurnIntoIcmpError(const IcmpError& error, Batch& batch, int lane) {
-  return IsV6Header(batch.ip[lane]) ? TurnV6(error, batch, lane) : TurnV4(error, batch, lane);
+bool TurnIntoIcmpError(const IcmpError& error, const IpAddress& in_the_name_of, Batch& batch, int lane) {
+  return IsV6Header(batch.ip[lane]) ? TurnV6(error, in_the_name_of, batch, lane)
+                                    : TurnV4(error, in_the_name_of.V4(), batch, lane);
 }
 
 }  // namespace sluice

@@ -1,4 +1,4 @@
-// ICMP in the name of the address a packet was sent to: errors about it, or the reply to an echo.
+// ICMP to the sender of a packet: errors about it, or the reply to an echo.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -18,7 +18,7 @@ constexpr IcmpError Icmpv6PacketTooBig(uint16_t mtu) { return {2, 0, mtu}; }
 // Turns a packet into the ICMP error of its family that answers it: as much of it is quoted as a host quotes,
 // 576 bytes in IPv4 and IPv6's least MTU. `ip` and `ip_length` of the lane are the error's from then on; the
 // Ethernet header is left to the caller. False: no room in front.
-bool TurnIntoIcmpError(const IcmpError& error, Batch& batch, int lane);
+bool TurnIntoIcmpError(const IcmpError& error, const IpAddress& in_the_name_of, Batch& batch, int lane);
 
 // Turns an echo request, behind headers without options, into its reply.
 void TurnIntoEchoReply(Batch& batch, int lane);

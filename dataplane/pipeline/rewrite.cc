@@ -28,21 +28,6 @@ void ResolveHops(const Worker& worker, const Batch& batch, int lane) {
   connection.forwarding_generation = forwarding.generation();
 }
 
-// Time to live becomes one less, unless it is used up: false. The checksum by RFC 1141, with the carry added
-// back.
-bool TakeHop(Ipv4Header& ip) {
-  if (ip.time_to_live <= 1) return false;
-  --ip.time_to_live;
-  const uint32_t sum = uint32_t{ip.checksum} + Be16::FromHost(0x0100).raw;
-  ip.checksum = static_cast<uint16_t>(sum + (sum >> 16));
-  return true;
-}
-bool TakeHop(Ipv6Header& ip) {
-  if (ip.hop_limit <= 1) return false;
-  --ip.hop_limit;
-  return true;
-}
-
 bool GoesIntoTunnel(const Batch& batch, int lane) {
   return batch.direction[lane] == Direction::kIn &&
          batch.connection[lane]->method() == ForwardingMethod::kTunnel;
@@ -77,7 +62,8 @@ bool EnterTunnel(Worker& worker, Batch& batch, int lane, const TunnelSpec& tunne
   const TunnelEnds ends = {.source = source,
                            .destination = destination,
                            .flow_hash = batch.hash[lane],
-                           .identification = worker.identification++};
+                           .identification = worker.identification++,
+                           .may_be_split = !worker.settings.pmtu_disc};
   if (Encapsulate(tunnel, ends, batch, lane)) return true;
   Drop(worker, batch, lane, Counter::kDropNoHeadroom);
   return false;
@@ -91,7 +77,8 @@ bool IsTooLarge(const Batch& batch, int lane, const NextHop& hop, uint16_t mtu, 
 }
 
 // IPv4 without "don't fragment" may; IPv6 only inside another packet, and only if it cannot be smaller.
-bool MayBeSplit(Batch& batch, int lane, bool tunnelled) {
+bool MayBeSplit(const Worker& worker, Batch& batch, int lane, bool tunnelled) {
+  if (tunnelled && !worker.settings.pmtu_disc) return true;
   if (batch.tuple[lane].IsV6()) return tunnelled && batch.ip_length[lane] <= kIpv6LeastMtu;
   return !(batch.v4(lane).flags_and_offset.raw & kIpv4DontFragment.raw);
 }
@@ -116,7 +103,8 @@ bool MayPass(Worker& worker, Batch& batch, int lane, const NextHop& hop, uint16_
     RefuseToPass(worker, batch, lane, Reply::kTimeExceeded, Counter::kDropTtlExpired);
     return false;
   }
-  if (!IsTooLarge(batch, lane, hop, mtu, overhead) || MayBeSplit(batch, lane, overhead > 0)) return true;
+  if (!IsTooLarge(batch, lane, hop, mtu, overhead) || MayBeSplit(worker, batch, lane, overhead > 0))
+    return true;
   const auto room = static_cast<uint16_t>(mtu > overhead ? mtu - overhead : 0);
   RefuseToPass(worker, batch, lane, Reply::kTooBig, Counter::kDropExceedsMtu,
                is_v6 ? std::max(room, kIpv6LeastMtu) : room);

@@ -109,7 +109,7 @@ void WriteOuterV4(const TunnelSpec& tunnel, const TunnelEnds& ends, const Inner&
            .type_of_service = OuterTypeOfService(inner.type_of_service),
            .total_length = Be16::FromHost(length),
            .identification = Be16::FromHost(ends.identification),
-           .flags_and_offset = inner.dont_fragment,
+           .flags_and_offset = ends.may_be_split ? Be16{} : inner.dont_fragment,
            .time_to_live = inner.time_to_live,
            .protocol = OuterProtocol(tunnel.type, inner),
            .checksum = 0,

@@ -23,6 +23,7 @@ struct TunnelEnds {
   IpAddress destination;        // of the same family
   uint64_t flow_hash = 0;       // GUE's source port follows from it
   uint16_t identification = 0;  // of an outer IPv4 header
+  bool may_be_split = false;    // whatever the inner header says
 };
 
 // Puts the outer headers in front of the lane's packet, whose `ip` and `ip_length` are theirs from then on.

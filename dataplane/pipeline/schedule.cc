@@ -21,6 +21,11 @@ bool BelongsToPeer(Worker& worker, Batch& batch, int lane, Be32 client, Be16 cli
   return true;
 }
 
+bool EndsConnection(Protocol protocol, uint8_t signal) {
+  if (protocol == Protocol::kTcp) return signal & kTcpRst;
+  return protocol == Protocol::kSctp && signal == kSctpEventAbort;
+}
+
 // Not to a service: perhaps a reply whose connection another worker has.
 void HandleForeign(Worker& worker, Batch& batch, int lane) {
   const FlowTuple& tuple = batch.tuple[lane];
@@ -30,6 +35,10 @@ void HandleForeign(Worker& worker, Batch& batch, int lane) {
   if (batch.IsAboutFlow(lane) || batch.IsAboutTunnel(lane))
     return GiveToKernel(worker, batch, lane, Counter::kKernelIcmp);
   if (batch.IsLaterFragment(lane)) return GiveToKernel(worker, batch, lane, Counter::kKernelFragment);
+  if (reply && worker.settings.nat_icmp_send && !EndsConnection(tuple.protocol(), batch.signal[lane]) &&
+      (tuple.IsV6() ? TakeHop(batch.v6(lane)) : TakeHop(batch.v4(lane)))) {
+    return AnswerWith(worker, batch, lane, Reply::kNoConnection, Counter::kRefusedReply);
+  }
   GiveToKernel(worker, batch, lane, reply ? Counter::kKernelNoConnection : Counter::kKernelNoService);
 }
 

@@ -41,6 +41,8 @@ struct PortStatus {
   MacAddress mac;
   int queues = 0;
   bool link_up = false;
+  // How packets come to the queues, and to the worker that owns their flow; in words.
+  std::string spreading;
   std::string xdp_mode;  // "native", "generic", or empty
 };
 

@@ -165,7 +165,20 @@ absl::Status Port::AddDevice(const std::string& vdev_name, const std::string& ar
         absl::StrCat(vdev_name, " has ", std::min(info.max_rx_queues, info.max_tx_queues), " queues, ",
                      queues, " are needed, one for each worker: use fewer --workers"));
   }
-  const rte_eth_conf configuration{};
+  rte_eth_conf configuration{};
+  constexpr uint64_t kByFlow = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP;
+  const uint64_t hashed = info.flow_type_rss_offloads & kByFlow;
+  if (!shared_ && queues > 1 && hashed != 0) {
+    configuration.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+    configuration.rx_adv_conf.rss_conf.rss_hf = hashed;
+  }
+  if (shared_) {
+    spreading_ = "by the interface's own hash";
+  } else if (queues == 1) {
+    spreading_ = "one queue";
+  } else {
+    spreading_ = hashed != 0 ? "by a hash of addresses and ports" : "as the device likes, it cannot hash";
+  }
   if (const int error = rte_eth_dev_configure(id, queues, queues, &configuration); error != 0)
     return failed("cannot be configured", error);
   uint16_t receive_size = kRingSize;

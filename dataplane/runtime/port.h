@@ -36,6 +36,8 @@ class Port {
 
   const std::string& name() const { return name_; }
   const std::string& driver() const { return driver_; }
+  // How packets come to its queues, in words.
+  const std::string& spreading() const { return spreading_; }
   const MacAddress& mac() const { return mac_; }
   const std::vector<PortQueue>& queues() const { return queues_; }
   bool is_shared() const { return shared_; }
@@ -50,6 +52,7 @@ class Port {
 
   std::string name_;
   std::string driver_;
+  std::string spreading_;
   MacAddress mac_;
   bool shared_ = false;
   std::vector<PortQueue> queues_;

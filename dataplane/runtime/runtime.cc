@@ -252,7 +252,10 @@ absl::Status Dataplane::Runtime::AttachSteering() {
                       .driver = port->driver(),
                       .kernel_interface = port->name(),
                       .mac = port->mac(),
-                      .queues = static_cast<int>(port->queues().size())};
+                      .queues = static_cast<int>(port->queues().size()),
+                      .spreading = workers.size() == 1
+                                       ? "one worker"
+                                       : absl::StrCat(port->spreading(), ", then over a ring if need be")};
     if (port->is_shared()) {
       std::vector<int> sockets;
       for (const PortQueue& queue : port->queues()) sockets.push_back(queue.socket);

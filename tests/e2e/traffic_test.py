@@ -85,10 +85,14 @@ class TrafficTest(unittest.TestCase):
             with self.subTest(family=family), Lab(queues=2, family=family) as lab:
                 lab.start_http_servers()
                 lab.start_sluiced("--workers", "2", "--no-huge")
+                spreading = "by the interface's own hash, then over a ring if need be"
+                self.assertEqual([port["spreading"] for port in lab.info()["ports"]], [spreading] * 2)
+                self.assertIn(f"packets come to workers: {spreading}", lab.log_text())
                 lab.add_service()
                 self.check_http(lab)
                 self.check_udp(lab)
                 self.check_iperf(lab, 3)
+                self.assertGreater(lab.info()["counters"]["peer_given"], 0)
 
     def test_hugepages_are_used_if_there_are_enough(self):
         pages = Path("/proc/sys/vm/nr_hugepages")

@@ -135,6 +135,8 @@ class Fuzz {
     settings.expire_quiescent_template = OneIn(3);
     settings.sloppy_tcp = OneIn(3);
     settings.sloppy_sctp = OneIn(3);
+    settings.nat_icmp_send = OneIn(3);
+    settings.pmtu_disc = !OneIn(3);
     global_.fwmark_rules.clear();
     for (uint32_t i = Below(4); i > 0; --i) {
       const bool is_v6 = OneIn(2);
