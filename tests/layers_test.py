@@ -23,16 +23,17 @@ ALLOWED = {
     "control/kernel": CONFIG | {"control/mutex.h"},
     "control": CONFIG | {"control/kernel", "dataplane/runtime/dataplane.h"},
     "tools/sluiceadm": set(),
+    "tools/sluice": set(),
 }
 # Libraries that only some folders may know, by how their headers begin, and why.
 LIBRARIES = [
     ("rte_", {"dataplane/pipeline", "dataplane/runtime"}, "DPDK stays in pipeline and runtime"),
-    ("bpf/", {"dataplane/xdp"}, "libbpf stays in xdp"),
+    ("bpf/", {"dataplane/xdp", "tools/sluice"}, "libbpf stays in xdp, and the doctor"),
     ("libmnl/", {"control/kernel"}, "netlink stays in control/kernel"),
     ("grpc", {"control", "tools/sluiceadm"}, "gRPC stays in control and the tools"),
     ("google/protobuf", {"control", "tools/sluiceadm"}, "protobuf stays in control and the tools"),
     ("sluice/v1/", {"control", "tools/sluiceadm"}, "generated messages stay in control and the tools"),
-    ("absl/", {"dataplane/xdp", "dataplane/runtime", "control", "control/kernel", "tools/sluiceadm"},
+    ("absl/", {"dataplane/xdp", "dataplane/runtime", "control", "control/kernel", "tools/sluiceadm", "tools/sluice"},
      "net, config, conn, schedulers and pipeline are plain C++"),
 ]
 INCLUDE = re.compile(r'^\s*#\s*include\s+([<"])([^">]+)[">]', re.M)

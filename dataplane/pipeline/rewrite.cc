@@ -131,7 +131,8 @@ void RewriteLane(Worker& worker, Batch& batch, int lane) {
   if (connection.forwarding_generation != worker.forwarding->generation()) ResolveHops(worker, batch, lane);
   const Direction direction = batch.direction[lane];
   const NextHop& hop = worker.forwarding->hop(connection.hops[static_cast<int>(direction)]);
-  if (hop.kind == NextHopKind::kHost && !connection.IsNat()) {
+  // A real server that is this host: the kernel's IPVS, or whoever listens at the virtual address, goes on.
+  if (hop.kind == NextHopKind::kHost && (direction == Direction::kIn || !connection.IsNat())) {
     GiveToKernel(worker, batch, lane, Counter::kKernelLocal);
     return;
   }

@@ -12,7 +12,8 @@ class NextHopTest : public testing::Test {
     rig_.AddService("10.99.0.1", 80, Protocol::kTcp, "rr", {PipelineRig::Server("10.1.0.1", 80)});
   }
   Outcome Send(uint8_t flags = kTcpAck) {
-    return rig_.Send(Packet().From("10.0.0.1", 1000).To("10.99.0.1", 80).Ttl(ttl_).Tcp(flags).Payload(payload_));
+    return rig_.Send(
+        Packet().From("10.0.0.1", 1000).To("10.99.0.1", 80).Ttl(ttl_).Tcp(flags).Payload(payload_));
   }
 
   PipelineRig rig_;
@@ -61,6 +62,16 @@ TEST_F(NextHopTest, ALinkGoesDown) {
   spec_.links[2].up = true;
   rig_.SetForwarding(spec_);
   EXPECT_EQ(Send().where, "wire 1");
+}
+
+TEST_F(NextHopTest, ARealServerThatIsThisHostIsTheKernels) {
+  spec_.routes.push_back({.prefix = server_, .prefix_length = 32, .kind = RouteKind::kLocal});
+  rig_.SetForwarding(spec_);
+  const FrameBytes syn = Packet().From("10.0.0.1", 1000).To("10.99.0.1", 80).Tcp(kTcpSyn).Bytes();
+  const Outcome outcome = rig_.Send(std::vector<FrameBytes>{syn}).front();
+  EXPECT_EQ(outcome.where, "kernel input");
+  EXPECT_EQ(outcome.frame, syn) << "as it came";
+  EXPECT_EQ(rig_.Count(Counter::kKernelLocal), 1u);
 }
 
 TEST_F(NextHopTest, AnAnswerThatHasNoWayIsCounted) {
