@@ -17,7 +17,8 @@ const char kUsage[] =
 
 Where packets come from:
   --interface NAME          share this interface with the kernel over AF_XDP; repeatable
-  --vdev STRING             a DPDK device of Sluice's own, as "net_tap0,iface=x"; repeatable
+  --port DEVICE             a device of Sluice's own: a PCI address, 0000:03:00.0, or any DPDK device, as
+                            "net_tap0,iface=x"; repeatable
   --eal=ARGUMENT            passed on to DPDK's EAL; repeatable
   --no-huge                 do not use hugepages even if the system has some
 
@@ -85,7 +86,7 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) 
   };
   const std::map<std::string, Setter> with_value = {
       {"--interface", append(dataplane.interfaces)},
-      {"--vdev", append(dataplane.vdevs)},
+      {"--port", append(dataplane.devices)},
       {"--eal", append(dataplane.eal_arguments)},
       {"--workers",
        [&](const std::string& value) { return SetNumber("--workers", value, 1, 64, dataplane.workers); }},
@@ -134,9 +135,9 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) 
     }
     if (const absl::Status set = setter->second(value); !set.ok()) return set;
   }
-  if (!options.help && !options.version && dataplane.interfaces.empty() && dataplane.vdevs.empty()) {
+  if (!options.help && !options.version && dataplane.interfaces.empty() && dataplane.devices.empty()) {
     return absl::InvalidArgumentError(
-        "nothing to receive packets from: name an --interface or a --vdev; see sluiced --help");
+        "nothing to receive packets from: name an --interface or a --port; see sluiced --help");
   }
   return options;
 }

@@ -22,7 +22,8 @@ namespace sluice {
 
 struct DataplaneOptions {
   std::vector<std::string> interfaces;  // served over AF_XDP, shared with the kernel
-  std::vector<std::string> vdevs;       // DPDK vdev strings: dedicated ports with a kernel twin
+  // Dedicated ports with a kernel twin: PCI addresses, or DPDK's vdev strings.
+  std::vector<std::string> devices;
   std::vector<std::string> eal_arguments;
   int workers = 1;
   std::vector<int> cpus;      // of the workers; empty: chosen among those allowed

@@ -29,7 +29,7 @@ class Port {
   static absl::StatusOr<std::unique_ptr<Port>> OpenInterface(const std::string& interface,
                                                              const std::string& stub_program,
                                                              rte_mempool* pool);
-  // A DPDK vdev string, "net_tap0,iface=x", or the name of a device that exists already.
+  // A DPDK vdev string, "net_tap0,iface=x", or the name of a device that EAL knows already, as a PCI address.
   static absl::StatusOr<std::unique_ptr<Port>> OpenDevice(const std::string& device, int queues,
                                                           rte_mempool* pool);
   ~Port();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/runtime/runtime.h"
+#include "dataplane/runtime/pci_device.h"
 
 #include <net/if.h>
 #include <rte_errno.h>
@@ -100,8 +101,9 @@ absl::Status Dataplane::Runtime::Start(const DataplaneOptions& options) {
 
 // All that can be known before DPDK is started, and anything changed.
 absl::Status Dataplane::Runtime::Check(const DataplaneOptions& options) {
-  const size_t port_count = options.interfaces.size() + options.vdevs.size();
-  if (port_count == 0) return absl::InvalidArgumentError("no port: name at least one --interface or --vdev");
+  eal_arguments_ = options.eal_arguments;
+  const size_t port_count = options.interfaces.size() + options.devices.size();
+  if (port_count == 0) return absl::InvalidArgumentError("no port: name at least one --interface or --port");
   if (port_count > kMaxPorts)
     return absl::InvalidArgumentError(absl::StrCat(port_count, " ports: at most ", kMaxPorts));
   if (options.workers < 1 || options.workers > kMaxWorkers) {
@@ -126,7 +128,13 @@ absl::Status Dataplane::Runtime::Check(const DataplaneOptions& options) {
     queues_of_interface_.push_back(*queues);
     queue_count_ += *queues;
   }
-  queue_count_ += static_cast<int>(options.vdevs.size()) * options.workers;
+  for (const std::string& device : options.devices) {
+    const std::optional<std::string> pci = PciAddress(device);
+    if (!pci) continue;
+    if (const absl::Status usable = CheckPciDevice(*pci); !usable.ok()) return usable;
+    eal_arguments_.insert(eal_arguments_.end(), {"-a", *pci});
+  }
+  queue_count_ += static_cast<int>(options.devices.size()) * options.workers;
   if (queue_count_ > RTE_MAX_ETHPORTS) {
     return absl::InvalidArgumentError(absl::StrCat("the ports have ", queue_count_, " queues, at most ",
                                                    RTE_MAX_ETHPORTS,
@@ -149,7 +157,7 @@ absl::Status Dataplane::Runtime::OpenPorts(const DataplaneOptions& options) {
       StartEal({.worker_cpus = *cpus,
                 .hugepages = options.use_hugepages && FreeHugepageMegabytes() >= megabytes,
                 .megabytes = megabytes,
-                .extra = options.eal_arguments});
+                .extra = eal_arguments_});
   if (!started.ok()) return started;
   clock = std::make_unique<Clock>();
   const absl::StatusOr<rte_mempool*> created_pool =
@@ -162,8 +170,9 @@ absl::Status Dataplane::Runtime::OpenPorts(const DataplaneOptions& options) {
     if (!port.ok()) return port.status();
     ports.push_back(*std::move(port));
   }
-  for (const std::string& vdev : options.vdevs) {
-    absl::StatusOr<std::unique_ptr<Port>> port = Port::OpenDevice(vdev, options.workers, pool);
+  for (const std::string& device : options.devices) {
+    absl::StatusOr<std::unique_ptr<Port>> port =
+        Port::OpenDevice(PciAddress(device).value_or(device), options.workers, pool);
     if (!port.ok()) return port.status();
     ports.push_back(*std::move(port));
   }
@@ -211,7 +220,7 @@ absl::Status Dataplane::Runtime::MakeWorkers(const DataplaneOptions& options) {
                             .kernel_port = kernel_port.get(),
                             .clock = clock.get(),
                             .heartbeat = steering == nullptr ? nullptr : steering->heartbeat(index),
-                            .may_sleep = !options.poll_always && options.vdevs.empty()};
+                            .may_sleep = !options.poll_always && options.devices.empty()};
     for (size_t i = 0; i < ports.size(); ++i) {
       const std::vector<PortQueue>& queues = ports[i]->queues();
       for (size_t q = static_cast<size_t>(index); q < queues.size();

@@ -54,6 +54,7 @@ class Dataplane::Runtime {
   void DescribePorts();
 
   std::vector<int> queues_of_interface_;
+  std::vector<std::string> eal_arguments_;
   int queue_count_ = 0;
   bool launched_ = false;
 };

@@ -13,7 +13,7 @@ TEST(OptionsTest, Everything) {
   const auto options = ParseOptions({"--interface",
                                      "a",
                                      "--interface=b",
-                                     "--vdev",
+                                     "--port",
                                      "net_null0,size=64",
                                      "--eal=-d",
                                      "--eal",
@@ -32,7 +32,7 @@ TEST(OptionsTest, Everything) {
                                      "f"});
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->dataplane.interfaces, (std::vector<std::string>{"a", "b"}));
-  EXPECT_EQ(options->dataplane.vdevs, (std::vector<std::string>{"net_null0,size=64"}));
+  EXPECT_EQ(options->dataplane.devices, (std::vector<std::string>{"net_null0,size=64"}));
   EXPECT_EQ(options->dataplane.eal_arguments, (std::vector<std::string>{"-d", "x.so"}));
   EXPECT_EQ(options->dataplane.workers, 4);
   EXPECT_EQ(options->dataplane.cpus, (std::vector<int>{1, 2, 3, 4}));

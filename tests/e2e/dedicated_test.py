@@ -17,7 +17,7 @@ class DedicatedTest(unittest.TestCase):
             # Nothing of the usual network: only the namespaces are of use here.
             for name, interface in (("client", "eth0"), ("lb", "back"), ("server0", "eth0")):
                 lab.ip(name, "link", "del", interface)
-            lab.start_sluiced(*[word for device in devices for word in ("--vdev", device)], interfaces=[])
+            lab.start_sluiced(*[word for device in devices for word in ("--port", device)], interfaces=[])
             for i, (name, address, twin_address) in enumerate((("client", CLIENT, FRONT), ("server0", lab.server_address(0), BACK))):
                 lab.ip("lb", "link", "set", f"far{tag}{i}", "netns", lab.ns(name))
                 lab.ip(name, "addr", "add", f"{address}/24", "dev", f"far{tag}{i}")
@@ -49,7 +49,7 @@ class DedicatedTest(unittest.TestCase):
         # EAL arguments pass through: a plugin loaded by -d, a device that the EAL itself made.
         plugin = sorted(Path("/usr/lib").glob("*/dpdk/pmds-*/librte_net_null.so*"))[0]
         with Lab(servers=1) as lab:
-            lab.start_sluiced("--eal=-d", f"--eal={plugin}", "--eal=--vdev=net_null0,no-rx=1", "--vdev", "net_null0", interfaces=[])
+            lab.start_sluiced("--eal=-d", f"--eal={plugin}", "--eal=--vdev=net_null0,no-rx=1", "--port", "net_null0", interfaces=[])
             self.assertEqual([(port["name"], port["driver"]) for port in lab.info()["ports"]], [("net_null0", "net_null")])
 
     def test_an_interface_that_disappears(self):
@@ -68,7 +68,7 @@ class DedicatedTest(unittest.TestCase):
     def test_a_device_that_is_not_there(self):
         with Lab(servers=1) as lab:
             with self.assertRaisesRegex(RuntimeError, "net_af_packet0"):
-                lab.start_sluiced("--vdev", "net_af_packet0,iface=nope", interfaces=[])
+                lab.start_sluiced("--port", "net_af_packet0,iface=nope", interfaces=[])
 
 
 if __name__ == "__main__":

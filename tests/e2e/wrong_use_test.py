@@ -40,7 +40,8 @@ class WrongUseTest(unittest.TestCase):
             self.refused(lab, program, "--interface", "front", "--poll=sometimes", says=["sometimes", "idle or always"])
             self.refused(lab, program, "--interface", "front", "--listen", "0.0.0.0:50051", says=["0.0.0.0:50051", "TLS"])
             self.refused(lab, program, "--interface", "front", "--listen", "unix:relative", says=["relative", "absolute"])
-            self.refused(lab, program, "--vdev", "net_nonsense0", "--listen", lab.socket, says=["net_nonsense0"])
+            self.refused(lab, program, "--port", "net_nonsense0", "--listen", lab.socket, says=["net_nonsense0"])
+            self.refused(lab, program, "--port", "99:1f.7", "--listen", lab.socket, says=["0000:99:1f.7", "lspci -D"])
             self.refused(lab, program, "--interface", "front", "--config", "/nowhere.json", says=["/nowhere.json", "No such file"])
             self.refused(lab, program, "--interface", "front", says=["not permitted", "root"],
                          prefix=["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"])
@@ -54,7 +55,7 @@ class WrongUseTest(unittest.TestCase):
             lab.add_service()
             other = f"unix:{lab.folder}/other.sock"
             self.refused(lab, program, "--interface", "front", "--listen", other, says=["front", "another sluiced"])
-            self.refused(lab, program, "--vdev", "net_null0", "--listen", lab.socket, says=[lab.socket, "another sluiced"])
+            self.refused(lab, program, "--port", "net_null0", "--listen", lab.socket, says=[lab.socket, "another sluiced"])
             self.assertRegex(lab.fetch(), "server [012]", "the first one goes on")
 
     def test_somebody_elses_xdp_program(self):
@@ -116,7 +117,10 @@ class WrongUseTest(unittest.TestCase):
             ("--set-sysctl drop_packet=4", 255, "4: must be 0..3"),
             ("--set-sysctl ip_forward=1", 2, "unknown sysctl `ip_forward': must be one of amemthresh, am_droprate, drop_entry, "
              "drop_packet, secure_tcp, conn_reuse_mode, cache_bypass, expire_nodest_conn, expire_quiescent_template, sloppy_tcp, "
-             "sloppy_sctp, run_estimation, lblc_expiration, lblcr_expiration"),
+             "sloppy_sctp, run_estimation, lblc_expiration, lblcr_expiration, nat_icmp_send, pmtu_disc"),
+            (f"-A -t {VIP}:81 --laddr 10.65.0.100%nope", 255, '"nope": this host has no such interface'),
+            ("--delete-laddr 10.65.0.100", 255, "there is no local address 10.65.0.100"),
+            ("-A -t [fe80::1]:80", 255, "fe80::1: must be a unicast address, not ::, ::1, of ff00::/8 or of fe80::/10"),
             ("--add-fwmark-rule 7,icmp,10.0.0.0/8", 2,
              "invalid fwmark rule `7,icmp,10.0.0.0/8': must be MARK,tcp|udp|sctp|any,PREFIX[,PORT[-PORT]]"),
             ("--delete-fwmark-rule 7,tcp,10.0.0.0/8", 255, "there is no rule tcp 10.0.0.0/8 ports 0-65535 to mark 7"),
