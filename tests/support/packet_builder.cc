@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/packet_builder.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -139,7 +140,7 @@ Packet& Packet::IcmpErrorAbout(uint8_t type, uint8_t code, uint16_t mtu, const F
   icmp_ = {type, code, 0, 0, 0, 0, static_cast<uint8_t>(mtu >> 8), static_cast<uint8_t>(mtu)};
   const size_t all = about.size() - 14;
   icmp_.insert(icmp_.end(), about.begin() + 14,
-               about.begin() + 14 + static_cast<std::ptrdiff_t>(quoted == 0 ? all : quoted));
+               about.begin() + 14 + static_cast<std::ptrdiff_t>(quoted == 0 ? all : std::min(quoted, all)));
   return *this;
 }
 Packet& Packet::ZeroUdpChecksum() {
@@ -343,6 +344,8 @@ std::string DescribeIcmpError(const IpView& ip) {
   char what[64];
   std::snprintf(what, sizeof what, "icmp%s %d/%d mtu %d%s", ip.is_v6 ? "6" : "", icmp[0], icmp[1],
                 Get16(icmp + 6), is_sound ? "" : " wrong checksum");
+  const bool is_echo = ip.is_v6 ? icmp[0] == 128 || icmp[0] == 129 : icmp[0] == 0 || icmp[0] == 8;
+  if (is_echo) return DescribeOuter(ip, what);
   return DescribeOuter(ip, what) + " [" + DescribeIp(icmp + 8, ip.length() - 8) + "]";
 }
 
