@@ -19,6 +19,7 @@ Where packets come from:
   --interface NAME          share this interface with the kernel over AF_XDP; repeatable
   --port DEVICE             a device of Sluice's own: a PCI address, 0000:03:00.0, or any DPDK device, as
                             "net_tap0,iface=x"; repeatable
+  --mtu N                   largest packet that the devices of --port take (1500)
   --eal=ARGUMENT            passed on to DPDK's EAL; repeatable
   --no-huge                 do not use hugepages even if the system has some
 
@@ -87,6 +88,8 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) 
   const std::map<std::string, Setter> with_value = {
       {"--interface", append(dataplane.interfaces)},
       {"--port", append(dataplane.devices)},
+      {"--mtu",
+       [&](const std::string& value) { return SetNumber("--mtu", value, 1280, 9600, dataplane.device_mtu); }},
       {"--eal", append(dataplane.eal_arguments)},
       {"--workers",
        [&](const std::string& value) { return SetNumber("--workers", value, 1, 64, dataplane.workers); }},

@@ -73,6 +73,14 @@ class Forwarding {
     return std::binary_search(vlans_.begin(), vlans_.end(), std::pair(port, vlan));
   }
 
+  std::vector<uint16_t> VlansOf(uint16_t port) const {
+    std::vector<uint16_t> vlans;
+    for (const auto& [of, vlan] : vlans_) {
+      if (of == port) vlans.push_back(vlan);
+    }
+    return vlans;
+  }
+
   const std::vector<IpAddress>& host_addresses() const { return host_addresses_; }
 
  private:

@@ -95,6 +95,7 @@ constexpr std::array<CounterDescription, kCounterCount> kDescriptions = {{
     {Counter::kDropIcmpChecksum, "drop_icmp_checksum", "ICMP error or echo whose checksum is wrong"},
     {Counter::kDropNoSource, "drop_no_source", "the host has no address for the outer header of a tunnel"},
     {Counter::kDropNoHeadroom, "drop_no_headroom", "no room in the packet's buffer for an outer header"},
+    {Counter::kPortStalled, "port_stalled", "times a transmit queue took nothing of a burst"},
     {Counter::kDropPortFull, "drop_port_full", "transmit queue of the port is full"},
     {Counter::kDropPeerFull, "drop_peer_full", "hand-over ring of the owning worker is full"},
     {Counter::kDropKernelFull, "drop_kernel_full", "queue to the kernel is full"},

@@ -79,6 +79,7 @@ enum class Counter : uint8_t {
   kDropIcmpChecksum,
   kDropNoSource,
   kDropNoHeadroom,
+  kPortStalled,
   kDropPortFull,
   kDropPeerFull,
   kDropKernelFull,

@@ -40,6 +40,12 @@ PacketKind ParseIcmp(const Worker& worker, Batch& batch, int lane, uint8_t* icmp
   return PacketKind::kIcmpError;
 }
 
+// The device may have looked already.
+bool IsHeaderSound(const rte_mbuf& packet, const Ipv4Header& ip, uint32_t header) {
+  if ((packet.ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD) return true;
+  return FoldSum(header == sizeof ip ? SumOfPlainHeader(ip) : SumBytes(&ip, header)) == 0xffff;
+}
+
 bool ParseLaterFragment(Worker& worker, Batch& batch, int lane) {
   const Ipv4Header& ip = batch.v4(lane);
   const auto protocol = static_cast<Protocol>(ip.protocol);
@@ -77,8 +83,7 @@ bool ParseIpv4(Worker& worker, Batch& batch, int lane, const IpBytes& bytes) {
     Drop(worker, batch, lane, Counter::kDropIpTruncated);
     return false;
   }
-  const uint64_t sum = header == sizeof ip ? SumOfPlainHeader(ip) : SumBytes(&ip, header);
-  if (FoldSum(sum) != 0xffff) {
+  if (!IsHeaderSound(*batch.packet[lane], ip, header)) {
     Drop(worker, batch, lane, Counter::kDropIpChecksum);
     return false;
   }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 
 namespace sluice {
@@ -18,11 +19,12 @@ CapturedLog::~CapturedLog() {
   std::free(text_);
 }
 
-std::string CapturedLog::LastLine() {
+std::string CapturedLog::Lines() {
+  constexpr size_t kMost = 4;  // a cause is logged before what comes of it
   fflush(stream_);
-  const std::vector<std::string> lines =
-      absl::StrSplit(std::string(text_, size_), '\n', absl::SkipWhitespace());
-  return lines.empty() ? "no reason given" : lines.back();
+  std::vector<std::string> lines = absl::StrSplit(std::string(text_, size_), '\n', absl::SkipWhitespace());
+  if (lines.size() > kMost) lines.erase(lines.begin(), lines.end() - kMost);
+  return lines.empty() ? "no reason given" : absl::StrJoin(lines, "; ");
 }
 
 }  // namespace sluice

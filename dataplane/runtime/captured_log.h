@@ -15,7 +15,7 @@ class CapturedLog {
   CapturedLog(const CapturedLog&) = delete;
   CapturedLog& operator=(const CapturedLog&) = delete;
 
-  std::string LastLine();  // "no reason given" if there is none
+  std::string Lines();  // the last four, joined; "no reason given" if there is none
 
  private:
   char* text_ = nullptr;

@@ -53,6 +53,8 @@ absl::Status Dataplane::Publish(std::shared_ptr<const Forwarding> forwarding) {
   const std::shared_ptr<const Forwarding> now = forwarding;
   const std::shared_ptr<const Forwarding> before = runtime_->forwarding.Exchange(std::move(forwarding));
   runtime_->grace_period->Wait();
+  for (size_t port = 0; port < runtime_->ports.size(); ++port)
+    runtime_->ports[port]->SetVlans(now->VlansOf(static_cast<uint16_t>(port)));
   if (runtime_->steering == nullptr) return absl::OkStatus();
   const std::lock_guard lock(runtime_->steered_addresses);
   runtime_->host_addresses = now->host_addresses();
@@ -96,6 +98,7 @@ std::vector<CounterStatus> Dataplane::Counters() const {
   uint64_t missed = 0;
   for (const auto& port : runtime_->ports) missed += port->Missed();
   counters.push_back({"port_missed", "packets for which a port's receive queue had no room", missed});
+  counters.push_back({"port_link_lost", "times a port lost its link", runtime_->links->losses()});
   counters.push_back({"kernel_port_failed", "packets that the kernel would not take or Sluice not hold",
                       runtime_->kernel_port->failures()});
   if (runtime_->steering != nullptr) {

@@ -24,6 +24,7 @@ struct DataplaneOptions {
   std::vector<std::string> interfaces;  // served over AF_XDP, shared with the kernel
   // Dedicated ports with a kernel twin: PCI addresses, or DPDK's vdev strings.
   std::vector<std::string> devices;
+  int device_mtu = 1500;  // of `devices`
   std::vector<std::string> eal_arguments;
   int workers = 1;
   std::vector<int> cpus;      // of the workers; empty: chosen among those allowed

@@ -60,7 +60,7 @@ absl::Status StartEal(const EalOptions& options) {
   for (std::string& argument : kept) argv.push_back(argument.data());
   CapturedLog log;
   if (rte_eal_init(static_cast<int>(argv.size()), argv.data()) < 0) {
-    return absl::FailedPreconditionError(absl::StrCat("DPDK does not start: ", log.LastLine(), " (",
+    return absl::FailedPreconditionError(absl::StrCat("DPDK does not start: ", log.Lines(), " (",
                                                       rte_strerror(rte_errno),
                                                       "); arguments: ", absl::StrJoin(kept, " ")));
   }

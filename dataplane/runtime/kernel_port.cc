@@ -29,6 +29,7 @@ namespace {
 constexpr unsigned kRingSize = 1024;
 constexpr int kChunk = 32;
 constexpr uint32_t kLargestPacket = 65536;
+constexpr size_t kLargestTag = sizeof(VlanTag);
 
 // A value under /proc/sys/net for one interface; kernels without it have nothing to switch off.
 void SetInterfaceOption(const char* family, const std::string& interface, const char* option,
@@ -49,13 +50,36 @@ uint32_t IpLength(const uint8_t* ip) {
              : reinterpret_cast<const Ipv4Header*>(ip)->total_length.ToHost();
 }
 
-absl::Status SetUp(const std::string& name, const MacAddress& mac, bool arp) {
+// In as many buffers as it takes; nullptr: there are not so many.
+rte_mbuf* Buffered(rte_mempool* pool, const uint8_t* frame, size_t length) {
+  rte_mbuf* packet = rte_pktmbuf_alloc(pool);
+  rte_mbuf* last = packet;
+  for (size_t at = 0; last != nullptr;) {
+    const auto here = static_cast<uint16_t>(std::min<size_t>(length - at, rte_pktmbuf_tailroom(last)));
+    std::memcpy(rte_pktmbuf_mtod(last, char*), frame + at, here);
+    last->data_len = here;
+    at += here;
+    if (at == length) {
+      packet->pkt_len = static_cast<uint32_t>(length);
+      return packet;
+    }
+    last->next = rte_pktmbuf_alloc(pool);
+    last = last->next;
+    ++packet->nb_segs;
+  }
+  rte_pktmbuf_free(packet);
+  return nullptr;
+}
+
+absl::Status SetUp(const std::string& name, const MacAddress& mac, int mtu, bool arp) {
   const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   ifreq request{};
   name.copy(request.ifr_name, IFNAMSIZ - 1);
   request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
   std::copy(mac.bytes.begin(), mac.bytes.end(), request.ifr_hwaddr.sa_data);
-  bool done = ioctl(fd, SIOCSIFHWADDR, &request) == 0 && ioctl(fd, SIOCGIFFLAGS, &request) == 0;
+  bool done = ioctl(fd, SIOCSIFHWADDR, &request) == 0;
+  request.ifr_mtu = mtu;
+  done = done && ioctl(fd, SIOCSIFMTU, &request) == 0 && ioctl(fd, SIOCGIFFLAGS, &request) == 0;
   if (done) {
     request.ifr_flags |= IFF_UP;
     if (!arp) request.ifr_flags |= IFF_NOARP;
@@ -93,7 +117,8 @@ absl::StatusOr<std::unique_ptr<KernelPort>> KernelPort::Open(const std::vector<T
 }
 
 absl::Status KernelPort::OpenTap(const Twin& twin) {
-  Tap tap{.dedicated = twin.dedicated};
+  Tap tap{.dedicated = twin.dedicated,
+          .largest_frame = sizeof(EthernetHeader) + kLargestTag + static_cast<size_t>(twin.mtu)};
   tap.fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK);
   if (tap.fd < 0) return absl::ErrnoToStatus(errno, "/dev/net/tun cannot be opened");
   ifreq request{};
@@ -117,7 +142,7 @@ absl::Status KernelPort::OpenTap(const Twin& twin) {
     SetInterfaceOption("ipv6", twin.tap_name, "addr_gen_mode", "1");  // no address of its own
     SetInterfaceOption("ipv6", twin.tap_name, "accept_ra", "0");
   }
-  return SetUp(twin.tap_name, twin.mac, twin.dedicated);
+  return SetUp(twin.tap_name, twin.mac, twin.mtu, twin.dedicated);
 }
 
 KernelPort::~KernelPort() {
@@ -160,6 +185,11 @@ int KernelPort::Give(rte_ring* ring, rte_mbuf** packets, int count) {
 int KernelPort::TakeFromKernel(int port, rte_mbuf** packets, int limit) {
   return static_cast<int>(rte_ring_dequeue_burst(taps_[port].from_kernel, reinterpret_cast<void**>(packets),
                                                  static_cast<unsigned>(limit), nullptr));
+}
+
+void KernelPort::SetCarrier(int port, bool is_up) {
+  int carrier = is_up ? 1 : 0;
+  if (taps_[port].dedicated) ioctl(taps_[port].fd, TUNSETCARRIER, &carrier);
 }
 
 void KernelPort::Run() {
@@ -239,17 +269,13 @@ void KernelPort::ReadTap(Tap& tap) {
     const ssize_t length = read(tap.fd, frame.data(), frame.size());
     if (length <= 0) return;
     if (!tap.dedicated) continue;  // a shared interface sends its own packets
-    rte_mbuf* packet = rte_pktmbuf_alloc(pool_);
-    if (packet == nullptr) return;
-    char* room = static_cast<size_t>(length) <= rte_pktmbuf_tailroom(packet)
-                     ? rte_pktmbuf_append(packet, static_cast<uint16_t>(length))
-                     : nullptr;
-    if (room == nullptr) {
-      rte_pktmbuf_free(packet);
+    rte_mbuf* packet = static_cast<size_t>(length) > tap.largest_frame
+                           ? nullptr
+                           : Buffered(pool_, frame.data(), static_cast<size_t>(length));
+    if (packet == nullptr) {
       failures_.fetch_add(1, std::memory_order_relaxed);
       continue;
     }
-    std::memcpy(room, frame.data(), static_cast<size_t>(length));
     if (rte_ring_enqueue(tap.from_kernel, packet) != 0) {
       rte_pktmbuf_free(packet);
       failures_.fetch_add(1, std::memory_order_relaxed);

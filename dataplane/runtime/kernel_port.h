@@ -30,6 +30,7 @@ class KernelPort {
   struct Twin {
     std::string tap_name;
     MacAddress mac;
+    int mtu = 1500;
     bool dedicated = false;  // what the kernel sends over the tap goes out of the port
   };
   // `port_of_dpdk_port` maps mbuf->port to an index of `twins`.
@@ -44,6 +45,9 @@ class KernelPort {
   // Packets of the kernel for dedicated port `port`; its one worker calls this.
   int TakeFromKernel(int port, rte_mbuf** packets, int limit);
 
+  // Of a dedicated port's twin. Any thread.
+  void SetCarrier(int port, bool is_up);
+
   int tap_interface_index(int port) const { return taps_[port].interface_index; }
   // Packets that the kernel would not take.
   uint64_t failures() const { return failures_.load(std::memory_order_relaxed); }
@@ -53,6 +57,7 @@ class KernelPort {
     int fd = -1;
     int interface_index = 0;
     bool dedicated = false;
+    size_t largest_frame = 0;
     rte_ring* from_kernel = nullptr;
   };
 

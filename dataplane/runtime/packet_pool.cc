@@ -32,7 +32,7 @@ void RetireUnregistered(rte_mempool* pool) {
 
 }  // namespace
 
-absl::StatusOr<rte_mempool*> CreatePacketPool(const char* name, unsigned packets) {
+absl::StatusOr<rte_mempool*> CreatePacketPool(const char* name, unsigned packets, bool for_af_xdp) {
   // Without hugepages a page would hold one buffer. There, no device needs a buffer to be contiguous in bus
   // addresses, so buffers may cross pages; side by side they also spread better over the caches.
   const unsigned flags = rte_eal_has_hugepages() ? 0 : RTE_MEMPOOL_F_NO_IOVA_CONTIG;
@@ -49,6 +49,7 @@ absl::StatusOr<rte_mempool*> CreatePacketPool(const char* name, unsigned packets
   rte_pktmbuf_pool_init(pool, nullptr);
   if (const int populated = rte_mempool_populate_default(pool); populated < 0) return failed(-populated);
   rte_mempool_obj_iter(pool, rte_pktmbuf_init, nullptr);
+  if (!for_af_xdp) return pool;
   if (pool->nb_mem_chunks != 1) return failed(ENOMEM);  // the driver would register the first piece alone
   RetireUnregistered(pool);
   return pool;

@@ -9,7 +9,7 @@ struct rte_mempool;
 
 namespace sluice {
 
-// Every buffer can be used with AF_XDP: see the .cc for what that takes.
-absl::StatusOr<rte_mempool*> CreatePacketPool(const char* name, unsigned packets);
+// `for_af_xdp`: every buffer can be used with AF_XDP; see the .cc for what that takes.
+absl::StatusOr<rte_mempool*> CreatePacketPool(const char* name, unsigned packets, bool for_af_xdp = true);
 
 }  // namespace sluice

@@ -23,12 +23,21 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "dataplane/runtime/captured_log.h"
+#include "dataplane/runtime/pci_device.h"
 #include "dataplane/xdp/steering.h"
 
 namespace sluice {
 namespace {
 
-constexpr uint16_t kRingSize = 2048;  // what the AF_XDP driver has as its default
+constexpr uint16_t kRingSize = 2048;           // what the AF_XDP driver has as its default
+constexpr int kFrameHeaders = 14 + 2 * 4 + 4;  // Ethernet with two tags, and its check sequence
+
+// Many devices name the largest frame alone.
+int MostMtu(const rte_eth_dev_info& info) {
+  constexpr uint32_t kPlainHeaders = 14 + 4;
+  if (info.max_mtu != UINT16_MAX) return info.max_mtu;
+  return static_cast<int>(std::min<uint32_t>(info.max_rx_pktlen - kPlainHeaders, UINT16_MAX));
+}
 
 // Descriptors of this process that are AF_XDP sockets.
 std::set<int> XdpSockets() {
@@ -61,6 +70,17 @@ absl::StatusOr<ethtool_channels> Channels(const std::string& interface) {
   if (error != 0 && error != EOPNOTSUPP)
     return absl::ErrnoToStatus(error, absl::StrCat("interface ", interface, ": queues cannot be read"));
   return channels;
+}
+
+// A packet over AF_XDP is in one buffer, behind the room that XDP keeps for itself.
+absl::Status CheckMtu(const std::string& interface, rte_mempool* pool) {
+  constexpr int kRoomOfXdp = 256;
+  const int most = rte_pktmbuf_data_room_size(pool) - RTE_PKTMBUF_HEADROOM - kRoomOfXdp - kFrameHeaders;
+  ifreq request{};
+  if (AskInterface(interface, SIOCGIFMTU, request) != 0 || request.ifr_mtu <= most) return absl::OkStatus();
+  return absl::InvalidArgumentError(absl::StrCat(
+      "interface ", interface, " has MTU ", request.ifr_mtu, ", and a packet shared over AF_XDP may have ",
+      most, ": `ip link set ", interface, " mtu 1500`, or give Sluice the whole device (--port, --mtu)"));
 }
 
 // An abstract socket of this name exists, in this network namespace, as long as its process.
@@ -100,6 +120,7 @@ absl::StatusOr<std::unique_ptr<Port>> Port::OpenInterface(const std::string& int
   port->shared_ = true;
   const absl::StatusOr<int> queues = InterfaceQueues(interface);
   if (!queues.ok()) return queues.status();
+  if (const absl::Status fits = CheckMtu(interface, pool); !fits.ok()) return fits;
   const absl::StatusOr<int> lock = LockInterface(interface);
   if (!lock.ok()) return lock.status();
   port->lock_ = *lock;
@@ -128,9 +149,10 @@ absl::StatusOr<std::unique_ptr<Port>> Port::OpenInterface(const std::string& int
   return port;
 }
 
-absl::StatusOr<std::unique_ptr<Port>> Port::OpenDevice(const std::string& device, int queues,
+absl::StatusOr<std::unique_ptr<Port>> Port::OpenDevice(const std::string& device, int queues, int mtu,
                                                        rte_mempool* pool) {
   std::unique_ptr<Port> port(new Port());
+  port->mtu_ = mtu;
   const size_t comma = device.find(',');
   port->name_ = device.substr(0, comma);
   const std::string arguments = comma == std::string::npos ? "" : device.substr(comma + 1);
@@ -144,9 +166,11 @@ absl::Status Port::AddDevice(const std::string& vdev_name, const std::string& ar
   CapturedLog log;
   uint16_t id;
   if (rte_eth_dev_get_port_by_name(vdev_name.c_str(), &id) != 0) {
-    if (const int error = rte_eal_hotplug_add("vdev", vdev_name.c_str(), arguments.c_str()); error != 0) {
+    // A PCI device that the EAL could not take at its start is tried again, to hear why.
+    const char* bus = PciAddress(vdev_name) ? "pci" : "vdev";
+    if (const int error = rte_eal_hotplug_add(bus, vdev_name.c_str(), arguments.c_str()); error != 0) {
       return absl::FailedPreconditionError(
-          absl::StrCat("DPDK cannot make it: ", log.LastLine(), " (", rte_strerror(-error), ")"));
+          absl::StrCat("DPDK cannot make it: ", log.Lines(), " (", rte_strerror(-error), ")"));
     }
     if (rte_eth_dev_get_port_by_name(vdev_name.c_str(), &id) != 0) {
       return absl::FailedPreconditionError(absl::StrCat(vdev_name, " is not a network device"));
@@ -156,7 +180,7 @@ absl::Status Port::AddDevice(const std::string& vdev_name, const std::string& ar
   rte_eth_dev_info info;
   const auto failed = [&](const char* what, int error) {
     return absl::FailedPreconditionError(
-        absl::StrCat(vdev_name, ": ", what, ": ", log.LastLine(), " (", rte_strerror(-error), ")"));
+        absl::StrCat(vdev_name, ": ", what, ": ", log.Lines(), " (", rte_strerror(-error), ")"));
   };
   if (const int error = rte_eth_dev_info_get(id, &info); error != 0) return failed("no information", error);
   driver_ = info.driver_name;
@@ -165,21 +189,9 @@ absl::Status Port::AddDevice(const std::string& vdev_name, const std::string& ar
         absl::StrCat(vdev_name, " has ", std::min(info.max_rx_queues, info.max_tx_queues), " queues, ",
                      queues, " are needed, one for each worker: use fewer --workers"));
   }
-  rte_eth_conf configuration{};
-  constexpr uint64_t kByFlow = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP;
-  const uint64_t hashed = info.flow_type_rss_offloads & kByFlow;
-  if (!shared_ && queues > 1 && hashed != 0) {
-    configuration.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
-    configuration.rx_adv_conf.rss_conf.rss_hf = hashed;
-  }
-  if (shared_) {
-    spreading_ = "by the interface's own hash";
-  } else if (queues == 1) {
-    spreading_ = "one queue";
-  } else {
-    spreading_ = hashed != 0 ? "by a hash of addresses and ports" : "as the device likes, it cannot hash";
-  }
-  if (const int error = rte_eth_dev_configure(id, queues, queues, &configuration); error != 0)
+  const absl::StatusOr<rte_eth_conf> configuration = ConfigurationOf(info, queues, pool);
+  if (!configuration.ok()) return configuration.status();
+  if (const int error = rte_eth_dev_configure(id, queues, queues, &*configuration); error != 0)
     return failed("cannot be configured", error);
   uint16_t receive_size = kRingSize;
   uint16_t transmit_size = kRingSize;
@@ -205,10 +217,53 @@ absl::Status Port::AddDevice(const std::string& vdev_name, const std::string& ar
     queues_.push_back(added);
   }
   if (const int error = rte_eth_dev_start(id); error != 0) return failed("cannot be started", error);
+  // IPv6 asks for neighbours by multicast, and routing daemons speak so. A device that cannot choose gets
+  // all.
+  if (!shared_) rte_eth_allmulticast_enable(id);
   rte_ether_addr mac;
   rte_eth_macaddr_get(id, &mac);
   std::copy(std::begin(mac.addr_bytes), std::end(mac.addr_bytes), mac_.bytes.begin());
   return absl::OkStatus();
+}
+
+absl::StatusOr<rte_eth_conf> Port::ConfigurationOf(const rte_eth_dev_info& info, int queues,
+                                                   rte_mempool* pool) {
+  rte_eth_conf configuration{};
+  if (shared_) {
+    spreading_ = "by the interface's own hash";
+    return configuration;
+  }
+  configuration.rxmode.offloads =
+      info.rx_offload_capa & (RTE_ETH_RX_OFFLOAD_IPV4_CKSUM | RTE_ETH_RX_OFFLOAD_VLAN_FILTER);
+  filters_vlans_ = (configuration.rxmode.offloads & RTE_ETH_RX_OFFLOAD_VLAN_FILTER) != 0;
+  constexpr uint64_t kByFlow = RTE_ETH_RSS_IP | RTE_ETH_RSS_TCP | RTE_ETH_RSS_UDP | RTE_ETH_RSS_SCTP;
+  const uint64_t hashed = info.flow_type_rss_offloads & kByFlow;
+  spreading_ = hashed != 0 ? "by a hash of addresses and ports" : "as the device likes, it cannot hash";
+  if (queues == 1) {
+    spreading_ = "one queue";
+  } else if (hashed != 0) {
+    configuration.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
+    configuration.rx_adv_conf.rss_conf.rss_hf = hashed;
+  }
+  if (mtu_ == kUsualMtu) return configuration;
+  const int most = MostMtu(info);
+  if (mtu_ > most || mtu_ < info.min_mtu) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--mtu ", mtu_, ": the device takes ", info.min_mtu, "..", most));
+  }
+  configuration.rxmode.mtu = static_cast<uint32_t>(mtu_);
+  const int frame = mtu_ + kFrameHeaders;
+  const int buffer = rte_pktmbuf_data_room_size(pool) - RTE_PKTMBUF_HEADROOM;
+  if (frame <= buffer) return configuration;
+  if ((info.rx_offload_capa & RTE_ETH_RX_OFFLOAD_SCATTER) == 0 ||
+      (info.tx_offload_capa & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) == 0) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--mtu ", mtu_, ": the device cannot spread a packet over several buffers; at most ",
+                     buffer - kFrameHeaders));
+  }
+  configuration.rxmode.offloads |= RTE_ETH_RX_OFFLOAD_SCATTER;
+  configuration.txmode.offloads |= RTE_ETH_TX_OFFLOAD_MULTI_SEGS;
+  return configuration;
 }
 
 Port::~Port() {
@@ -227,6 +282,19 @@ bool Port::LinkUp() const {
   }
   rte_eth_link link{};
   return rte_eth_link_get_nowait(dpdk_ports_.front(), &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+void Port::SetVlans(const std::vector<uint16_t>& vlans) {
+  if (!filters_vlans_ || vlans == vlans_) return;
+  for (const uint16_t vlan : vlans_) {
+    if (!std::binary_search(vlans.begin(), vlans.end(), vlan))
+      rte_eth_dev_vlan_filter(dpdk_ports_.front(), vlan, 0);
+  }
+  for (const uint16_t vlan : vlans) {
+    if (!std::binary_search(vlans_.begin(), vlans_.end(), vlan))
+      rte_eth_dev_vlan_filter(dpdk_ports_.front(), vlan, 1);
+  }
+  vlans_ = vlans;
 }
 
 uint64_t Port::Missed() const {

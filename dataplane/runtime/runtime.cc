@@ -160,8 +160,8 @@ absl::Status Dataplane::Runtime::OpenPorts(const DataplaneOptions& options) {
                 .extra = eal_arguments_});
   if (!started.ok()) return started;
   clock = std::make_unique<Clock>();
-  const absl::StatusOr<rte_mempool*> created_pool =
-      CreatePacketPool("packets", static_cast<unsigned>(PacketsFor(queue_count_)));
+  const absl::StatusOr<rte_mempool*> created_pool = CreatePacketPool(
+      "packets", static_cast<unsigned>(PacketsFor(queue_count_)), !options.interfaces.empty());
   if (!created_pool.ok()) return created_pool.status();
   pool = *created_pool;
   for (const std::string& interface : options.interfaces) {
@@ -172,7 +172,7 @@ absl::Status Dataplane::Runtime::OpenPorts(const DataplaneOptions& options) {
   }
   for (const std::string& device : options.devices) {
     absl::StatusOr<std::unique_ptr<Port>> port =
-        Port::OpenDevice(PciAddress(device).value_or(device), options.workers, pool);
+        Port::OpenDevice(PciAddress(device).value_or(device), options.workers, options.device_mtu, pool);
     if (!port.ok()) return port.status();
     ports.push_back(*std::move(port));
   }
@@ -188,11 +188,12 @@ absl::Status Dataplane::Runtime::OpenKernelPort() {
     for (const PortQueue& queue : port.queues()) port_of_dpdk_port[queue.dpdk_port] = static_cast<int>(i);
     const std::string name = port.is_shared() ? absl::StrCat("slk", if_nametoindex(port.name().c_str()))
                                               : absl::StrCat("sluice", dedicated++);
-    twins.push_back({.tap_name = name, .mac = port.mac(), .dedicated = !port.is_shared()});
+    twins.push_back({.tap_name = name, .mac = port.mac(), .mtu = port.mtu(), .dedicated = !port.is_shared()});
   }
   absl::StatusOr<std::unique_ptr<KernelPort>> opened = KernelPort::Open(twins, port_of_dpdk_port, pool);
   if (!opened.ok()) return opened.status();
   kernel_port = *std::move(opened);
+  links = std::make_unique<LinkWatch>(ports, *kernel_port);
   return absl::OkStatus();
 }
 
@@ -304,6 +305,7 @@ Dataplane::Runtime::~Runtime() {
       rte_eal_wait_lcore(static_cast<unsigned>(i + 1));
     }
   }
+  links.reset();
   kernel_port.reset();  // its thread uses the pool
   handoff.reset();
   ports.clear();

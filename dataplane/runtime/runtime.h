@@ -12,6 +12,7 @@
 #include "dataplane/runtime/grace_period.h"
 #include "dataplane/runtime/handoff.h"
 #include "dataplane/runtime/kernel_port.h"
+#include "dataplane/runtime/link_watch.h"
 #include "dataplane/runtime/port.h"
 #include "dataplane/runtime/worker_loop.h"
 #include "dataplane/xdp/steering.h"
@@ -35,6 +36,7 @@ class Dataplane::Runtime {
   std::vector<std::unique_ptr<Port>> ports;
   std::vector<PortStatus> port_status;
   std::unique_ptr<KernelPort> kernel_port;
+  std::unique_ptr<LinkWatch> links;
   std::unique_ptr<GracePeriod> grace_period;
   std::unique_ptr<Handoff> handoff;
   std::unique_ptr<PersistenceTable> persistence;

@@ -152,6 +152,7 @@ void WorkerLoop::SendWire(size_t port, PacketList& list) {
     sent += rte_eth_tx_burst(queue.dpdk_port, queue.queue, list.packets + sent, count - sent);
   }
   worker_.counters.Add(Counter::kSent, sent);
+  if (sent == 0) worker_.counters.Add(Counter::kPortStalled, 1);
   if (sent < count) {
     rte_pktmbuf_free_bulk(list.packets + sent, count - sent);
     worker_.counters.Add(Counter::kDropPortFull, count - sent);

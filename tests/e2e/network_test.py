@@ -36,6 +36,16 @@ class NetworkTest(unittest.TestCase):
             # From then on packets need no help.
             self.assertTrue(wait_until(lambda: lab.server_address(0) in lab.ip("lb", "neigh", "show", "nud", "reachable").stdout, 5))
 
+    def test_the_largest_mtu_that_may_be_shared(self):
+        with Lab(servers=1) as lab:
+            for name, interface in (("client", "eth0"), ("lb", "front")):
+                lab.ip(name, "link", "set", interface, "mtu", "1766")
+            lab.start_sluiced()
+            lab.add_service()
+            answer = lab.inside("client", "ping", "-M", "do", "-s", str(1766 - 28), "-c", "3", "-i", "0.2", "-W", "2", VIP).stdout
+            self.assertIn(" 0% packet loss", answer)
+            self.assertEqual(lab.info()["counters"]["echo_answered"], 3)
+
     def test_a_route_moves(self):
         with Lab() as lab:
             for i in (0, 1):

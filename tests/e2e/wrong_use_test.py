@@ -46,6 +46,8 @@ class WrongUseTest(unittest.TestCase):
             self.refused(lab, program, "--interface", "front", says=["not permitted", "root"],
                          prefix=["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"])
             self.assertEqual(lab.ip("lb", "-o", "link").stdout, links)
+            lab.ip("lb", "link", "set", "front", "mtu", "9000")
+            self.refused(lab, program, "--interface", "front", says=["front has MTU 9000", "may have 1766", "--port"])
 
     def test_sluiced_beside_another(self):
         with Lab() as lab:

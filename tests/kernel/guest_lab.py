@@ -1,120 +1,44 @@
-"""Boots Debian's own kernel in an emulated machine, for a few seconds, to ask its IPVS.
+"""A guest with IPVS, a network for it, and our players: asked for a few seconds what the kernel does."""
 
-The kernel package is downloaded, not installed; the initramfs is made of busybox, ipvsadm, ip and our player.
-"""
-
-import gzip
-import os
 import re
-import shutil
-import subprocess
+import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent.parent
-BUILD = Path(os.environ.get("SLUICE_BUILD", ROOT / "build/release"))
-FOLDER = BUILD / "kernel"
-QEMU = "qemu-system-x86_64"
-MODULES = ("net/netfilter", "net/ipv4", "net/ipv6", "net/core", "lib", "crypto", "arch/x86/crypto")
+sys.path.insert(0, str(HERE.parent / "support"))
+import guest  # noqa: E402
+from guest import BUILD  # noqa: E402, F401
+
 TOOLS = ("ipvsadm", "ip", "ethtool")
+MODULES = ("net/netfilter", "net/ipv4", "net/ipv6", "net/core", "lib", "crypto", "arch/x86/crypto", "drivers/net/veth.ko")
 
 
 def missing():
-    """What has to be installed first; './tools/setup' does it."""
-    return [tool for tool in (QEMU, "busybox", *TOOLS, "cpio", "depmod") if not shutil.which(tool)]
-
-
-def run(*command, **options):
-    return subprocess.run([str(part) for part in command], check=True, capture_output=True, text=True, **options).stdout
-
-
-def kernel():
-    """Debian's cloud kernel, unpacked: the image, and the folder of its modules."""
-    unpacked = FOLDER / "package"
-    if not unpacked.exists():
-        FOLDER.mkdir(parents=True, exist_ok=True)
-        download_kernel()
-        half = FOLDER / "package.part"
-        shutil.rmtree(half, ignore_errors=True)
-        run("dpkg-deb", "-x", next(FOLDER.glob("linux-image-*.deb")), half)
-        version = next((half / "lib/modules").iterdir()).name
-        run("depmod", "-b", half, version)
-        half.rename(unpacked)
-    return next((unpacked / "boot").glob("vmlinuz-*")), next((unpacked / "lib/modules").iterdir())
-
-
-def download_kernel():
-    """The newest package of Debian's cloud kernel; the lists of packages may be missing or old."""
-    for last_try in (False, True):
-        try:
-            depends = run("apt-cache", "depends", "linux-image-cloud-amd64")
-            name = re.search(r"Depends: (linux-image-\d\S+)", depends).group(1)
-            run("apt-get", "-q", "download", name, cwd=FOLDER)
-            return
-        except (subprocess.CalledProcessError, AttributeError):
-            if last_try:
-                raise
-            run("apt-get", "-q", "update")
-
-
-def copy_program(program, folder):
-    """A program with the libraries it needs."""
-    shutil.copy(program, folder / "sbin")
-    for library in re.findall(r"(/\S+\.so\S*)", run("ldd", program)):
-        target = folder / library.lstrip("/")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(library, target)
+    return guest.missing(TOOLS)
 
 
 def initramfs(scenarios):
-    root = FOLDER / "root"
-    shutil.rmtree(root, ignore_errors=True)
-    for name in ("bin", "sbin", "dev", "proc", "sys", "run", "scenarios"):
-        (root / name).mkdir(parents=True)
-    shutil.copy(shutil.which("busybox"), root / "bin/busybox")
-    for applet in run("busybox", "--list").split():
-        (root / "bin" / applet).symlink_to("busybox") if applet != "busybox" else None
-    (root / "sbin/modprobe").symlink_to("../bin/busybox")
-    for tool in TOOLS:
-        copy_program(os.path.realpath(shutil.which(tool)), root)
-    for program in ("play_kernel", "ask_hashes"):
-        copy_program(BUILD / "bin" / program, root)
-    shutil.copy(HERE / "guest/init", root / "init")
-    shutil.copy(HERE / "guest/fresh_ipvs", root / "bin/fresh_ipvs")
-    _, modules = kernel()
-    target = root / "lib/modules" / modules.name
-    for folder in MODULES:
-        if (modules / "kernel" / folder).exists():
-            shutil.copytree(modules / "kernel" / folder, target / "kernel" / folder)
-    (target / "kernel/drivers/net").mkdir(parents=True)
-    shutil.copy(modules / "kernel/drivers/net/veth.ko", target / "kernel/drivers/net")
-    for file in modules.glob("modules.*"):
-        shutil.copy(file, target)
+    files = guest.Initramfs("kernel")
+    for program in (*TOOLS, BUILD / "bin/play_kernel", BUILD / "bin/ask_hashes"):
+        files.add_program(program)
+    files.add_file(HERE / "guest/init", "init")
+    files.add_file(HERE / "guest/fresh_ipvs", "bin/fresh_ipvs")
+    files.add_modules(*MODULES)
+    (files.root / "scenarios").mkdir()
     for scenario in scenarios:
-        shutil.copy(scenario, root / "scenarios" / scenario.name)
-    (root / "scenarios/list").write_text("\n".join(f"/scenarios/{scenario.name}" for scenario in scenarios))
-    archive = subprocess.run("find . | cpio -o -H newc --quiet", shell=True, cwd=root, check=True, capture_output=True).stdout
-    image = FOLDER / "initramfs.gz"
-    image.write_bytes(gzip.compress(archive, 1))
-    return image
+        files.add_file(scenario, f"scenarios/{scenario.name}")
+    (files.root / "scenarios/list").write_text("\n".join(f"/scenarios/{scenario.name}" for scenario in scenarios))
+    return files.pack()
 
 
 def command(image, job):
     """`job`: what guest/init is to do."""
-    vmlinuz, _ = kernel()
-    append = f"console=ttyS0 quiet panic=-1 tsc=unstable sluice_job={job}"
-    return [QEMU, "-accel", "tcg", "-cpu", "max", "-m", "512", "-nographic", "-no-reboot", "-nodefaults", "-serial", "stdio",
-            "-kernel", vmlinuz, "-initrd", image, "-append", append]
+    return guest.command(image, f"sluice_job={job}")
 
 
 def boot(job, scenarios, seconds):
     """What the guest printed when it did the job; and the version of its kernel."""
-    printed = subprocess.run([str(part) for part in command(initramfs(scenarios), job)], check=True, capture_output=True,
-                             text=True, timeout=seconds, stdin=subprocess.DEVNULL, errors="replace").stdout.replace("\r", "")
-    if "ended: 0" not in printed:
-        raise RuntimeError(f"the guest did not come to the end:\n{printed[-3000:]}")
-    begun = re.search(r"kernel (\d+\.\S+)\n", printed)
-    return printed[begun.end():printed.index("ended: 0")], begun.group(1)
+    return guest.boot(command(initramfs(scenarios), job), seconds)
 
 
 def play(scenarios, seconds):

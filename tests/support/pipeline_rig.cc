@@ -137,6 +137,7 @@ std::vector<Outcome> PipelineRig::Send(const std::vector<FrameBytes>& frames, ui
     rte_mbuf* packet = rte_pktmbuf_alloc(PacketPoolForTest());
     SLUICE_CHECK(packet != nullptr);
     packet->port = port;
+    packet->ol_flags = device_says;
     char* room = rte_pktmbuf_append(packet, static_cast<uint16_t>(frames[i].size()));
     SLUICE_CHECK(room != nullptr);
     if (!frames[i].empty()) std::memcpy(room, frames[i].data(), frames[i].size());

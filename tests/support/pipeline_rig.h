@@ -58,6 +58,8 @@ class PipelineRig {
   void Advance(double seconds);  // and keep house
   uint64_t Count(Counter counter) const { return worker->counters.Get(counter); }
 
+  uint64_t device_says = 0;  // flags that packets come with
+
   DestinationTable destinations;
   SnapshotBuilder snapshots;
   ForwardingBuilder forwardings;

@@ -136,6 +136,19 @@ class MalformedTest : public testing::Test {
   PipelineRig rig_;
 };
 
+TEST_F(MalformedTest, ADeviceThatCheckedTheHeaderIsBelieved) {
+  const FrameBytes wrong = With(Syn().Bytes(), 24, {0x12, 0x34});
+  rig_.device_says = RTE_MBUF_F_RX_IP_CKSUM_GOOD;
+  EXPECT_EQ(rig_.Send({wrong}).front().where, "wire 1");
+  // One that has not looked, or says that it is wrong, is not: the header is looked at here.
+  for (const uint64_t flags :
+       {RTE_MBUF_F_RX_IP_CKSUM_UNKNOWN, RTE_MBUF_F_RX_IP_CKSUM_BAD, RTE_MBUF_F_RX_IP_CKSUM_NONE}) {
+    rig_.device_says = flags;
+    EXPECT_EQ(rig_.Send({wrong}).front().where, "dropped");
+    EXPECT_EQ(rig_.Send({Syn().Bytes()}).front().where, "wire 1");
+  }
+}
+
 TEST_F(MalformedTest, EveryFaultHasItsName) {
   for (const Case& each : Cases()) {
     SCOPED_TRACE(each.name);
