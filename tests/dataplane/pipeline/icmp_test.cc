@@ -132,8 +132,8 @@ TEST_F(IcmpTest, AnEchoOfAVirtualAddressIsAnswered) {
     std::string echo = message;
     echo[0] = each.request;
     // The builder makes an ICMP message of what stands behind an Ethernet header.
-    FrameBytes quoted(14);
-    quoted.insert(quoted.end(), echo.begin() + 8, echo.end());
+    const std::string quoted_text = std::string(14, '\0') + echo.substr(8);
+    const FrameBytes quoted(quoted_text.begin(), quoted_text.end());
     const Packet request = Packet()
                                .From(each.from, 0)
                                .To(each.to, 0)

@@ -141,8 +141,8 @@ TEST_F(MalformedTest, ADeviceThatCheckedTheHeaderIsBelieved) {
   rig_.device_says = RTE_MBUF_F_RX_IP_CKSUM_GOOD;
   EXPECT_EQ(rig_.Send({wrong}).front().where, "wire 1");
   // One that has not looked, or says that it is wrong, is not: the header is looked at here.
-  for (const uint64_t flags :
-       {RTE_MBUF_F_RX_IP_CKSUM_UNKNOWN, RTE_MBUF_F_RX_IP_CKSUM_BAD, RTE_MBUF_F_RX_IP_CKSUM_NONE}) {
+  for (const uint64_t flags : std::vector<uint64_t>{
+           RTE_MBUF_F_RX_IP_CKSUM_UNKNOWN, RTE_MBUF_F_RX_IP_CKSUM_BAD, RTE_MBUF_F_RX_IP_CKSUM_NONE}) {
     rig_.device_says = flags;
     EXPECT_EQ(rig_.Send({wrong}).front().where, "dropped");
     EXPECT_EQ(rig_.Send({Syn().Bytes()}).front().where, "wire 1");
