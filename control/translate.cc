@@ -131,6 +131,7 @@ Settings Merge(const Settings& present, const v1::Settings& wanted) {
   if (wanted.has_run_estimation()) merged.run_estimation = wanted.run_estimation();
   if (wanted.has_nat_icmp_send()) merged.nat_icmp_send = wanted.nat_icmp_send();
   if (wanted.has_pmtu_disc()) merged.pmtu_disc = wanted.pmtu_disc();
+  if (wanted.has_schedule_icmp()) merged.schedule_icmp = wanted.schedule_icmp();
   if (wanted.has_lblc_expiration()) merged.lblc_expiration = wanted.lblc_expiration();
   if (wanted.has_lblcr_expiration()) merged.lblcr_expiration = wanted.lblcr_expiration();
   return merged;
@@ -152,6 +153,7 @@ v1::Settings ToMessage(const Settings& settings) {
   message.set_run_estimation(settings.run_estimation);
   message.set_nat_icmp_send(settings.nat_icmp_send);
   message.set_pmtu_disc(settings.pmtu_disc);
+  message.set_schedule_icmp(settings.schedule_icmp);
   message.set_lblc_expiration(settings.lblc_expiration);
   message.set_lblcr_expiration(settings.lblcr_expiration);
   return message;

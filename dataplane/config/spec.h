@@ -138,6 +138,7 @@ struct Settings {
   bool run_estimation = true;
   bool nat_icmp_send = false;
   bool pmtu_disc = true;
+  bool schedule_icmp = false;
   uint32_t lblc_expiration = 86400;
   uint32_t lblcr_expiration = 86400;
 

@@ -121,6 +121,14 @@ Connection* KeepConnection(Worker& worker, const NewConnection& made) {
   return kept;
 }
 
+void LiveBriefly(Worker& worker, Connection& connection) {
+  constexpr Jiffies kBriefly = JiffiesFromSeconds(3);
+  const uint32_t index = worker.connections.IndexOf(connection);
+  worker.wheel.Unfile(index);
+  connection.deadline = worker.now + kBriefly;
+  connection.filed_for = worker.wheel.File(index, connection.deadline);
+}
+
 void Forgo(Worker& worker, const Assignment& assignment, Protocol protocol) {
   if (assignment.template_id != kNoTemplate) worker.persistence.Leave(assignment.template_id);
   if (assignment.local_port != Be16{}) {

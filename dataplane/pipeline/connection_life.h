@@ -29,6 +29,8 @@ NewConnection MakeConnection(Worker& worker, const FlowTuple& tuple, const FlowA
 
 // Puts it into the table; nullptr if that is full.
 Connection* KeepConnection(Worker& worker, const NewConnection& made);
+// It has seen no packet of its own, and IPVS gives it three seconds for one.
+void LiveBriefly(Worker& worker, Connection& connection);
 // What was held or taken for a connection that did not come to be.
 void Forgo(Worker& worker, const Assignment& assignment, Protocol protocol);
 // REQUIRES: the timer wheel has it no longer.

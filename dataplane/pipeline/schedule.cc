@@ -45,6 +45,7 @@ void HandleForeign(Worker& worker, Batch& batch, int lane) {
 // In TCP, only a SYN opens a connection, whatever else it carries, unless that is RST; in SCTP an INIT. If
 // they are sloppy, everything does but RST and ABORT.
 bool MayOpen(const Worker& worker, const Batch& batch, int lane) {
+  if (batch.IsAboutFlow(lane)) return true;  // schedule_icmp; what it quotes is not the first packet
   const uint8_t signal = batch.signal[lane];
   switch (batch.tuple[lane].protocol()) {
     case Protocol::kTcp: return !(signal & kTcpRst) && (batch.Opens(lane) || worker.settings.sloppy_tcp);
@@ -81,7 +82,9 @@ bool IsFtpData(const Service& service, Be16 port) {
 }
 
 void Refuse(Worker& worker, Batch& batch, int lane, const Service& service) {
-  if (worker.settings.cache_bypass && service.spec.key.HasFwmark()) {
+  if (batch.IsAboutFlow(lane)) {  // errors are not answered
+    Drop(worker, batch, lane, Counter::kRefusedNoDestination);
+  } else if (worker.settings.cache_bypass && service.spec.key.HasFwmark()) {
     GiveToKernel(worker, batch, lane, Counter::kKernelBypass);
   } else if (IsFtpData(service, batch.tuple[lane].destination_port())) {
     GiveToKernel(worker, batch, lane, Counter::kKernelFtpData);
@@ -180,8 +183,11 @@ bool MakeLasting(Worker& worker, Batch& batch, int lane, const Assignment& assig
     return false;
   }
   // The next pick, perhaps in this very burst, must see the load as this packet leaves it.
-  if (connection->protocol != Protocol::kUdp)
+  if (batch.IsAboutFlow(lane)) {
+    LiveBriefly(worker, *connection);
+  } else if (connection->protocol != Protocol::kUdp) {
     ChangeState(worker, *connection, NextState(worker, *connection, Direction::kIn, batch.signal[lane]));
+  }
   batch.connection[lane] = connection;
   batch.connection_addresses[lane] = &worker.connections.AddressesOf(*connection);
   return true;
@@ -196,7 +202,7 @@ bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
     return false;
   }
   if (BelongsToPeer(worker, batch, lane, tuple.source(), tuple.source_port())) return false;
-  if (batch.IsAboutFlow(lane) || batch.IsAboutTunnel(lane)) {
+  if ((batch.IsAboutFlow(lane) && !worker.settings.schedule_icmp) || batch.IsAboutTunnel(lane)) {
     GiveToKernel(worker, batch, lane, Counter::kKernelIcmp);
     return false;
   }

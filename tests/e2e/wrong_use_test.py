@@ -119,7 +119,7 @@ class WrongUseTest(unittest.TestCase):
             ("--set-sysctl drop_packet=4", 255, "4: must be 0..3"),
             ("--set-sysctl ip_forward=1", 2, "unknown sysctl `ip_forward': must be one of amemthresh, am_droprate, drop_entry, "
              "drop_packet, secure_tcp, conn_reuse_mode, cache_bypass, expire_nodest_conn, expire_quiescent_template, sloppy_tcp, "
-             "sloppy_sctp, run_estimation, lblc_expiration, lblcr_expiration, nat_icmp_send, pmtu_disc"),
+             "sloppy_sctp, run_estimation, lblc_expiration, lblcr_expiration, nat_icmp_send, pmtu_disc, schedule_icmp"),
             (f"-A -t {VIP}:81 --laddr 10.65.0.100%nope", 255, '"nope": this host has no such interface'),
             ("--delete-laddr 10.65.0.100", 255, "there is no local address 10.65.0.100"),
             ("-A -t [fe80::1]:80", 255, "fe80::1: must be a unicast address, not ::, ::1, of ff00::/8 or of fe80::/10"),

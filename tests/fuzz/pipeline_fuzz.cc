@@ -137,6 +137,7 @@ class Fuzz {
     settings.sloppy_sctp = OneIn(3);
     settings.nat_icmp_send = OneIn(3);
     settings.pmtu_disc = !OneIn(3);
+    settings.schedule_icmp = OneIn(2);
     global_.fwmark_rules.clear();
     for (uint32_t i = Below(4); i > 0; --i) {
       const bool is_v6 = OneIn(2);
