@@ -152,6 +152,29 @@ void BM_SourceFilter(benchmark::State& state) {
 }
 BENCHMARK(BM_SourceFilter)->Arg(1)->Arg(1000)->Arg(100000);
 
+// Prefixes of so many different lengths, from /64 upwards.
+void BM_SourceFilterV6(benchmark::State& state) {
+  std::mt19937 random(1);
+  const auto address = [&] {
+    IpAddress made;
+    for (uint8_t& byte : made.bytes) byte = static_cast<uint8_t>(random());
+    made.bytes[0] = 0x20;
+    return made;
+  };
+  SourceRanges ranges;
+  for (int64_t i = 0; i < state.range(0); ++i) {
+    const auto length = static_cast<uint8_t>(64 - random() % static_cast<uint32_t>(state.range(1)));
+    ranges.allow.push_back({address().Prefix(length), length});
+  }
+  const SourceFilter filter(ranges);
+  IpAddress source = address();
+  for (auto _ : state) {
+    for (size_t i = 1; i < 8; ++i) source.bytes[i] = static_cast<uint8_t>(source.bytes[i] * 5 + i);
+    benchmark::DoNotOptimize(filter.Admits(source));
+  }
+}
+BENCHMARK(BM_SourceFilterV6)->Args({1, 1})->Args({1000, 1})->Args({100000, 1})->Args({100000, 16});
+
 // A service of so many real servers in steady state: for every connection that is picked a server, one
 // somewhere else closes and one expires. All of it counts.
 void BM_SchedulerPick(benchmark::State& state, const char* name) {

@@ -1,6 +1,6 @@
-// Which clients a service is for: prefixes that are allowed or denied, the longest of which decides. IPv4's
-// are laid flat and found by the address's upper half; of IPv6's there is a hash table for each length in
-// use. Either way the cost does not grow with their number.
+// Which clients a service is for: prefixes that are allowed or denied, the longest of which decides. They are
+// laid flat into ranges without overlap; IPv4's are found by the address's upper half, so that the cost does
+// not grow with their number, IPv6's by halving.
 // Threads: a value.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -8,7 +8,6 @@
 #include <cstdint>
 #include <vector>
 
-#include "dataplane/config/flat_table.h"
 #include "dataplane/config/spec.h"
 
 namespace sluice {
@@ -25,44 +24,38 @@ class SourceFilter {
  private:
   static constexpr uint32_t kBlocks = 1 << 16;
 
-  void AddV4(const SourceRanges& ranges);
-  void AddV6(const SourceRanges& ranges);
-  void Add(uint32_t start, bool admitted);
-  bool AdmitsV6(const IpAddress& source) const;
+  // From each start to before the next.
+  template <class Address>
+  struct Ranges {
+    std::vector<Address> starts;  // sorted; the first is 0
+    std::vector<uint8_t> admitted;
+
+    void Lay(const SourceRanges& prefixes);
+    void Add(Address start, bool is_admitted);
+    // The last range that begins at or before `address`, which is one of low..high-1, or the one before.
+    bool Admits(Address address, size_t low, size_t high) const {
+      while (low < high) {
+        const size_t middle = (low + high) / 2;
+        if (starts[middle] <= address) {
+          low = middle + 1;
+        } else {
+          high = middle;
+        }
+      }
+      return admitted[low - 1];
+    }
+  };
+  using Number = unsigned __int128;
 
   bool AdmitsV4(uint32_t address) const {
-    // Among the ranges that begin in its block of 2^16 addresses, the last that begins at or before it; or,
-    // if none does, the one that reaches into the block.
-    uint32_t low = first_of_block_[address >> 16];
-    uint32_t high = first_of_block_[(address >> 16) + 1];
-    while (low < high) {
-      const uint32_t middle = (low + high) / 2;
-      if (starts_[middle] <= address) {
-        low = middle + 1;
-      } else {
-        high = middle;
-      }
-    }
-    return admitted_[low - 1];
+    const uint32_t block = address >> 16;
+    return v4_.Admits(address, first_of_block_[block], first_of_block_[block + 1]);
   }
+  bool AdmitsV6(const IpAddress& source) const;
 
-  std::vector<uint32_t> starts_;  // of IPv4's ranges, sorted; the first is 0
-  std::vector<uint8_t> admitted_;
-  std::vector<uint32_t> first_of_block_;
-
-  struct PrefixKey {
-    IpAddress address;
-    bool is_set = false;
-    size_t Hash() const { return IpAddressHash()(address) >> 20; }
-    friend bool operator==(const PrefixKey&, const PrefixKey&) = default;
-  };
-  enum Fate : uint64_t { kDenied = 1, kAdmitted = 2 };
-  struct Length {
-    int bits;
-    FlatTable<PrefixKey> fates;
-  };
-  std::vector<Length> lengths_;  // of IPv6's prefixes, the longest first
-  bool others_admitted_ = false;
+  Ranges<uint32_t> v4_;
+  std::vector<uint32_t> first_of_block_;  // in v4_, by the address's upper half
+  Ranges<Number> v6_;
 };
 
 }  // namespace sluice

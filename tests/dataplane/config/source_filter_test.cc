@@ -57,28 +57,37 @@ TEST(SourceFilterTest, Everybody) {
   EXPECT_FALSE(Admits(SourceFilter({.allow = {}, .deny = {Prefix("0.0.0.0", 0)}}), "1.2.3.4"));
 }
 
+// The same number in the low bits of an address of either family.
+IpAddress AddressOf(bool is_v6, uint32_t number) {
+  IpAddress address = IpAddress::FromV4(Be32::FromHost(number));
+  if (is_v6) address.bytes[0] = 0x20;
+  return address;
+}
+
 TEST(SourceFilterTest, AsAWalkOverThePrefixes) {
   std::mt19937 random(5);
-  for (int round = 0; round < 20; ++round) {
+  for (int round = 0; round < 40; ++round) {
+    const bool is_v6 = round >= 20;
     SourceRanges ranges;
     for (int i = 0; i < 300; ++i) {
       const auto length = static_cast<uint8_t>(8 + random() % 25);
-      const IpAddress address =
-          IpAddress::FromV4(Be32::FromHost(0x0a000000 | (random() & 0x0003ffff))).Prefix(96 + length);
-      (random() % 2 == 0 ? ranges.allow : ranges.deny).push_back({address, length});
+      const IpAddress address = AddressOf(is_v6, 0x0a000000 | (random() & 0x0003ffff)).Prefix(96 + length);
+      (random() % 2 == 0 ? ranges.allow : ranges.deny)
+          .push_back({address, static_cast<uint8_t>(is_v6 ? 96 + length : length)});
     }
     if (round % 2 == 0) ranges.allow.clear();
     const SourceFilter filter(ranges);
     for (int i = 0; i < 5000; ++i) {
-      const IpAddress address = IpAddress::FromV4(Be32::FromHost(0x0a000000 | (random() & 0x0007ffff)));
+      const IpAddress address = AddressOf(is_v6, 0x0a000000 | (random() & 0x0007ffff));
+      const int unused = is_v6 ? 0 : 96;
       bool expected = ranges.allow.empty();
       int longest = -1;
       for (const auto& prefix : ranges.allow) {
-        if (address.Prefix(96 + prefix.length) == prefix.address && prefix.length > longest)
+        if (address.Prefix(unused + prefix.length) == prefix.address && prefix.length > longest)
           longest = prefix.length, expected = true;
       }
       for (const auto& prefix : ranges.deny) {
-        if (address.Prefix(96 + prefix.length) == prefix.address && prefix.length >= longest)
+        if (address.Prefix(unused + prefix.length) == prefix.address && prefix.length >= longest)
           longest = prefix.length, expected = false;
       }
       ASSERT_EQ(filter.Admits(address), expected) << address.ToString() << " round " << round;
