@@ -1,0 +1,194 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "bench/forward/balancer.h"
+
+#include <rte_ethdev.h>
+
+#include "dataplane/net/check.h"
+#include "dataplane/pipeline/counters.h"
+#include "dataplane/pipeline/pipeline.h"
+#include "tests/support/packet_builder.h"
+
+namespace sluice {
+namespace {
+
+struct Way {
+  ForwardingMethod method;
+  TunnelSpec tunnel;
+};
+
+Way WayOf(const std::string& method) {
+  if (method == "nat") return {ForwardingMethod::kNat, {}};
+  if (method == "fullnat") return {ForwardingMethod::kFullNat, {}};
+  if (method == "dr") return {ForwardingMethod::kDirect, {}};
+  if (method == "ipip") return {ForwardingMethod::kTunnel, {.type = TunnelType::kIpip}};
+  if (method == "gre") return {ForwardingMethod::kTunnel, {.type = TunnelType::kGre}};
+  SLUICE_CHECK(method == "gue");
+  return {ForwardingMethod::kTunnel, {.type = TunnelType::kGue, .port = Be16::FromHost(6080)}};
+}
+
+bool KeepsPort(ForwardingMethod method) {
+  return method == ForwardingMethod::kDirect || method == ForwardingMethod::kTunnel;
+}
+
+constexpr int kClientSide = 1;  // interfaces
+constexpr int kServerSide = 2;
+
+}  // namespace
+
+Balancer::Balancer(const BalancerOptions& options, Traffic& traffic, uint16_t receive, uint16_t transmit)
+    : options_(options),
+      receive_(receive),
+      transmit_(transmit),
+      snapshots_(destinations_, {secret_, static_cast<uint32_t>(options.workers)}),
+      grace_period_(options.workers),
+      handoff_(*Handoff::Create(options.workers)) {
+  const Jiffies now = Clock::ToJiffies(clock_.Nanoseconds());
+  persistence_ = std::make_unique<PersistenceTable>(1 << 16, secret_, now, destinations_);
+  std::vector<MacAddress> macs(RTE_MAX_ETHPORTS, kMacOfSluice);
+  std::vector<uint16_t> numbers(RTE_MAX_ETHPORTS, 0);
+  numbers[transmit] = 1;
+  for (int index = 0; index < options.workers; ++index) {
+    workers_.push_back(std::make_unique<Worker>(Worker::Setup{.index = index,
+                                                              .workers = options.workers,
+                                                              .connection_capacity = options.connections,
+                                                              .secret = secret_,
+                                                              .now = now,
+                                                              .destinations = &destinations_,
+                                                              .persistence = persistence_.get(),
+                                                              .port_macs = macs,
+                                                              .port_numbers = numbers}));
+    if (traffic.options().v6) workers_.back()->connections.PrepareForIpv6();
+  }
+  Configure(traffic);
+  for (const auto& worker : workers_) worker->Use(snapshot_->Get(), forwarding_->Get());
+}
+
+void Balancer::Configure(const Traffic& traffic) {
+  const Way way = WayOf(options_.method);
+  GlobalSpec global{.timeouts = {.udp_seconds = options_.udp_seconds}};
+  if (way.method == ForwardingMethod::kFullNat) {
+    for (int i = 0; i < kBenchLocals; ++i) global.local_addresses.push_back({traffic.LocalAt(i)});
+  }
+  snapshots_.SetGlobal(global);
+  for (uint32_t i = 0; i < traffic.options().services; ++i) {
+    ServiceSpec spec{.key = {traffic.ServiceAt(i), Traffic::kServicePort, traffic.options().protocol},
+                     .scheduler = options_.scheduler};
+    for (int server = 0; server < kBenchServers; ++server) {
+      spec.destinations.push_back(
+          {.address = traffic.ServerAt(server),
+           .port = KeepsPort(way.method) ? Traffic::kServicePort : Traffic::kServerPort,
+           .method = way.method,
+           .tunnel = way.tunnel});
+    }
+    snapshots_.Put(spec);
+  }
+  ForwardingSpec spec;
+  spec.links[kClientSide] = {.mac = kMacOfSluice, .mtu = 1500, .up = true, .port = 0};
+  spec.links[kServerSide] = {.mac = kMacOfSluice, .mtu = 1500, .up = true, .port = 1};
+  const bool v6 = traffic.options().v6;
+  const IpAddress gateway = *IpAddress::Parse(v6 ? "fdff::1" : "10.255.0.1");
+  const IpAddress host = *IpAddress::Parse(v6 ? "fdff::2" : "10.255.0.2");
+  spec.routes.push_back({.prefix = *IpAddress::Parse(v6 ? "::" : "0.0.0.0"),
+                         .prefix_length = 0,
+                         .legs = {{.interface = kClientSide, .gateway = gateway}},
+                         .source = host});
+  spec.neighbours[{kClientSide, gateway}] = kMacOfClient;
+  for (int i = 0; i < kBenchServers; ++i) {
+    spec.routes.push_back({.prefix = traffic.ServerAt(i),
+                           .prefix_length = static_cast<uint8_t>(v6 ? 128 : 32),
+                           .legs = {{.interface = kServerSide}},
+                           .source = host});
+    spec.neighbours[{kServerSide, traffic.ServerAt(i)}] = kMacOfServer;
+  }
+  snapshot_ = std::make_unique<Published<Snapshot>>(snapshots_.Build());
+  forwarding_ = std::make_unique<Published<Forwarding>>(forwardings_.Build(spec));
+}
+
+FlowOwners Balancer::owners() const { return {secret_, static_cast<uint32_t>(options_.workers)}; }
+
+std::vector<uint32_t> Balancer::FlowsOf(const Traffic& traffic, int worker) const {
+  std::vector<uint32_t> flows;
+  if (options_.workers == 1) return flows;
+  const uint32_t mask = traffic.options().flows - 1;
+  uint32_t flow = 1;
+  for (uint32_t i = 0; i <= mask; ++i) {
+    flow = (flow * 0x5851f42du + 0x14057b7fu) & mask;
+    if (owners().OwnerOf(traffic.ClientOf(flow), Traffic::ClientPortOf(flow), traffic.options().protocol) ==
+        static_cast<uint32_t>(worker)) {
+      flows.push_back(flow);
+    }
+  }
+  return flows;
+}
+
+bool Balancer::OpenFlows(Traffic& traffic, rte_mempool* pool) {
+  const bool is_tcp = traffic.options().protocol == Protocol::kTcp;
+  std::vector<std::vector<uint32_t>> waiting(workers_.size());
+  Batch batch;
+  const auto open = [&](Worker& worker, std::vector<uint32_t>& flows) {
+    for (const uint8_t flags : {kTcpSyn, kTcpAck}) {
+      if (flags == kTcpAck && !is_tcp) break;
+      worker.now = Clock::ToJiffies(clock_.Nanoseconds());
+      batch.count = static_cast<int>(flows.size());
+      SLUICE_CHECK(rte_pktmbuf_alloc_bulk(pool, batch.packet, static_cast<unsigned>(batch.count)) == 0);
+      for (size_t i = 0; i < flows.size(); ++i) {
+        batch.packet[i]->port = receive_;
+        traffic.WriteOfClient(batch.packet[i], flows[i], flags);
+      }
+      ProcessBurst(worker, batch);
+      PacketList& sent = worker.output.wire[1];
+      if (sent.count != batch.count) return false;
+      for (size_t i = 0; i < flows.size(); ++i) traffic.LearnAtServer(flows[i], *sent.packets[i]);
+      rte_pktmbuf_free_bulk(sent.packets, static_cast<unsigned>(sent.count));
+      sent.count = 0;
+    }
+    flows.clear();
+    return true;
+  };
+  for (uint32_t flow = 0; flow < traffic.options().flows; ++flow) {
+    const uint32_t owner =
+        owners().OwnerOf(traffic.ClientOf(flow), Traffic::ClientPortOf(flow), traffic.options().protocol);
+    waiting[owner].push_back(flow);
+    if (waiting[owner].size() == kBurst && !open(*workers_[owner], waiting[owner])) return false;
+  }
+  for (size_t owner = 0; owner < workers_.size(); ++owner) {
+    if (!waiting[owner].empty() && !open(*workers_[owner], waiting[owner])) return false;
+  }
+  return true;
+}
+
+void Balancer::GetReady() {
+  loops_.clear();
+  for (int index = 0; index < options_.workers; ++index) {
+    const auto queue = static_cast<uint16_t>(index);
+    loops_.push_back(std::make_unique<WorkerLoop>(
+        WorkerLoop::Setup{
+            .receive = {{.dpdk_port = receive_, .queue = queue}},
+            .transmit = {{.dpdk_port = receive_, .queue = queue}, {.dpdk_port = transmit_, .queue = queue}},
+            .snapshot = snapshot_.get(),
+            .forwarding = forwarding_.get(),
+            .grace_period = &grace_period_,
+            .handoff = handoff_.get(),
+            .clock = &clock_},
+        *workers_[static_cast<size_t>(index)]));
+  }
+}
+
+void Balancer::Stop() {
+  for (const auto& loop : loops_) loop->Stop();
+}
+
+uint64_t Balancer::Count(Counter counter) const {
+  uint64_t sum = 0;
+  for (const auto& worker : workers_) sum += worker->counters.Get(counter);
+  return sum;
+}
+
+std::map<std::string, uint64_t> Balancer::Counts() const {
+  std::map<std::string, uint64_t> counts;
+  for (const CounterDescription& description : kCounterDescriptions)
+    counts[std::string(description.name)] = Count(description.counter);
+  return counts;
+}
+
+}  // namespace sluice

@@ -1,0 +1,282 @@
+// bench/run forward: Sluice, the straw men and the bare generator forward the same traffic in turns, on the
+// same core, over the same devices in memory; prints what each did in every round, as JSON.
+// SPDX-License-Identifier: Apache-2.0
+#include <rte_cycles.h>
+#include <rte_dev.h>
+#include <rte_ethdev.h>
+#include <rte_launch.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "bench/forward/balancer.h"
+#include "bench/limit/own_table.h"
+#include "bench/limit/rte_hash_table.h"
+#include "bench/limit/straw_man.h"
+#include "dataplane/runtime/eal.h"
+#include "dataplane/runtime/packet_pool.h"
+#include "tests/support/packet_builder.h"
+
+namespace sluice {
+namespace {
+
+using Seconds = std::chrono::duration<double>;
+
+struct Options {
+  TrafficOptions traffic;
+  BalancerOptions balancer;
+  bool hand_over = false;  // every packet comes to another worker than its flow's
+  double seconds = 1;
+  int rounds = 5;
+  uint32_t capacity = 0;  // connections per worker; 0: twice the flows, more if there are new ones
+};
+
+int Fail(const std::string& text) { return std::fprintf(stderr, "forward_bench: %s\n", text.c_str()), 1; }
+
+bool ParseOptions(int argc, char** argv, Options& options) {
+  TrafficOptions& traffic = options.traffic;
+  BalancerOptions& balancer = options.balancer;
+  const auto number = [](auto& to) {
+    return [&to](const std::string& value) { return absl::SimpleAtoi(value, &to); };
+  };
+  const auto share = [](double& to) {
+    return [&to](const std::string& value) { return absl::SimpleAtod(value, &to) && to >= 0 && to <= 1; };
+  };
+  const std::map<std::string, std::function<bool(const std::string&)>> setters = {
+      {"--flows", number(traffic.flows)},
+      {"--services", number(traffic.services)},
+      {"--new", share(traffic.fresh)},
+      {"--answers", share(traffic.answers)},
+      {"--fragments", share(traffic.fragments)},
+      {"--workers", number(balancer.workers)},
+      {"--connections", number(options.capacity)},
+      {"--rounds", number(options.rounds)},
+      {"--seconds", [&](const std::string& value) { return absl::SimpleAtod(value, &options.seconds); }},
+      {"--hand-over", [&](const std::string& value) { return options.hand_over = value == "yes", true; }},
+      {"--family", [&](const std::string& value) { return traffic.v6 = value == "6", true; }},
+      {"--protocol",
+       [&](const std::string& value) {
+         traffic.protocol = value == "tcp" ? Protocol::kTcp : Protocol::kUdp;
+         return value == "tcp" || value == "udp";
+       }},
+      {"--method", [&](const std::string& value) { return balancer.method = value, true; }},
+      {"--scheduler", [&](const std::string& value) { return balancer.scheduler = value, true; }},
+  };
+  for (int i = 1; i + 1 < argc; i += 2) {
+    const auto setter = setters.find(argv[i]);
+    if (setter == setters.end() || !setter->second(argv[i + 1])) return false;
+  }
+  if (argc % 2 == 0 || traffic.flows == 0 || (traffic.flows & (traffic.flows - 1)) != 0) return false;
+  if (balancer.workers < 1 || (options.hand_over && balancer.workers < 2)) return false;
+  balancer.connections = options.capacity != 0 ? options.capacity : traffic.flows * 2;
+  if (traffic.fresh > 0) {
+    // They shall expire while it lasts, and the others shall not between two packets.
+    balancer.udp_seconds = traffic.flows > (1u << 22) ? 2 : 1;
+    if (options.capacity == 0) balancer.connections += 1u << 24;
+  }
+  return true;
+}
+
+// Two devices that give empty buffers and take what is sent. What is received is written by the worker's
+// source.
+class Devices {
+ public:
+  bool Open(int workers) {
+    std::string error;
+    const absl::StatusOr<rte_mempool*> pool = CreatePacketPool("bench", 16384, false);
+    if (!pool.ok()) return false;
+    pool_ = *pool;
+    for (int i = 0; i < 2; ++i) {
+      const std::string name = absl::StrCat("net_null", i);
+      rte_eal_hotplug_add("vdev", name.c_str(), "size=60,copy=0");
+      if (rte_eth_dev_get_port_by_name(name.c_str(), &ports_[i]) != 0) return false;
+      const rte_eth_conf configuration{};
+      const auto queues = static_cast<uint16_t>(workers);
+      rte_eth_dev_configure(ports_[i], queues, queues, &configuration);
+      for (uint16_t queue = 0; queue < queues; ++queue) {
+        rte_eth_rx_queue_setup(ports_[i], queue, 512, SOCKET_ID_ANY, nullptr, pool_);
+        rte_eth_tx_queue_setup(ports_[i], queue, 512, SOCKET_ID_ANY, nullptr);
+      }
+      if (rte_eth_dev_start(ports_[i]) != 0) return false;
+    }
+    return true;
+  }
+  void Feed(Source& source, uint16_t queue) {
+    const auto write = [](uint16_t, uint16_t, rte_mbuf** packets, uint16_t count, uint16_t, void* to) {
+      static_cast<Source*>(to)->Write(packets, count);
+      return count;
+    };
+    rte_eth_add_rx_callback(receive(), queue, write, &source);
+  }
+  uint16_t receive() const { return ports_[0]; }
+  uint16_t transmit() const { return ports_[1]; }
+  rte_mempool* pool() const { return pool_; }
+
+ private:
+  rte_mempool* pool_ = nullptr;
+  uint16_t ports_[2] = {};
+};
+
+// What source and sink cost.
+class GeneratorAlone : public Contender {
+ public:
+  GeneratorAlone(const Devices& devices) : devices_(devices) {}
+  const char* name() const override { return "generator"; }
+  void GetReady() override { stop_.store(false); }
+  void Stop() override { stop_.store(true); }
+  void Run(int worker) override {
+    const auto queue = static_cast<uint16_t>(worker);
+    rte_mbuf* packets[kBurst];
+    while (!stop_.load(std::memory_order_relaxed)) {
+      const uint16_t count = rte_eth_rx_burst(devices_.receive(), queue, packets, kBurst);
+      rte_eth_tx_burst(devices_.transmit(), queue, packets, count);
+    }
+  }
+
+ private:
+  const Devices& devices_;
+  std::atomic<bool> stop_{false};
+};
+
+template <class Table>
+std::unique_ptr<Contender> MakeStrawMan(const char* name, const Options& options, const Devices& devices,
+                                        const Traffic& traffic) {
+  using Man = StrawMan<Table>;
+  typename Man::Setup setup{.receive = {.dpdk_port = devices.receive(), .queue = 0},
+                            .transmit = {.dpdk_port = devices.transmit(), .queue = 0},
+                            .capacity = options.traffic.flows * 2,
+                            .source = kMacOfSluice,
+                            .next_hop = kMacOfServer,
+                            .server_port = Traffic::kServerPort};
+  for (int i = 0; i < kBenchServers; ++i) setup.servers[i] = traffic.ServerAt(i).V4();
+  return std::make_unique<Man>(name, setup);
+}
+
+struct Turn {
+  double seconds = 0;
+  uint64_t packets = 0;
+  uint64_t fresh = 0;
+  uint64_t ticks = 0;
+  std::map<std::string, uint64_t> counts;
+};
+
+struct Job {
+  Contender* contender;
+  int worker;
+};
+int RunJob(void* job) {
+  static_cast<Job*>(job)->contender->Run(static_cast<Job*>(job)->worker);
+  return 0;
+}
+
+Turn TakeTurn(Contender& contender, const std::vector<std::unique_ptr<Source>>& sources, double seconds) {
+  std::vector<Job> jobs;
+  for (size_t i = 0; i < sources.size(); ++i) jobs.push_back({&contender, static_cast<int>(i)});
+  contender.GetReady();
+  for (size_t i = 0; i < jobs.size(); ++i)
+    rte_eal_remote_launch(RunJob, &jobs[i], static_cast<unsigned>(i + 1));
+  std::this_thread::sleep_for(Seconds(0.2));
+  Turn turn;
+  const auto count = [&](uint64_t sign) {
+    for (const auto& source : sources) {
+      turn.packets += sign * source->counts().packets.load(std::memory_order_relaxed);
+      turn.fresh += sign * source->counts().fresh.load(std::memory_order_relaxed);
+    }
+    for (const auto& [name, value] : contender.Counts()) turn.counts[name] += sign * value;
+  };
+  constexpr uint64_t kMinus = ~uint64_t{0};
+  const auto begin = std::chrono::steady_clock::now();
+  const uint64_t begin_ticks = rte_rdtsc();
+  count(kMinus);
+  std::this_thread::sleep_for(Seconds(seconds));
+  count(1);
+  turn.ticks = rte_rdtsc() - begin_ticks;
+  turn.seconds = Seconds(std::chrono::steady_clock::now() - begin).count();
+  contender.Stop();
+  for (size_t i = 0; i < jobs.size(); ++i) rte_eal_wait_lcore(static_cast<unsigned>(i + 1));
+  return turn;
+}
+
+void Print(const Contender& contender, const Turn& turn, int round) {
+  std::vector<std::string> counts;
+  for (const auto& [name, value] : turn.counts) {
+    if (value != 0) counts.push_back(absl::StrCat("\"", name, "\": ", value));
+  }
+  std::printf(
+      "{\"round\": %d, \"name\": \"%s\", \"seconds\": %.6f, \"packets\": %lu, \"new\": %lu, \"ticks\": %lu, "
+      "\"counts\": {%s}}\n",
+      round, contender.name(), turn.seconds, turn.packets, turn.fresh, turn.ticks,
+      absl::StrJoin(counts, ", ").c_str());
+  std::fflush(stdout);
+}
+
+uint64_t ResidentBytes() {
+  std::ifstream statm("/proc/self/statm");
+  uint64_t size = 0;
+  uint64_t resident = 0;
+  statm >> size >> resident;
+  return resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
+}
+
+int Main(int argc, char** argv) {
+  Options options;
+  if (!ParseOptions(argc, argv, options))
+    return Fail("wrong use; bench/run forward --help tells the right one");
+  const std::vector<int> cpus = AllowedCpus();
+  const auto workers = static_cast<size_t>(options.balancer.workers);
+  if (workers > cpus.size()) return Fail("more workers than CPUs");
+  const absl::Status started =
+      StartEal({.worker_cpus = {cpus.rbegin(), cpus.rbegin() + options.balancer.workers}, .megabytes = 512});
+  if (!started.ok()) return Fail(std::string(started.message()));
+  Devices devices;
+  if (!devices.Open(options.balancer.workers))
+    return Fail("no devices in memory: is DPDK's net_null installed?");
+
+  Traffic traffic(options.traffic);
+  const uint64_t before = ResidentBytes();
+  Balancer balancer(options.balancer, traffic, devices.receive(), devices.transmit());
+  if (!balancer.OpenFlows(traffic, devices.pool())) return Fail("not every flow was opened");
+  const uint64_t bytes = ResidentBytes() - before;
+
+  std::vector<std::unique_ptr<Source>> sources;
+  for (size_t i = 0; i < workers; ++i) {
+    const auto owner = static_cast<int>(options.hand_over ? (i + 1) % workers : i);
+    sources.push_back(std::make_unique<Source>(traffic, balancer.FlowsOf(traffic, owner), balancer.owners(),
+                                               static_cast<uint32_t>(owner)));
+    devices.Feed(*sources.back(), static_cast<uint16_t>(i));
+  }
+  GeneratorAlone generator(devices);
+  std::vector<Contender*> contenders = {&generator, &balancer};
+  std::vector<std::unique_ptr<Contender>> straw_men;
+  const TrafficOptions& offered = options.traffic;
+  if (!offered.v6 && workers == 1 && offered.answers == 0 && offered.fragments == 0) {
+    straw_men.push_back(MakeStrawMan<OwnTable>("straw man", options, devices, traffic));
+    straw_men.push_back(MakeStrawMan<RteHashTable>("straw man on rte_hash", options, devices, traffic));
+    for (const auto& man : straw_men) contenders.push_back(man.get());
+  }
+  std::printf("{\"bytes\": %lu, \"connections\": %u, \"hertz\": %lu}\n", bytes,
+              options.balancer.connections * static_cast<uint32_t>(workers), rte_get_tsc_hz());
+  // The first turns open the straw men's flows, and are not counted.
+  for (Contender* contender : contenders) TakeTurn(*contender, sources, 0.8);
+  for (int round = 0; round < options.rounds; ++round) {
+    for (Contender* contender : contenders)
+      Print(*contender, TakeTurn(*contender, sources, options.seconds), round);
+  }
+  return 0;
+}
+
+}  // namespace
+}  // namespace sluice
+
+int main(int argc, char** argv) { return sluice::Main(argc, argv); }
