@@ -4,7 +4,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "dataplane/config/forwarding.h"
 #include "dataplane/conn/jiffies.h"
@@ -54,17 +56,27 @@ struct alignas(64) Connection {
   uint16_t transport_delta = 0;          // TCP and UDP: addresses and ports
   TemplateId template_id = kNoTemplate;  // from which it was made
 
-  // The tuple of a packet from the client, and of one to it.
-  FlowTuple InTuple() const {
-    return FlowTuple::Of(client, virtual_address, client_port, virtual_port, protocol, IsV6());
-  }
-  // Only with NAT does a server answer in its own name.
-  FlowTuple OutTuple() const {
-    return IsNat() ? FlowTuple::Of(destination, local, destination_port, local_port, protocol, IsV6())
-                   : FlowTuple::Of(virtual_address, client, virtual_port, client_port, protocol, IsV6());
-  }
+  // The tuple of a packet from the client, and of one to it. Only with NAT does a server answer in its own
+  // name.
   FlowTuple TupleOf(Direction direction) const {
-    return direction == Direction::kIn ? InTuple() : OutTuple();
+    if (direction == Direction::kOut && !IsNat()) [[unlikely]]
+      return NamesOf(Direction::kIn).Reversed();
+    return NamesOf(direction);
+  }
+  FlowTuple InTuple() const { return TupleOf(Direction::kIn); }
+  FlowTuple OutTuple() const { return TupleOf(Direction::kOut); }
+
+  // Addresses and ports of a packet that comes from the client, or from the server with NAT; on the other
+  // side they have those of the other direction, reversed. Each pair lies as a tuple has it.
+  FlowTuple NamesOf(Direction direction) const {
+    const auto* bytes = reinterpret_cast<const char*>(this);
+    const auto pair = static_cast<size_t>(direction);
+    uint32_t ports;
+    FlowTuple tuple;
+    std::memcpy(&tuple.addresses, bytes + 8 * pair, sizeof tuple.addresses);
+    std::memcpy(&ports, bytes + 16 + 4 * pair, sizeof ports);
+    tuple.rest = ports | uint64_t{static_cast<uint8_t>(protocol)} << 32 | uint64_t{IsV6()} << 40;
+    return tuple;
   }
 
   ForwardingMethod method() const { return static_cast<ForwardingMethod>(flags & kConnectionMethod); }
@@ -74,6 +86,10 @@ struct alignas(64) Connection {
   bool IsInactive() const { return flags & kConnectionInactive; }
 };
 static_assert(sizeof(Connection) == 64);
+static_assert(offsetof(Connection, client) == 0 && offsetof(Connection, virtual_address) == 4);
+static_assert(offsetof(Connection, destination) == 8 && offsetof(Connection, local) == 12);
+static_assert(offsetof(Connection, client_port) == 16 && offsetof(Connection, virtual_port) == 18);
+static_assert(offsetof(Connection, destination_port) == 20 && offsetof(Connection, local_port) == 22);
 
 // The addresses of an IPv6 connection, in the order in which packets get them: those to the server the first
 // two, those to the client the other two.

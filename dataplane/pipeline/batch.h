@@ -71,6 +71,8 @@ struct Batch {
   PacketKind kind[kBurst];
   uint8_t signal[kBurst];  // TCP's flags, or the SctpEvent; 0 for UDP
   LaneMask first_fragments = 0;
+  LaneMask plain = 0;             // kFlow, TCP or UDP over IPv4, whole, without options or tag
+  LaneMask opening = 0;           // may open a connection, or says that its sender has forgotten an old one
   uint8_t* ip[kBurst];            // where the IP header begins, of either family
   uint16_t transport_at[kBurst];  // from there to what the IP headers carry
   uint16_t ip_length[kBurst];
@@ -119,12 +121,7 @@ struct Batch {
   bool IsFirstFragment(int lane) const { return first_fragments & LaneBit(lane); }
   bool IsLaterFragment(int lane) const { return kind[lane] == PacketKind::kLaterFragment; }
 
-  // Whether it may open a connection, or says that its sender has forgotten an old one.
-  bool Opens(int lane) const {
-    const Protocol protocol = tuple[lane].protocol();
-    if (protocol == Protocol::kTcp) return signal[lane] & kTcpSyn;
-    return protocol == Protocol::kSctp && signal[lane] == kSctpEventInit;
-  }
+  bool Opens(int lane) const { return opening & LaneBit(lane); }
 
   LaneMask all() const { return FirstLanes(count); }
 };

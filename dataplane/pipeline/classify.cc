@@ -49,8 +49,8 @@ void AnswerEcho(Worker& worker, Batch& batch, int lane) {
 }  // namespace
 
 LaneMask Classify(Worker& worker, Batch& batch, LaneMask lanes) {
-  LaneMask flows = 0;
-  for (int lane : Lanes(lanes)) {
+  LaneMask flows = lanes & batch.plain;
+  for (int lane : Lanes(lanes & ~batch.plain)) {
     if (IsOurs(batch.kind[lane])) {
       flows |= LaneBit(lane);
     } else if (IsOurEcho(worker, batch, lane)) {

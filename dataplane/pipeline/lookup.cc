@@ -59,13 +59,17 @@ LaneMask Lookup(Worker& worker, Batch& batch, LaneMask lanes) {
     }
     Connection& connection = table.At(entry);
     batch.connection[lane] = &connection;
-    batch.connection_addresses[lane] = &table.AddressesOf(connection);
+    if (batch.tuple[lane].IsV6()) [[unlikely]]
+      batch.connection_addresses[lane] = &table.AddressesOf(connection);
     batch.direction[lane] = ConnectionTable::DirectionOf(entry);
     __builtin_prefetch(&worker.statistics[connection.destination_id], 1);
   }
   LaneMask replaced = 0;
   for (int lane : Lanes(lanes & ~fresh)) {
-    batch.traits[lane] = worker.destinations.traits(batch.connection[lane]->destination_id);
+    const uint8_t traits = worker.destinations.traits(batch.connection[lane]->destination_id);
+    batch.traits[lane] = traits;
+    if ((traits & (kAvailable | kQuiesced | kDrainOver)) == kAvailable && !batch.Opens(lane)) [[likely]]
+      continue;
     if (MustBeReplaced(worker, batch, lane)) replaced |= LaneBit(lane);
   }
   return fresh | replaced;

@@ -19,7 +19,48 @@ bool IsOurVlan(const Worker& worker, const rte_mbuf& packet) {
   return worker.forwarding->HasVlan(worker.port_numbers[packet.port], tag.id());
 }
 
-bool ParsePacket(Worker& worker, Batch& batch, int lane) {
+}  // namespace
+
+bool ParsePlain(const Worker& worker, Batch& batch, int lane) {
+  const rte_mbuf& packet = *batch.packet[lane];
+  auto* frame = rte_pktmbuf_mtod(&packet, uint8_t*);
+  constexpr uint32_t kFront = sizeof(EthernetHeader) + sizeof(Ipv4Header);
+  if (packet.data_len < kFront + sizeof(UdpHeader)) return false;
+  const auto& ethernet = *reinterpret_cast<const EthernetHeader*>(frame);
+  const auto& ip = *reinterpret_cast<const Ipv4Header*>(frame + sizeof ethernet);
+  const uint32_t total = ip.total_length.ToHost();
+  if (ethernet.ether_type != kEtherTypeIpv4 || ethernet.destination != worker.port_macs[packet.port] ||
+      ip.version_and_length != 0x45 || (ip.flags_and_offset.raw & kIpv4MoreFragmentsOrOffset.raw) != 0 ||
+      total + sizeof ethernet > packet.pkt_len || !IsHeaderSound(packet, ip)) {
+    return false;
+  }
+  const uint8_t* transport = frame + kFront;
+  if (ip.protocol == static_cast<uint8_t>(Protocol::kUdp)) {
+    const uint32_t claimed = reinterpret_cast<const UdpHeader*>(transport)->length.ToHost();
+    if (claimed < sizeof(UdpHeader) || claimed + sizeof ip > total) return false;
+    batch.signal[lane] = 0;
+  } else if (ip.protocol == static_cast<uint8_t>(Protocol::kTcp)) {
+    const auto& tcp = *reinterpret_cast<const TcpHeader*>(transport);
+    if (packet.data_len < kFront + sizeof tcp) return false;
+    const uint32_t header = (tcp.data_offset >> 4) * 4u;
+    if (header < sizeof tcp || header + sizeof ip > total || header + kFront > packet.data_len) return false;
+    SetTcpSignal(batch, lane, tcp);
+  } else {
+    return false;
+  }
+  batch.kind[lane] = PacketKind::kFlow;
+  batch.ip[lane] = frame + sizeof ethernet;
+  batch.ip_length[lane] = static_cast<uint16_t>(total);
+  batch.transport_at[lane] = sizeof ip;
+  uint32_t ports;
+  std::memcpy(&batch.tuple[lane].addresses, &ip.source, sizeof(uint64_t));
+  std::memcpy(&ports, transport, sizeof ports);
+  batch.tuple[lane].rest = ports | uint64_t{ip.protocol} << 32;
+  batch.plain |= LaneBit(lane);
+  return true;
+}
+
+bool ParseThoroughly(Worker& worker, Batch& batch, int lane) {
   rte_mbuf* packet = batch.packet[lane];
   auto* start = rte_pktmbuf_mtod(packet, uint8_t*);
   if (packet->data_len < sizeof(EthernetHeader)) {
@@ -49,17 +90,17 @@ bool ParsePacket(Worker& worker, Batch& batch, int lane) {
   return true;
 }
 
-}  // namespace
-
 LaneMask Parse(Worker& worker, Batch& batch, LaneMask lanes) {
   batch.scheduled = 0;
   batch.answers = 0;
   batch.first_fragments = 0;
+  batch.plain = 0;
+  batch.opening = 0;
   for (int lane : Lanes(lanes)) __builtin_prefetch(rte_pktmbuf_mtod(batch.packet[lane], void*));
   LaneMask sound = 0;
   for (int lane : Lanes(lanes)) {
     batch.verdict[lane] = Verdict::kNone;
-    if (ParsePacket(worker, batch, lane)) sound |= LaneBit(lane);
+    if (ParsePlain(worker, batch, lane) || ParseThoroughly(worker, batch, lane)) sound |= LaneBit(lane);
   }
   return sound;
 }

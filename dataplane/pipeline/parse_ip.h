@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "dataplane/net/checksum.h"
 #include "dataplane/pipeline/stages.h"
 
 namespace sluice {
@@ -14,7 +15,19 @@ struct IpBytes {
   uint32_t total;
 };
 
+// Almost every packet, in few steps: TCP or UDP over IPv4, whole, without options or tag, for us. False: look
+// thoroughly, which may find the same, or what is wrong.
+bool ParsePlain(const Worker& worker, Batch& batch, int lane);
+bool ParseThoroughly(Worker& worker, Batch& batch, int lane);
+
 bool ParseIpv4(Worker& worker, Batch& batch, int lane, const IpBytes& bytes);
+
+// The device may have looked already.
+inline bool IsHeaderSound(const rte_mbuf& packet, const Ipv4Header& ip) {
+  if ((packet.ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD) return true;
+  const size_t header = ip.header_length();
+  return FoldSum(header == sizeof ip ? SumOfPlainHeader(ip) : SumBytes(&ip, header)) == 0xffff;
+}
 bool ParseIpv6(Worker& worker, Batch& batch, int lane, const IpBytes& bytes);
 
 // The tuple and the addresses of an IPv6 flow.
@@ -33,6 +46,12 @@ struct TransportBytes {
   bool is_fragment;  // the first of several
 };
 bool ParseSctp(Worker& worker, Batch& batch, int lane, const TransportBytes& bytes);
+
+inline void SetTcpSignal(Batch& batch, int lane, const TcpHeader& tcp) {
+  batch.signal[lane] = tcp.flags;
+  if (tcp.flags & kTcpSyn) batch.opening |= LaneBit(lane);
+}
+
 inline bool ParseTcp(Worker& worker, Batch& batch, int lane, const TransportBytes& bytes) {
   if (bytes.contiguous < sizeof(TcpHeader)) {
     Drop(worker, batch, lane, Counter::kDropTcpTruncated);
@@ -44,7 +63,7 @@ inline bool ParseTcp(Worker& worker, Batch& batch, int lane, const TransportByte
     Drop(worker, batch, lane, Counter::kDropTcpHeader);
     return false;
   }
-  batch.signal[lane] = tcp.flags;
+  SetTcpSignal(batch, lane, tcp);
   return true;
 }
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
-#include "dataplane/net/checksum.h"
 #include "dataplane/pipeline/parse_ip.h"
 #include "dataplane/pipeline/tunnel_error.h"
 
@@ -38,12 +37,6 @@ PacketKind ParseIcmp(const Worker& worker, Batch& batch, int lane, uint8_t* icmp
       FlowTuple::Of(about.destination, about.source, ports.destination_port, ports.source_port, protocol);
   batch.signal[lane] = 0;
   return PacketKind::kIcmpError;
-}
-
-// The device may have looked already.
-bool IsHeaderSound(const rte_mbuf& packet, const Ipv4Header& ip, uint32_t header) {
-  if ((packet.ol_flags & RTE_MBUF_F_RX_IP_CKSUM_MASK) == RTE_MBUF_F_RX_IP_CKSUM_GOOD) return true;
-  return FoldSum(header == sizeof ip ? SumOfPlainHeader(ip) : SumBytes(&ip, header)) == 0xffff;
 }
 
 bool ParseLaterFragment(Worker& worker, Batch& batch, int lane) {
@@ -83,7 +76,7 @@ bool ParseIpv4(Worker& worker, Batch& batch, int lane, const IpBytes& bytes) {
     Drop(worker, batch, lane, Counter::kDropIpTruncated);
     return false;
   }
-  if (!IsHeaderSound(*batch.packet[lane], ip, header)) {
+  if (!IsHeaderSound(*batch.packet[lane], ip)) {
     Drop(worker, batch, lane, Counter::kDropIpChecksum);
     return false;
   }

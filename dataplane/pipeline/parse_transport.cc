@@ -15,6 +15,7 @@ bool ParseSctp(Worker& worker, Batch& batch, int lane, const TransportBytes& byt
   const bool has_next =
       first.length.ToHost() >= sizeof first && next_at + sizeof(SctpChunkHeader) <= bytes.contiguous;
   batch.signal[lane] = SctpEventOf(first.type, has_next ? bytes.start[next_at] : uint8_t{0});
+  if (batch.signal[lane] == kSctpEventInit) batch.opening |= LaneBit(lane);
   return true;
 }
 

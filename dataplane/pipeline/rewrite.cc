@@ -126,6 +126,25 @@ bool Translate(Worker& worker, Batch& batch, int lane) {
   return true;
 }
 
+// Almost every packet, in few steps: a plain one, by NAT, to a known neighbour over an untagged link that
+// takes it. False: nothing was done.
+bool RewritePlain(const Worker& worker, Batch& batch, int lane) {
+  const Connection& connection = *batch.connection[lane];
+  const Direction direction = batch.direction[lane];
+  if (!connection.IsNat() || connection.forwarding_generation != worker.forwarding->generation())
+    return false;
+  const NextHop& hop = worker.forwarding->hop(connection.hops[static_cast<int>(direction)]);
+  Ipv4Header& ip = batch.v4(lane);
+  if (hop.kind != NextHopKind::kWire || hop.vlan != 0 || batch.ip_length[lane] > hop.mtu ||
+      !RewritePlainNat(connection, direction, ip)) {
+    return false;
+  }
+  std::memcpy(batch.ip[lane] - sizeof(EthernetHeader), &hop, sizeof hop.destination + sizeof hop.source);
+  batch.hop[lane] = &hop;
+  batch.verdict[lane] = Verdict::kWire;
+  return true;
+}
+
 void RewriteLane(Worker& worker, Batch& batch, int lane) {
   Connection& connection = *batch.connection[lane];
   if (connection.forwarding_generation != worker.forwarding->generation()) ResolveHops(worker, batch, lane);
@@ -164,7 +183,11 @@ void RewriteLane(Worker& worker, Batch& batch, int lane) {
 }  // namespace
 
 void Rewrite(Worker& worker, Batch& batch, LaneMask lanes) {
-  for (int lane : Lanes(lanes)) RewriteLane(worker, batch, lane);
+  LaneMask rest = lanes & ~batch.plain;
+  for (int lane : Lanes(lanes & batch.plain)) {
+    if (!RewritePlain(worker, batch, lane)) rest |= LaneBit(lane);
+  }
+  for (int lane : Lanes(rest)) RewriteLane(worker, batch, lane);
 }
 
 }  // namespace sluice

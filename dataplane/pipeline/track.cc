@@ -8,15 +8,11 @@
 namespace sluice {
 namespace {
 
-void CountPacket(Worker& worker, const Connection& connection, Direction direction, uint16_t bytes) {
+inline void CountPacket(Worker& worker, const Connection& connection, Direction direction, uint16_t bytes) {
   StatisticsLine& line = worker.statistics[connection.destination_id];
-  if (direction == Direction::kIn) {
-    StatisticsLine::Add(line.in_packets, 1);
-    StatisticsLine::Add(line.in_bytes, bytes);
-  } else {
-    StatisticsLine::Add(line.out_packets, 1);
-    StatisticsLine::Add(line.out_bytes, bytes);
-  }
+  const bool in = direction == Direction::kIn;
+  StatisticsLine::Add(in ? line.in_packets : line.out_packets, 1);
+  StatisticsLine::Add(in ? line.in_bytes : line.out_bytes, bytes);
 }
 
 // A second packet of the client, or a reply, makes it a connection; a reply also assures its template.
@@ -63,17 +59,19 @@ LaneMask Track(Worker& worker, Batch& batch, LaneMask lanes) {
   LaneMask live = 0;
   for (int lane : Lanes(lanes)) {
     if (batch.verdict[lane] != Verdict::kNone) continue;  // Schedule replaced its connection
+    if (!(batch.plain & LaneBit(lane))) {
+      if (batch.IsAboutTunnel(lane)) {
+        TrackTunnelError(worker, batch, lane);
+        continue;
+      }
+      if (batch.IsAboutFlow(lane)) {
+        if (TrackIcmpError(worker, batch, lane)) live |= LaneBit(lane);
+        continue;
+      }
+    }
     Connection& connection = *batch.connection[lane];
     const Direction direction = batch.direction[lane];
     const uint8_t traits = batch.traits[lane];
-    if (batch.IsAboutTunnel(lane)) {
-      TrackTunnelError(worker, batch, lane);
-      continue;
-    }
-    if (batch.IsAboutFlow(lane)) {
-      if (TrackIcmpError(worker, batch, lane)) live |= LaneBit(lane);
-      continue;
-    }
     if ((traits & (kAvailable | kDrainOver)) != kAvailable && IsOutOfTime(worker, batch, lane)) continue;
     live |= LaneBit(lane);
     if (traits & kAvailable) CountPacket(worker, connection, direction, batch.ip_length[lane]);

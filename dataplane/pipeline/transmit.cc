@@ -29,8 +29,11 @@ void Transmit(Worker& worker, Batch& batch) {
   unsigned drops = 0;
   for (int lane : Lanes(batch.all())) {
     rte_mbuf* packet = batch.packet[lane];
+    if (batch.verdict[lane] == Verdict::kWire) [[likely]] {
+      output.wire[batch.hop[lane]->port].Add(packet);
+      continue;
+    }
     switch (batch.verdict[lane]) {
-      case Verdict::kWire: output.wire[batch.hop[lane]->port].Add(packet); break;
       case Verdict::kSplit:
         Split(worker, batch, lane);
         dropped[drops++] = packet;
@@ -39,6 +42,7 @@ void Transmit(Worker& worker, Batch& batch) {
       case Verdict::kKernelOutput: output.kernel_output.Add(packet); break;
       case Verdict::kPeer: output.peers[batch.owner[lane]].Add(packet); break;
       case Verdict::kDrop: dropped[drops++] = packet; break;
+      case Verdict::kWire:
       case Verdict::kHeld: break;
       case Verdict::kAnswer:
       case Verdict::kNone: SLUICE_CHECK(false); break;

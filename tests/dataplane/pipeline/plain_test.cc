@@ -1,0 +1,135 @@
+// The short way that almost every packet takes does what the thorough way does.
+// SPDX-License-Identifier: Apache-2.0
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+
+#include "dataplane/pipeline/parse_ip.h"
+#include "tests/support/eal.h"
+#include "tests/support/pipeline_rig.h"
+
+namespace sluice {
+namespace {
+
+rte_mbuf* Received(const FrameBytes& frame) {
+  rte_mbuf* packet = rte_pktmbuf_alloc(PacketPoolForTest());
+  packet->port = 0;
+  std::memcpy(rte_pktmbuf_append(packet, static_cast<uint16_t>(frame.size())), frame.data(), frame.size());
+  return packet;
+}
+
+FrameBytes BytesOf(const rte_mbuf& packet) {
+  const auto* bytes = rte_pktmbuf_mtod(&packet, const uint8_t*);
+  return {bytes, bytes + packet.data_len};
+}
+
+// Packets of clients and of real servers, good ones and such that are nearly so.
+class Frames {
+ public:
+  FrameBytes Next() {
+    const auto port = static_cast<uint16_t>(1000 + random_() % 3);
+    Packet packet;
+    if (random_() % 2 == 0) {
+      packet.From("10.0.0.1", port).To("10.99.0.1", 80);
+    } else {
+      packet.From("10.1.0.1", 8080).To("10.0.0.1", port);
+    }
+    if (random_() % 2 == 0) {
+      packet.Tcp(static_cast<uint8_t>(random_() % 8 == 0 ? random_() : kTcpAck));
+    } else {
+      packet.Udp();
+      if (random_() % 4 == 0) packet.ZeroUdpChecksum();
+    }
+    packet.Payload(std::string(random_() % 40, 'x'));
+    if (random_() % 4 == 0) packet.Ttl(static_cast<uint8_t>(random_() % 3));
+    if (random_() % 16 == 0) packet.Vlan(8);
+    if (random_() % 16 == 0) packet.Fragment(0, true);
+    if (random_() % 16 == 0) packet.IpOptions(FrameBytes(4, 1));
+    FrameBytes frame = packet.Bytes();
+    if (random_() % 3 == 0) frame[random_() % frame.size()] = static_cast<uint8_t>(random_());
+    if (random_() % 16 == 0) frame.resize(random_() % frame.size() + 1);
+    if (random_() % 16 == 0) frame.resize(frame.size() + random_() % 8);
+    return frame;
+  }
+
+ private:
+  std::mt19937 random_{7};
+};
+
+bool IsLaterFragment(const FrameBytes& frame) {
+  return frame.size() > 22 && ((frame[20] & 0x1f) != 0 || frame[21] != 0);
+}
+
+void SetUpServices(PipelineRig& rig) {
+  for (const Protocol protocol : {Protocol::kTcp, Protocol::kUdp})
+    rig.AddService("10.99.0.1", 80, protocol, "rr", {PipelineRig::Server("10.1.0.1", 8080)});
+}
+
+TEST(PlainTest, ParsesLikeTheThoroughWay) {
+  PipelineRig rig;
+  Frames frames;
+  int plain = 0;
+  for (int i = 0; i < 200'000; ++i) {
+    rte_mbuf* packet = Received(frames.Next());
+    Batch batch{};
+    Batch thorough{};
+    batch.packet[0] = thorough.packet[0] = packet;
+    if (ParsePlain(*rig.worker, batch, 0)) {
+      ++plain;
+      ASSERT_TRUE(ParseThoroughly(*rig.worker, thorough, 0));
+      ASSERT_EQ(batch.kind[0], PacketKind::kFlow);
+      ASSERT_EQ(thorough.kind[0], PacketKind::kFlow);
+      ASSERT_EQ(batch.tuple[0], thorough.tuple[0]);
+      ASSERT_EQ(batch.ip[0], thorough.ip[0]);
+      ASSERT_EQ(batch.ip_length[0], thorough.ip_length[0]);
+      ASSERT_EQ(batch.transport_at[0], thorough.transport_at[0]);
+      ASSERT_EQ(batch.signal[0], thorough.signal[0]);
+      ASSERT_EQ(batch.opening, thorough.opening);
+      ASSERT_EQ(thorough.first_fragments, 0u);
+    }
+    rte_pktmbuf_free(packet);
+  }
+  EXPECT_GT(plain, 50'000);
+}
+
+TEST(PlainTest, RewritesLikeTheThoroughWay) {
+  PipelineRig rig;
+  SetUpServices(rig);
+  for (uint16_t port = 1000; port < 1003; ++port) {
+    for (const uint8_t flags : {kTcpSyn, kTcpAck})
+      ASSERT_EQ(rig.Send(Packet().From("10.0.0.1", port).To("10.99.0.1", 80).Tcp(flags)).where, "wire 1");
+    ASSERT_EQ(rig.Send(Packet().From("10.0.0.1", port).To("10.99.0.1", 80).Udp()).where, "wire 1");
+  }
+  Worker& worker = *rig.worker;
+  Frames frames;
+  int rewritten = 0;
+  for (int i = 0; i < 200'000; ++i) {
+    const FrameBytes frame = frames.Next();
+    if (IsLaterFragment(frame)) continue;  // it might be held
+    rte_mbuf* packets[2] = {Received(frame), Received(frame)};
+    Batch batches[2] = {};
+    bool live = true;
+    for (int way = 0; way < 2; ++way) {
+      Batch& batch = batches[way];
+      batch.packet[0] = packets[way];
+      batch.count = 1;
+      const LaneMask ours = Classify(worker, batch, Parse(worker, batch, batch.all()));
+      live = live && batch.plain != 0 && Lookup(worker, batch, ours) == 0;
+      if (!live) break;
+      if (way == 1) batch.plain = 0;
+      Rewrite(worker, batch, batch.all());
+    }
+    if (live) {
+      rewritten += batches[0].verdict[0] == Verdict::kWire;
+      ASSERT_EQ(batches[0].verdict[0], batches[1].verdict[0]);
+      ASSERT_EQ(BytesOf(*packets[0]), BytesOf(*packets[1])) << "packet " << i;
+      if (batches[0].verdict[0] == Verdict::kWire) ASSERT_EQ(batches[0].hop[0], batches[1].hop[0]);
+    }
+    rte_pktmbuf_free_bulk(packets, 2);
+  }
+  EXPECT_GT(rewritten, 30'000);
+}
+
+}  // namespace
+}  // namespace sluice
