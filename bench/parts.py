@@ -8,7 +8,7 @@ from forward import BUILD
 
 def main(arguments):
     quick = ["--benchmark_min_time=0.01"] if "--quick" in arguments else []
-    for program in ("parts_bench", "config_bench", "burst_bench"):
+    for program in ("parts_bench", "config_bench"):
         subprocess.run([BUILD / "bin" / program, *quick], check=True)
     if os.geteuid() == 0:
         subprocess.run([BUILD / "bin/steer_bench"], check=True)

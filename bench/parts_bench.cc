@@ -2,17 +2,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
+#include <chrono>
 #include <memory>
 #include <random>
 #include <vector>
 
-#include "bench/memory_traffic.h"
+#include "bench/forward/balancer.h"
+#include "bench/forward/traffic.h"
 #include "dataplane/config/forwarding.h"
 #include "dataplane/config/snapshot.h"
 #include "dataplane/config/source_filter.h"
 #include "dataplane/conn/connection_table.h"
 #include "dataplane/conn/timer_wheel.h"
 #include "dataplane/net/checksum.h"
+#include "dataplane/pipeline/pipeline.h"
 #include "dataplane/pipeline/stages.h"
 #include "schedulers/scheduler.h"
 #include "tests/support/eal.h"
@@ -45,9 +49,15 @@ void BM_Parse(benchmark::State& state) {
                  .secret = HashSecret::Random(),
                  .destinations = &destinations,
                  .port_macs = {kMacOfSluice}});
-  MemoryTraffic traffic(PacketPoolForTest(), {.protocol = Protocol::kTcp, .flows = 1024});
+  const Traffic traffic({.protocol = Protocol::kTcp, .flows = 1024});
   Batch batch;
-  traffic.Fill(batch);
+  batch.count = kBurst;
+  StartEalForTest();
+  rte_pktmbuf_alloc_bulk(PacketPoolForTest(), batch.packet, kBurst);
+  for (uint32_t lane = 0; lane < kBurst; ++lane) {
+    batch.packet[lane]->port = 0;
+    traffic.WriteOfClient(batch.packet[lane], lane, kTcpAck);
+  }
   for (auto _ : state) {
     const LaneMask parsed = Parse(worker, batch, batch.all());
     if (parsed != ~LaneMask{0}) state.SkipWithError("packets were refused");
@@ -59,12 +69,12 @@ BENCHMARK(BM_Parse);
 
 Connection ConnectionOf(uint32_t flow) {
   Connection connection;
-  connection.client = MemoryTraffic::ClientOf(flow);
-  connection.client_port = MemoryTraffic::ClientPortOf(flow);
+  connection.client = Be32::FromHost(0x0b000000 + (flow >> 12));
+  connection.client_port = Traffic::ClientPortOf(flow);
   connection.local = connection.client;
   connection.local_port = connection.client_port;
-  connection.virtual_address = MemoryTraffic::ServiceOf(0);
-  connection.virtual_port = MemoryTraffic::kServicePort;
+  connection.virtual_address = Be32::FromHost(0x0a630001);
+  connection.virtual_port = Traffic::kServicePort;
   connection.protocol = Protocol::kUdp;
   connection.destination = Be32::FromHost(0x0a010001 + flow % 3);
   connection.destination_port = Be16::FromHost(8080);
@@ -135,6 +145,63 @@ void BM_TimerWheel(benchmark::State& state) {
   state.SetItemsProcessed(taken);
 }
 BENCHMARK(BM_TimerWheel)->Arg(1 << 16)->Arg(1 << 20);
+
+// Every connection expires in the same second: what does one round of housekeeping cost at most, beside which
+// a burst would have to wait?
+void BM_ExpireAtOnce(benchmark::State& state) {
+  const auto flows = static_cast<uint32_t>(state.range(0));
+  for (auto _ : state) {
+    Traffic traffic({.flows = flows});
+    Balancer balancer({.connections = flows}, traffic, 0, 1);
+    if (!balancer.OpenFlows(traffic, PacketPoolForTest())) state.SkipWithError("not every flow was opened");
+    Worker& worker = balancer.worker(0);
+    worker.now += JiffiesFromSeconds(301);
+    double longest = 0;
+    double total = 0;
+    while (worker.connections.size() > 0) {
+      const auto begin = std::chrono::steady_clock::now();
+      KeepHouse(worker);
+      const double took =
+          std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count();
+      longest = std::max(longest, took);
+      total += took;
+    }
+    state.SetIterationTime(total / 1e6);
+    state.counters["longest_round_us"] = longest;
+    state.counters["expired"] = benchmark::Counter(flows / (total / 1e6));
+  }
+}
+BENCHMARK(BM_ExpireAtOnce)
+    ->Arg(1 << 20)
+    ->Arg(1 << 22)
+    ->UseManualTime()
+    ->Iterations(1)
+    ->Unit(benchmark::kMillisecond);
+
+// New connections of persistent clients: a template is found and held, and let go again.
+void BM_PersistentConnections(benchmark::State& state) {
+  const auto clients = static_cast<uint32_t>(state.range(0));
+  DestinationTable destinations;
+  const DestinationId id = destinations.Allocate();
+  destinations.SetTraits(id, kAvailable, 0);
+  const Candidate candidate{
+      .address = *IpAddress::Parse("10.1.0.1"), .id = id, .load = &destinations.load(id)};
+  PersistenceTable table(clients * 2, HashSecret::Random(), 0, destinations);
+  uint32_t client = 1;
+  for (auto _ : state) {
+    client = client * 1664525 + 1013904223;
+    const PersistenceTable::Wish wish = {
+        .key = {.client = IpAddress::FromV4(Be32::FromHost(client % clients)),
+                .virtual_address = *IpAddress::Parse("10.99.0.1"),
+                .virtual_port = Be16::FromHost(80),
+                .protocol = Protocol::kTcp},
+        .timeout = JiffiesFromSeconds(300),
+        .expire_quiescent = false};
+    table.Leave(table.Join(wish, 0, [&] { return &candidate; }).id);
+  }
+  state.SetItemsProcessed(state.iterations());
+}
+BENCHMARK(BM_PersistentConnections)->Arg(1 << 10)->Arg(1 << 16)->Arg(1 << 20);
 
 void BM_SourceFilter(benchmark::State& state) {
   std::mt19937 random(1);

@@ -40,6 +40,7 @@ class Balancer : public Contender {
   void Stop() override;
   std::map<std::string, uint64_t> Counts() const override;
 
+  Worker& worker(int index) { return *workers_[static_cast<size_t>(index)]; }
   uint64_t Count(Counter counter) const;
 
  private:

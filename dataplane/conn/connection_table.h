@@ -40,7 +40,7 @@ class ConnectionTable {
   ConnectionEntry Guess(uint64_t hash) const {
     const Bucket& bucket = buckets_[HomeOf(hash)];
     const uint32_t matches = Matches(bucket, TagOf(hash));
-    return matches == 0 ? 0 : bucket.entries[std::countr_zero(matches)];
+    return matches == 0 ? 0 : bucket.entries[__builtin_ctz(matches)];
   }
   bool PassedOn(uint64_t hash) const { return buckets_[HomeOf(hash)].passed_on != 0; }
   void PrefetchConnection(ConnectionEntry entry) const { __builtin_prefetch(&connections_[entry >> 1]); }

@@ -3,7 +3,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <bit>
 #include <cstdint>
 
 namespace sluice {
@@ -21,7 +20,7 @@ class Lanes {
 
   struct Iterator {
     LaneMask rest;
-    constexpr int operator*() const { return std::countr_zero(rest); }
+    constexpr int operator*() const { return __builtin_ctz(rest); }  // there is one, or the end is reached
     constexpr Iterator& operator++() {
       rest &= rest - 1;
       return *this;

@@ -1,5 +1,5 @@
-// Lookup: passes over the burst, so that the cache misses of 32 packets overlap: the bucket, the
-// connection, the comparison; and only then what the connection says.
+// Lookup: passes over the burst, so that the cache misses of 32 packets overlap: the bucket (for plain
+// packets Parse has begun), the connection, the comparison.
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/pipeline/stages.h"
 
@@ -37,7 +37,7 @@ bool MustBeReplaced(const Worker& worker, const Batch& batch, int lane) {
 
 LaneMask Lookup(Worker& worker, Batch& batch, LaneMask lanes) {
   ConnectionTable& table = worker.connections;
-  for (int lane : Lanes(lanes)) {
+  for (int lane : Lanes(lanes & ~batch.plain)) {
     batch.hash[lane] = table.Hash(batch.tuple[lane]);
     table.PrefetchBucket(batch.hash[lane]);
   }
@@ -48,14 +48,16 @@ LaneMask Lookup(Worker& worker, Batch& batch, LaneMask lanes) {
       table.PrefetchAddresses(batch.entry[lane]);
   }
   LaneMask fresh = 0;
+  LaneMask replaced = 0;
   for (int lane : Lanes(lanes)) {
     ConnectionEntry entry = batch.entry[lane];
-    if (!table.Is(entry, batch.tuple[lane], batch.addresses[lane]))
+    if (!table.Is(entry, batch.tuple[lane], batch.addresses[lane])) {
       entry = table.Search(batch.tuple[lane], batch.addresses[lane], batch.hash[lane]);
-    if (entry == 0) {
-      batch.connection[lane] = nullptr;
-      fresh |= LaneBit(lane);
-      continue;
+      if (entry == 0) {
+        batch.connection[lane] = nullptr;
+        fresh |= LaneBit(lane);
+        continue;
+      }
     }
     Connection& connection = table.At(entry);
     batch.connection[lane] = &connection;
@@ -63,10 +65,7 @@ LaneMask Lookup(Worker& worker, Batch& batch, LaneMask lanes) {
       batch.connection_addresses[lane] = &table.AddressesOf(connection);
     batch.direction[lane] = ConnectionTable::DirectionOf(entry);
     __builtin_prefetch(&worker.statistics[connection.destination_id], 1);
-  }
-  LaneMask replaced = 0;
-  for (int lane : Lanes(lanes & ~fresh)) {
-    const uint8_t traits = worker.destinations.traits(batch.connection[lane]->destination_id);
+    const uint8_t traits = worker.destinations.traits(connection.destination_id);
     batch.traits[lane] = traits;
     if ((traits & (kAvailable | kQuiesced | kDrainOver)) == kAvailable && !batch.Opens(lane)) [[likely]]
       continue;

@@ -57,6 +57,9 @@ bool ParsePlain(const Worker& worker, Batch& batch, int lane) {
   std::memcpy(&ports, transport, sizeof ports);
   batch.tuple[lane].rest = ports | uint64_t{ip.protocol} << 32;
   batch.plain |= LaneBit(lane);
+  // Asked for now, its bucket is here when Lookup comes to it.
+  batch.hash[lane] = worker.connections.Hash(batch.tuple[lane]);
+  worker.connections.PrefetchBucket(batch.hash[lane]);
   return true;
 }
 

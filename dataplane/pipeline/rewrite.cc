@@ -128,12 +128,11 @@ bool Translate(Worker& worker, Batch& batch, int lane) {
 
 // Almost every packet, in few steps: a plain one, by NAT, to a known neighbour over an untagged link that
 // takes it. False: nothing was done.
-bool RewritePlain(const Worker& worker, Batch& batch, int lane) {
+bool RewritePlain(const NextHop* hops, uint32_t generation, Batch& batch, int lane) {
   const Connection& connection = *batch.connection[lane];
   const Direction direction = batch.direction[lane];
-  if (!connection.IsNat() || connection.forwarding_generation != worker.forwarding->generation())
-    return false;
-  const NextHop& hop = worker.forwarding->hop(connection.hops[static_cast<int>(direction)]);
+  if (!connection.IsNat() || connection.forwarding_generation != generation) return false;
+  const NextHop& hop = hops[connection.hops[static_cast<int>(direction)]];
   Ipv4Header& ip = batch.v4(lane);
   if (hop.kind != NextHopKind::kWire || hop.vlan != 0 || batch.ip_length[lane] > hop.mtu ||
       !RewritePlainNat(connection, direction, ip)) {
@@ -184,8 +183,10 @@ void RewriteLane(Worker& worker, Batch& batch, int lane) {
 
 void Rewrite(Worker& worker, Batch& batch, LaneMask lanes) {
   LaneMask rest = lanes & ~batch.plain;
+  const NextHop* hops = &worker.forwarding->hop(0);
+  const uint32_t generation = worker.forwarding->generation();
   for (int lane : Lanes(lanes & batch.plain)) {
-    if (!RewritePlain(worker, batch, lane)) rest |= LaneBit(lane);
+    if (!RewritePlain(hops, generation, batch, lane)) rest |= LaneBit(lane);
   }
   for (int lane : Lanes(rest)) RewriteLane(worker, batch, lane);
 }
