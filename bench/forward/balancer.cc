@@ -122,12 +122,11 @@ std::vector<uint32_t> Balancer::FlowsOf(const Traffic& traffic, int worker) cons
 }
 
 bool Balancer::OpenFlows(Traffic& traffic, rte_mempool* pool) {
-  const bool is_tcp = traffic.options().protocol == Protocol::kTcp;
   std::vector<std::vector<uint32_t>> waiting(workers_.size());
   Batch batch;
   const auto open = [&](Worker& worker, std::vector<uint32_t>& flows) {
+    // The second packet makes it a connection that need not make room for others.
     for (const uint8_t flags : {kTcpSyn, kTcpAck}) {
-      if (flags == kTcpAck && !is_tcp) break;
       worker.now = Clock::ToJiffies(clock_.Nanoseconds());
       batch.count = static_cast<int>(flows.size());
       SLUICE_CHECK(rte_pktmbuf_alloc_bulk(pool, batch.packet, static_cast<unsigned>(batch.count)) == 0);
@@ -176,6 +175,17 @@ void Balancer::GetReady() {
 
 void Balancer::Stop() {
   for (const auto& loop : loops_) loop->Stop();
+}
+
+void Balancer::ChangeAWeight(const Traffic& traffic, uint32_t count) {
+  const ServiceKey key = {traffic.ServiceAt(count % traffic.options().services), Traffic::kServicePort,
+                          traffic.options().protocol};
+  ServiceSpec spec = snapshots_.Find(key)->spec;
+  spec.destinations[0].weight = 1 + static_cast<int>(count % 2);
+  snapshots_.Put(spec);
+  const std::shared_ptr<const Snapshot> before = snapshot_->Exchange(snapshots_.Build());
+  grace_period_.Wait();
+  snapshots_.Published();
 }
 
 uint64_t Balancer::Count(Counter counter) const {

@@ -40,6 +40,9 @@ class Balancer : public Contender {
   void Stop() override;
   std::map<std::string, uint64_t> Counts() const override;
 
+  // One change of the configuration, which all workers use when this returns.
+  void ChangeAWeight(const Traffic& traffic, uint32_t count);
+
   Worker& worker(int index) { return *workers_[static_cast<size_t>(index)]; }
   uint64_t Count(Counter counter) const;
 

@@ -2,14 +2,11 @@
 // same core, over the same devices in memory; prints what each did in every round, as JSON.
 // SPDX-License-Identifier: Apache-2.0
 #include <rte_cycles.h>
-#include <rte_dev.h>
 #include <rte_ethdev.h>
 #include <rte_launch.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
@@ -21,11 +18,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "bench/forward/balancer.h"
+#include "bench/forward/devices.h"
+#include "bench/forward/soak.h"
 #include "bench/limit/own_table.h"
 #include "bench/limit/rte_hash_table.h"
 #include "bench/limit/straw_man.h"
 #include "dataplane/runtime/eal.h"
-#include "dataplane/runtime/packet_pool.h"
 #include "tests/support/packet_builder.h"
 
 namespace sluice {
@@ -39,7 +37,8 @@ struct Options {
   bool hand_over = false;  // every packet comes to another worker than its flow's
   double seconds = 1;
   int rounds = 5;
-  uint32_t capacity = 0;  // connections per worker; 0: twice the flows, more if there are new ones
+  double soak_seconds = 0;  // instead of turns
+  uint32_t capacity = 0;    // connections per worker; 0: twice the flows, more if there are new ones
 };
 
 int Fail(const std::string& text) { return std::fprintf(stderr, "forward_bench: %s\n", text.c_str()), 1; }
@@ -63,6 +62,7 @@ bool ParseOptions(int argc, char** argv, Options& options) {
       {"--connections", number(options.capacity)},
       {"--rounds", number(options.rounds)},
       {"--seconds", [&](const std::string& value) { return absl::SimpleAtod(value, &options.seconds); }},
+      {"--soak", [&](const std::string& value) { return absl::SimpleAtod(value, &options.soak_seconds); }},
       {"--hand-over", [&](const std::string& value) { return options.hand_over = value == "yes", true; }},
       {"--family", [&](const std::string& value) { return traffic.v6 = value == "6", true; }},
       {"--protocol",
@@ -87,46 +87,6 @@ bool ParseOptions(int argc, char** argv, Options& options) {
   }
   return true;
 }
-
-// Two devices that give empty buffers and take what is sent. What is received is written by the worker's
-// source.
-class Devices {
- public:
-  bool Open(int workers) {
-    std::string error;
-    const absl::StatusOr<rte_mempool*> pool = CreatePacketPool("bench", 16384, false);
-    if (!pool.ok()) return false;
-    pool_ = *pool;
-    for (int i = 0; i < 2; ++i) {
-      const std::string name = absl::StrCat("net_null", i);
-      rte_eal_hotplug_add("vdev", name.c_str(), "size=60,copy=0");
-      if (rte_eth_dev_get_port_by_name(name.c_str(), &ports_[i]) != 0) return false;
-      const rte_eth_conf configuration{};
-      const auto queues = static_cast<uint16_t>(workers);
-      rte_eth_dev_configure(ports_[i], queues, queues, &configuration);
-      for (uint16_t queue = 0; queue < queues; ++queue) {
-        rte_eth_rx_queue_setup(ports_[i], queue, 512, SOCKET_ID_ANY, nullptr, pool_);
-        rte_eth_tx_queue_setup(ports_[i], queue, 512, SOCKET_ID_ANY, nullptr);
-      }
-      if (rte_eth_dev_start(ports_[i]) != 0) return false;
-    }
-    return true;
-  }
-  void Feed(Source& source, uint16_t queue) {
-    const auto write = [](uint16_t, uint16_t, rte_mbuf** packets, uint16_t count, uint16_t, void* to) {
-      static_cast<Source*>(to)->Write(packets, count);
-      return count;
-    };
-    rte_eth_add_rx_callback(receive(), queue, write, &source);
-  }
-  uint16_t receive() const { return ports_[0]; }
-  uint16_t transmit() const { return ports_[1]; }
-  rte_mempool* pool() const { return pool_; }
-
- private:
-  rte_mempool* pool_ = nullptr;
-  uint16_t ports_[2] = {};
-};
 
 // What source and sink cost.
 class GeneratorAlone : public Contender {
@@ -221,14 +181,6 @@ void Print(const Contender& contender, const Turn& turn, int round) {
   std::fflush(stdout);
 }
 
-uint64_t ResidentBytes() {
-  std::ifstream statm("/proc/self/statm");
-  uint64_t size = 0;
-  uint64_t resident = 0;
-  statm >> size >> resident;
-  return resident * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-}
-
 int Main(int argc, char** argv) {
   Options options;
   if (!ParseOptions(argc, argv, options))
@@ -255,6 +207,10 @@ int Main(int argc, char** argv) {
     sources.push_back(std::make_unique<Source>(traffic, balancer.FlowsOf(traffic, owner), balancer.owners(),
                                                static_cast<uint32_t>(owner)));
     devices.Feed(*sources.back(), static_cast<uint16_t>(i));
+  }
+  if (options.soak_seconds > 0) {
+    Soak(balancer, traffic, sources, options.soak_seconds);
+    return 0;
   }
   GeneratorAlone generator(devices);
   std::vector<Contender*> contenders = {&generator, &balancer};

@@ -176,6 +176,7 @@ void Source::Write(rte_mbuf** packets, int count) {
   };
   add(counts_.packets, static_cast<uint64_t>(count));
   add(counts_.fresh, fresh);
+  if (watch_) watch_();
 }
 
 }  // namespace sluice

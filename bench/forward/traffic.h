@@ -10,6 +10,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "dataplane/net/endpoint.h"
@@ -87,6 +88,9 @@ class Source {
   // Fills the next packets, at most 32.
   void Write(rte_mbuf** packets, int count);
 
+  // Called with every burst, on the worker's thread.
+  void SetWatch(std::function<void()> watch) { watch_ = std::move(watch); }
+
   struct alignas(64) Counts {
     std::atomic<uint64_t> packets{0};
     std::atomic<uint64_t> fresh{0};
@@ -114,6 +118,7 @@ class Source {
   uint32_t fresh_share_, answer_share_, fragment_share_;  // of 2^32
   uint32_t fresh_owed_ = 0, answers_owed_ = 0, fragments_owed_ = 0;
   Counts counts_;
+  std::function<void()> watch_;
 };
 
 }  // namespace sluice

@@ -27,6 +27,9 @@ class TimerWheel {
   // means that there are no more.
   int TakeDue(Jiffies now, uint32_t* indices, int limit);
 
+  // All that was due before this has been taken.
+  Jiffies LookedAtUntil() const { return tick_ * kJiffiesPerSlot; }
+
  private:
   static constexpr uint32_t kSlotCount = 16384;       // 1,048 s ahead
   static constexpr Jiffies kJiffiesPerSlot = 16;      // 64 ms
