@@ -5,6 +5,7 @@ import json
 import os
 import statistics
 import subprocess
+import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -14,17 +15,30 @@ BUILD = Path(os.environ.get("SLUICE_BUILD", ROOT / "build/release"))
 def number(text):
     """1000, 64k, 1M: the last two in powers of two."""
     factors = {"k": 1 << 10, "M": 1 << 20}
-    return int(text[:-1]) * factors[text[-1]] if text[-1] in factors else int(text)
+    value = int(text[:-1]) * factors[text[-1]] if text[-1:] in factors else int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be 1 or more")
+    return value
+
+
+def power_of_two(text):
+    value = number(text)
+    if value & (value - 1):
+        raise argparse.ArgumentTypeError(f"{text}: must be a power of two, as 64k or 1M")
+    return value
 
 
 def share(text):
-    return float(text.rstrip("%")) / 100
+    value = float(text.rstrip("%")) / 100
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text}: must be 0%..100%")
+    return value
 
 
 def parser():
     options = argparse.ArgumentParser(prog="bench/run forward", description="The burst loop in memory: real workers, tables and "
                                       "packets; source and sink on the same core. 64-byte frames of flows in an order without pattern.")
-    options.add_argument("--flows", type=number, default="1M", help="established ones; a power of two (1M)")
+    options.add_argument("--flows", type=power_of_two, default="1M", help="established ones; a power of two (1M)")
     options.add_argument("--method", default="nat", choices=["nat", "fullnat", "dr", "ipip", "gre", "gue"])
     options.add_argument("--family", default="4", choices=["4", "6"])
     options.add_argument("--protocol", default="udp", choices=["udp", "tcp"])
@@ -38,20 +52,29 @@ def parser():
     options.add_argument("--connections", type=number, default=0, help="room in the table of each worker")
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--seconds", type=float, default=1.0, help="of each turn")
+    options.add_argument("--warm-up", type=float, default=0.8, help="seconds of everybody's first turn, which is not counted")
     options.add_argument("--json", action="store_true")
     return options
 
 
 def measure(options):
     """What forward_bench printed: its first line, and the turns."""
+    if options.fragments and options.family == "6":
+        sys.exit("bench/run forward: --fragments is for IPv4")
+    if options.answers and options.method not in ("nat", "fullnat"):
+        sys.exit(f"bench/run forward: with --method {options.method} answers do not come by the balancer")
+    if options.hand_over and options.workers < 2:
+        sys.exit("bench/run forward: --hand-over needs --workers 2 or more")
     command = [BUILD / "bin/forward_bench"]
     for name in ("flows", "method", "family", "protocol", "scheduler", "services", "workers", "new", "answers", "fragments",
-                 "connections", "rounds", "seconds"):
-        command += [f"--{name}", str(getattr(options, name))]
+                 "connections", "rounds", "seconds", "warm_up"):
+        command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
     command += ["--hand-over", "yes" if options.hand_over else "no"]
     limit = 120 + 6 * (options.rounds + 2) * (options.seconds + 1)
-    printed = subprocess.run([str(word) for word in command], check=True, stdout=subprocess.PIPE, text=True, timeout=limit).stdout
-    first, *turns = [json.loads(line) for line in printed.splitlines()]
+    ended = subprocess.run([str(word) for word in command], check=False, stdout=subprocess.PIPE, text=True, timeout=limit)
+    if ended.returncode != 0:
+        sys.exit("bench/run forward: forward_bench failed; what it said is above")
+    first, *turns = [json.loads(line) for line in ended.stdout.splitlines()]
     return first, turns
 
 
@@ -160,7 +183,7 @@ ROWS = (
 def table(arguments):
     """Every row, one after the other; with --quick only to see that all of it works."""
     quick = "--quick" in arguments
-    short = ["--rounds", "1", "--seconds", "0.3"] if quick else []
+    short = ["--rounds", "1", "--seconds", "0.2", "--warm-up", "0.2"] if quick else []
     print("| | million packets/s | ns, net | of the straw man | of it on rte_hash | million new/s | bytes a connection |")
     print("|---|---|---|---|---|---|---|")
     faults = []

@@ -36,6 +36,7 @@ struct Options {
   BalancerOptions balancer;
   bool hand_over = false;  // every packet comes to another worker than its flow's
   double seconds = 1;
+  double warm_up = 0.8;
   int rounds = 5;
   double soak_seconds = 0;  // instead of turns
   uint32_t capacity = 0;    // connections per worker; 0: twice the flows, more if there are new ones
@@ -61,6 +62,7 @@ bool ParseOptions(int argc, char** argv, Options& options) {
       {"--workers", number(balancer.workers)},
       {"--connections", number(options.capacity)},
       {"--rounds", number(options.rounds)},
+      {"--warm-up", [&](const std::string& value) { return absl::SimpleAtod(value, &options.warm_up); }},
       {"--seconds", [&](const std::string& value) { return absl::SimpleAtod(value, &options.seconds); }},
       {"--soak", [&](const std::string& value) { return absl::SimpleAtod(value, &options.soak_seconds); }},
       {"--hand-over", [&](const std::string& value) { return options.hand_over = value == "yes", true; }},
@@ -187,7 +189,7 @@ int Main(int argc, char** argv) {
     return Fail("wrong use; bench/run forward --help tells the right one");
   const std::vector<int> cpus = AllowedCpus();
   const auto workers = static_cast<size_t>(options.balancer.workers);
-  if (workers > cpus.size()) return Fail("more workers than CPUs");
+  if (workers > cpus.size()) return Fail("--workers: more than this machine has CPUs");
   const absl::Status started =
       StartEal({.worker_cpus = {cpus.rbegin(), cpus.rbegin() + options.balancer.workers}, .megabytes = 512});
   if (!started.ok()) return Fail(std::string(started.message()));
@@ -224,7 +226,7 @@ int Main(int argc, char** argv) {
   std::printf("{\"bytes\": %lu, \"connections\": %u, \"hertz\": %lu}\n", bytes,
               options.balancer.connections * static_cast<uint32_t>(workers), rte_get_tsc_hz());
   // The first turns open the straw men's flows, and are not counted.
-  for (Contender* contender : contenders) TakeTurn(*contender, sources, 0.8);
+  for (Contender* contender : contenders) TakeTurn(*contender, sources, options.warm_up);
   for (int round = 0; round < options.rounds; ++round) {
     for (Contender* contender : contenders)
       Print(*contender, TakeTurn(*contender, sources, options.seconds), round);
