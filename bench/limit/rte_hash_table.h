@@ -15,10 +15,10 @@ namespace sluice {
 class RteHashTable {
  public:
   explicit RteHashTable(uint32_t capacity)
-      : entries_(capacity * 2 + 1), order_(capacity), capacity_(capacity) {
+      : entries_(capacity + capacity / 4 + 64), order_(capacity), capacity_(capacity) {
     rte_hash_parameters parameters{};
     parameters.name = "straw_man";
-    parameters.entries = capacity * 2;
+    parameters.entries = capacity + capacity / 4;
     parameters.key_len = sizeof(FlowName);
     parameters.hash_func = rte_hash_crc;
     parameters.socket_id = SOCKET_ID_ANY;

@@ -53,7 +53,8 @@ bool ParsePlain(const Worker& worker, Batch& batch, int lane) {
   batch.ip_length[lane] = static_cast<uint16_t>(total);
   batch.transport_at[lane] = sizeof ip;
   uint32_t ports;
-  std::memcpy(&batch.tuple[lane].addresses, &ip.source, sizeof(uint64_t));
+  std::memcpy(&batch.tuple[lane].addresses, frame + sizeof ethernet + offsetof(Ipv4Header, source),
+              sizeof(uint64_t));
   std::memcpy(&ports, transport, sizeof ports);
   batch.tuple[lane].rest = ports | uint64_t{ip.protocol} << 32;
   batch.plain |= LaneBit(lane);

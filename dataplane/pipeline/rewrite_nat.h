@@ -28,7 +28,8 @@ inline bool RewritePlainNat(const Connection& connection, Direction direction, I
   if ((!is_tcp && checksum == 0) || !TakeHop(ip)) return false;
   const bool to_server = direction == Direction::kIn;
   const FlowTuple names = connection.NamesOf(to_server ? Direction::kOut : Direction::kIn).Reversed();
-  std::memcpy(&ip.source, &names.addresses, sizeof names.addresses);
+  std::memcpy(reinterpret_cast<uint8_t*>(&ip) + offsetof(Ipv4Header, source), &names.addresses,
+              sizeof names.addresses);
   const auto ports = static_cast<uint32_t>(names.rest);
   std::memcpy(transport, &ports, sizeof ports);
   const uint16_t flip = to_server ? 0 : 0xffff;
