@@ -85,7 +85,7 @@ bool ParseOptions(int argc, char** argv, Options& options) {
   if (traffic.fresh > 0) {
     // They shall expire while it lasts, and the others shall not between two packets.
     balancer.udp_seconds = traffic.flows > (1u << 22) ? 2 : 1;
-    if (options.capacity == 0) balancer.connections += 1u << 24;
+    if (options.capacity == 0) balancer.connections += 1u << 22;
   }
   return true;
 }
@@ -117,7 +117,7 @@ std::unique_ptr<Contender> MakeStrawMan(const char* name, const Options& options
   using Man = StrawMan<Table>;
   typename Man::Setup setup{.receive = {.dpdk_port = devices.receive(), .queue = 0},
                             .transmit = {.dpdk_port = devices.transmit(), .queue = 0},
-                            .capacity = options.traffic.flows * 2,
+                            .capacity = options.balancer.connections / (options.traffic.fresh > 0 ? 2 : 1),
                             .source = kMacOfSluice,
                             .next_hop = kMacOfServer,
                             .server_port = Traffic::kServerPort};
