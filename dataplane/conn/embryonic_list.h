@@ -1,4 +1,6 @@
-// Connections that are not established yet, the youngest first: those that go when the table is full.
+// Connections that are not established yet, the oldest first: those that go when the table is full. The
+// oldest has had the most time to become established; were it the youngest, in a flood no newcomer would live
+// until its answer comes.
 // Threads: belongs to one worker.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -15,7 +17,7 @@ class EmbryonicList {
   explicit EmbryonicList(uint32_t capacity) : links_(size_t{capacity} + 1, Pages::kAtOnce) {}
 
   // 0: there is none.
-  uint32_t youngest() const { return links_[0].older; }
+  uint32_t oldest() const { return links_[0].younger; }
 
   // REQUIRES: `index` is not in it.
   void Add(uint32_t index) {

@@ -66,11 +66,11 @@ void Forget(Worker& worker, Batch& batch, int lane, Connection* connection) {
   RemoveConnection(worker, *connection);
 }
 
-// Room for a new connection, at the expense of the youngest that is not established.
+// Room for a new connection, at the expense of the oldest that is not established.
 bool EvictOne(Worker& worker, Batch& batch, int lane) {
-  const uint32_t youngest = worker.embryonic.youngest();
-  if (youngest == 0) return false;
-  Forget(worker, batch, lane, &worker.connections.ByIndex(youngest));
+  const uint32_t oldest = worker.embryonic.oldest();
+  if (oldest == 0) return false;
+  Forget(worker, batch, lane, &worker.connections.ByIndex(oldest));
   worker.counters.Add(Counter::kConnectionsEvicted);
   return true;
 }

@@ -211,7 +211,7 @@ TEST_F(FullNatTest, WhenTheTableIsFullThePortIsGivenBack) {
   rig.AddService(Service({FullNatServer("10.1.0.1", 53)}));
   for (uint32_t i = 0; i < 4; ++i) {
     rig.Send(Question(i));
-    rig.Send(Question(i));  // no longer the youngest
+    rig.Send(Question(i));  // it need not make room any more
   }
   EXPECT_EQ(rig.Send(Question(5)).where, "dropped");
   EXPECT_EQ(rig.Count(Counter::kRefusedTableFull), 1u);
