@@ -15,6 +15,7 @@ TEST(OptionsTest, Everything) {
                                      "--interface=b",
                                      "--port",
                                      "net_null0,size=64",
+                                     "--mtu=9000",
                                      "--eal=-d",
                                      "--eal",
                                      "x.so",
@@ -33,6 +34,7 @@ TEST(OptionsTest, Everything) {
   ASSERT_TRUE(options.ok()) << options.status();
   EXPECT_EQ(options->dataplane.interfaces, (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(options->dataplane.devices, (std::vector<std::string>{"net_null0,size=64"}));
+  EXPECT_EQ(options->dataplane.device_mtu, 9000);
   EXPECT_EQ(options->dataplane.eal_arguments, (std::vector<std::string>{"-d", "x.so"}));
   EXPECT_EQ(options->dataplane.workers, 4);
   EXPECT_EQ(options->dataplane.cpus, (std::vector<int>{1, 2, 3, 4}));
@@ -48,6 +50,7 @@ TEST(OptionsTest, ErrorsNameTheOptionAndTheRule) {
   EXPECT_EQ(Error({"--interface", "a", "--workers", "65"}), "--workers 65: must be 1..64");
   EXPECT_EQ(Error({"--interface", "a", "--workers", "two"}), "--workers two: must be 1..64");
   EXPECT_EQ(Error({"--interface", "a", "--workers"}), "--workers: needs a value; see sluiced --help");
+  EXPECT_EQ(Error({"--port", "a", "--mtu", "1279"}), "--mtu 1279: must be 1280..9600");
   EXPECT_EQ(Error({"--interface", "a", "--poll=maybe"}), "--poll=maybe: must be idle or always");
   EXPECT_EQ(Error({"--interface", "a", "--cpus", "1,,2"}), "--cpus : must be 0..1023");
   EXPECT_EQ(Error({"--no-huge=1"}), "--no-huge=1: is not an option of sluiced; see sluiced --help");
