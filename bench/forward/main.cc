@@ -3,7 +3,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <rte_cycles.h>
 #include <rte_ethdev.h>
-#include <rte_launch.h>
 
 #include <chrono>
 #include <cstdio>
@@ -18,6 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "bench/forward/balancer.h"
+#include "bench/forward/crew.h"
 #include "bench/forward/devices.h"
 #include "bench/forward/soak.h"
 #include "bench/limit/own_table.h"
@@ -133,21 +133,8 @@ struct Turn {
   std::map<std::string, uint64_t> counts;
 };
 
-struct Job {
-  Contender* contender;
-  int worker;
-};
-int RunJob(void* job) {
-  static_cast<Job*>(job)->contender->Run(static_cast<Job*>(job)->worker);
-  return 0;
-}
-
 Turn TakeTurn(Contender& contender, const std::vector<std::unique_ptr<Source>>& sources, double seconds) {
-  std::vector<Job> jobs;
-  for (size_t i = 0; i < sources.size(); ++i) jobs.push_back({&contender, static_cast<int>(i)});
-  contender.GetReady();
-  for (size_t i = 0; i < jobs.size(); ++i)
-    rte_eal_remote_launch(RunJob, &jobs[i], static_cast<unsigned>(i + 1));
+  const Crew crew(contender, sources.size());
   std::this_thread::sleep_for(Seconds(0.2));
   Turn turn;
   const auto count = [&](uint64_t sign) {
@@ -165,8 +152,6 @@ Turn TakeTurn(Contender& contender, const std::vector<std::unique_ptr<Source>>& 
   count(1);
   turn.ticks = rte_rdtsc() - begin_ticks;
   turn.seconds = Seconds(std::chrono::steady_clock::now() - begin).count();
-  contender.Stop();
-  for (size_t i = 0; i < jobs.size(); ++i) rte_eal_wait_lcore(static_cast<unsigned>(i + 1));
   return turn;
 }
 

@@ -2,8 +2,6 @@
 #include "bench/forward/soak.h"
 
 #include <rte_cycles.h>
-#include <rte_launch.h>
-#include <rte_lcore.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -12,6 +10,7 @@
 #include <string>
 #include <thread>
 
+#include "bench/forward/crew.h"
 #include "bench/forward/histogram.h"
 
 namespace sluice {
@@ -35,15 +34,6 @@ struct RoundWatch {
   }
 };
 
-struct Job {
-  Balancer* balancer;
-  int worker;
-};
-int RunJob(void* job) {
-  static_cast<Job*>(job)->balancer->Run(static_cast<Job*>(job)->worker);
-  return 0;
-}
-
 }  // namespace
 
 uint64_t ResidentBytes() {
@@ -57,16 +47,12 @@ uint64_t ResidentBytes() {
 void Soak(Balancer& balancer, const Traffic& traffic, const std::vector<std::unique_ptr<Source>>& sources,
           double seconds) {
   std::vector<std::unique_ptr<RoundWatch>> watches;
-  std::vector<Job> jobs;
   for (size_t i = 0; i < sources.size(); ++i) {
     watches.push_back(std::make_unique<RoundWatch>());
     Worker& worker = balancer.worker(static_cast<int>(i));
     sources[i]->SetWatch([watch = watches.back().get(), &worker] { watch->Look(worker); });
-    jobs.push_back({&balancer, static_cast<int>(i)});
   }
-  balancer.GetReady();
-  for (size_t i = 0; i < jobs.size(); ++i)
-    rte_eal_remote_launch(RunJob, &jobs[i], static_cast<unsigned>(i + 1));
+  const Crew crew(balancer, sources.size());
   uint32_t changes = 0;
   const auto begin = std::chrono::steady_clock::now();
   const double microsecond = static_cast<double>(rte_get_tsc_hz()) / 1e6;
@@ -99,8 +85,6 @@ void Soak(Balancer& balancer, const Traffic& traffic, const std::vector<std::uni
         slowest_change, lag * 4, ResidentBytes(), rounds.c_str());
     std::fflush(stdout);
   }
-  balancer.Stop();
-  for (size_t i = 0; i < jobs.size(); ++i) rte_eal_wait_lcore(static_cast<unsigned>(i + 1));
 }
 
 }  // namespace sluice
