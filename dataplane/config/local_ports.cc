@@ -16,8 +16,8 @@ LocalPorts::LocalPorts(const IpAddress& address, Protocol protocol, const FlowOw
   }
 }
 
-PortPool::PortPool(std::shared_ptr<const LocalPorts> ports)
-    : ports_(std::move(ports)), parts_(ports_->workers()) {
+PortPool::PortPool(std::shared_ptr<const LocalPorts> ports, std::shared_ptr<const PortPoolKin> kin)
+    : ports_(std::move(ports)), kin_(std::move(kin)), parts_(ports_->workers()) {
   for (size_t worker = 0; worker < parts_.size(); ++worker) {
     const size_t places = ports_->OfWorker(static_cast<int>(worker)).size();
     parts_[worker].bits.assign(places / 64 + 1, 0);

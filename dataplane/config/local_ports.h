@@ -34,16 +34,36 @@ class LocalPorts {
   std::array<uint16_t, 65536> place_{};
 };
 
+// What pools of the same local address towards the same real server have in common: one of a destination
+// without a port of its own gives ports for connections to any, so that it may meet the others.
+// Threads: Add the control thread; MayMeet anyone.
+class PortPoolKin {
+ public:
+  void Add(Be16 server_port) {
+    (server_port == Be16{} ? has_any_port_ : has_own_port_).store(true, std::memory_order_relaxed);
+  }
+  bool MayMeet() const {
+    return has_any_port_.load(std::memory_order_relaxed) && has_own_port_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  std::atomic<bool> has_any_port_{false};
+  std::atomic<bool> has_own_port_{false};
+};
+
 // Which of them are taken, towards one real server. A port that was given back is taken again last, so that
 // the server's memory of its connection has the most time to go.
 // Threads: each worker its own ports; free() anyone.
 class PortPool {
  public:
-  explicit PortPool(std::shared_ptr<const LocalPorts> ports);
+  PortPool(std::shared_ptr<const LocalPorts> ports, std::shared_ptr<const PortPoolKin> kin);
 
   // Nothing: none is free.
   std::optional<Be16> Take(int worker);
   void Give(int worker, Be16 port);
+
+  // Whether a connection may have a port that no pool but another one knows of.
+  bool MayMeetOthers() const { return kin_->MayMeet(); }
 
   uint32_t taken() const;
   uint32_t free() const { return LocalPorts::kCount - taken(); }
@@ -56,6 +76,7 @@ class PortPool {
   };
 
   const std::shared_ptr<const LocalPorts> ports_;
+  const std::shared_ptr<const PortPoolKin> kin_;
   std::vector<Part> parts_;  // by worker
 };
 

@@ -6,6 +6,13 @@
 #include "dataplane/net/check.h"
 
 namespace sluice {
+namespace {
+
+PortPoolKey KinKeyOf(const PortPoolKey& key) {
+  return {key.local, {key.server.address, Be16{}, key.server.protocol}};
+}
+
+}  // namespace
 
 PortPool* PortPools::Retain(const PortPoolKey& key) {
   Entry& entry = entries_[key];
@@ -18,7 +25,14 @@ PortPool* PortPools::Retain(const PortPoolKey& key) {
     ports = std::make_shared<LocalPorts>(key.local, key.server.protocol, owners_);
     known = ports;
   }
-  entry.pool = std::make_shared<PortPool>(ports);
+  std::weak_ptr<PortPoolKin>& known_kin = kin_[KinKeyOf(key)];
+  std::shared_ptr<PortPoolKin> kin = known_kin.lock();
+  if (kin == nullptr) {
+    kin = std::make_shared<PortPoolKin>();
+    known_kin = kin;
+  }
+  kin->Add(key.server.port);
+  entry.pool = std::make_shared<PortPool>(ports, kin);
   changed_ = true;
   return entry.pool.get();
 }
@@ -34,7 +48,9 @@ std::shared_ptr<const PortPoolIndex> PortPools::Index() {
   for (auto at = entries_.begin(); at != entries_.end();) {
     Entry& entry = at->second;
     if (entry.was_idle && entry.pool->taken() == 0) {
+      const PortPoolKey key = at->first;
       at = entries_.erase(at);
+      if (const auto kin = kin_.find(KinKeyOf(key)); kin->second.expired()) kin_.erase(kin);
       changed_ = true;
     } else {
       entry.was_idle = entry.references == 0;

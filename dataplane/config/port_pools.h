@@ -36,6 +36,8 @@ class PortPools {
 
   const FlowOwners owners_;
   std::map<std::pair<IpAddress, Protocol>, std::weak_ptr<const LocalPorts>> ports_;
+  // By KinKeyOf.
+  std::unordered_map<PortPoolKey, std::weak_ptr<PortPoolKin>, PortPoolKeyHash> kin_;
   std::unordered_map<PortPoolKey, Entry, PortPoolKeyHash> entries_;
   std::shared_ptr<const PortPoolIndex> index_;
   bool changed_ = false;

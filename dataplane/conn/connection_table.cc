@@ -41,6 +41,13 @@ ConnectionEntry ConnectionTable::Search(const FlowTuple& tuple, const FlowAddres
 }
 
 Connection* ConnectionTable::Insert(const Connection& connection, const ConnectionAddresses& addresses) {
+  Connection* inserted = BeginInsert(connection, addresses, Hash(connection.InTuple()));
+  FinishInserts();
+  return inserted;
+}
+
+Connection* ConnectionTable::BeginInsert(const Connection& connection, const ConnectionAddresses& addresses,
+                                         uint64_t hash) {
   SLUICE_CHECK(connection.destination_id != kNoDestination);
   uint32_t index;
   if (free_count_ > 0) {
@@ -53,13 +60,29 @@ Connection* ConnectionTable::Insert(const Connection& connection, const Connecti
   ++size_;
   connections_[index] = connection;
   if (connection.IsV6()) addresses_[index] = addresses;
-  AddEntry(Hash(connection.InTuple()), EntryOf(index, Direction::kIn));
-  AddEntry(Hash(connection.OutTuple()), EntryOf(index, Direction::kOut));
+  AddEntry(hash, EntryOf(index, Direction::kIn));
+  if (begun_count_ == kMostBegun) FinishInserts();
+  const uint64_t out_hash = Hash(connection.OutTuple());
+  PrefetchBucket(out_hash);
+  begun_[begun_count_++] = {out_hash, EntryOf(index, Direction::kOut)};
   return &connections_[index];
+}
+
+bool ConnectionTable::IsBegun(uint32_t index) const {
+  for (int i = 0; i < begun_count_; ++i) {
+    if (begun_[i].entry >> 1 == index) return true;
+  }
+  return false;
+}
+
+void ConnectionTable::FinishInserts() {
+  for (int i = 0; i < begun_count_; ++i) AddEntry(begun_[i].hash, begun_[i].entry);
+  begun_count_ = 0;
 }
 
 void ConnectionTable::Remove(Connection& connection) {
   const uint32_t index = IndexOf(connection);
+  if (IsBegun(index)) FinishInserts();
   RemoveEntry(Hash(connection.InTuple()), EntryOf(index, Direction::kIn));
   RemoveEntry(Hash(connection.OutTuple()), EntryOf(index, Direction::kOut));
   connection.destination_id = kNoDestination;

@@ -74,7 +74,25 @@ class ConnectionTable {
   // A copy of `connection`, findable in both directions; nullptr if the table is full. Its addresses count
   // in IPv6 only. REQUIRES: a destination id; its in-tuple is not in the table.
   Connection* Insert(const Connection& connection, const ConnectionAddresses& addresses);
+  // The same of several, so that their cache misses overlap: a packet from the client finds its connection at
+  // once, one from the server after FinishInserts. `hash` is of the in-tuple.
+  Connection* BeginInsert(const Connection& connection, const ConnectionAddresses& addresses, uint64_t hash);
+  void FinishInserts();
   void Remove(Connection& connection);
+
+  // What is about to be touched: the index that the insert after `later` others will use (0: there is none),
+  // and the buckets of a connection that will be removed.
+  uint32_t IndexToUse(uint32_t later) const {
+    if (later < free_count_) return free_[free_count_ - 1 - later];
+    const uint32_t index = next_unused_ + (later - free_count_);
+    return index <= capacity_ ? index : 0;
+  }
+  // Always inline: gcc takes a function that only prefetches for one without effect, and leaves out its
+  // calls.
+  [[gnu::always_inline]] void PrefetchBuckets(const Connection& connection) const {
+    PrefetchBucket(Hash(connection.InTuple()));
+    PrefetchBucket(Hash(connection.OutTuple()));
+  }
 
  private:
   static constexpr int kSlots = 8;
@@ -94,6 +112,7 @@ class ConnectionTable {
     const __m128i equal = _mm_cmpeq_epi16(tags, _mm_set1_epi16(static_cast<int16_t>(tag)));
     return static_cast<uint32_t>(_mm_movemask_epi8(_mm_packs_epi16(equal, _mm_setzero_si128())));
   }
+  bool IsBegun(uint32_t index) const;
   void AddEntry(uint64_t hash, ConnectionEntry entry);
   void RemoveEntry(uint64_t hash, ConnectionEntry entry);
 
@@ -107,6 +126,13 @@ class ConnectionTable {
   uint32_t free_count_ = 0;
   uint32_t next_unused_ = 1;
   uint32_t size_ = 0;
+  struct Begun {
+    uint64_t hash;
+    ConnectionEntry entry;
+  };
+  static constexpr int kMostBegun = 32;
+  Begun begun_[kMostBegun];
+  int begun_count_ = 0;
 };
 
 }  // namespace sluice

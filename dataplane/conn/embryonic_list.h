@@ -19,6 +19,9 @@ class EmbryonicList {
   // 0: there is none.
   uint32_t oldest() const { return links_[0].younger; }
 
+  // 0: none. REQUIRES: `index` is in it.
+  uint32_t NextYounger(uint32_t index) const { return links_[index].younger; }
+
   // REQUIRES: `index` is not in it.
   void Add(uint32_t index) {
     const uint32_t second = links_[0].older;
@@ -32,6 +35,8 @@ class EmbryonicList {
     links_[link.older].younger = link.younger;
     links_[link.younger].older = link.older;
   }
+
+  void Prefetch(uint32_t index) const { __builtin_prefetch(&links_[index], 1); }
 
  private:
   struct Link {

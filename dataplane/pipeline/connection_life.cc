@@ -106,8 +106,8 @@ NewConnection MakeConnection(Worker& worker, const FlowTuple& tuple, const FlowA
   return made;
 }
 
-Connection* KeepConnection(Worker& worker, const NewConnection& made) {
-  Connection* kept = worker.connections.Insert(made.connection, made.addresses);
+Connection* KeepConnection(Worker& worker, const NewConnection& made, uint64_t hash) {
+  Connection* kept = worker.connections.BeginInsert(made.connection, made.addresses, hash);
   if (kept == nullptr) return nullptr;
   const uint32_t index = worker.connections.IndexOf(*kept);
   const DestinationId destination = kept->destination_id;
@@ -119,6 +119,25 @@ Connection* KeepConnection(Worker& worker, const NewConnection& made) {
   worker.counters.Add(Counter::kConnectionsCreated);
   StatisticsLine::Add(worker.statistics[destination].connections, 1);
   return kept;
+}
+
+void PrefetchRoom(const Worker& worker, int count) {
+  uint32_t indices[kBurst];
+  uint32_t evicted = 0;
+  for (int i = 0; i < count; ++i) {
+    uint32_t index = worker.connections.IndexToUse(static_cast<uint32_t>(i));
+    if (index == 0)
+      index = evicted = evicted == 0 ? worker.embryonic.oldest() : worker.embryonic.NextYounger(evicted);
+    indices[i] = index;
+    __builtin_prefetch(&worker.connections.ByIndex(index), 1);
+    worker.wheel.Prefetch(index);
+    worker.embryonic.Prefetch(index);
+  }
+  if (evicted == 0) return;
+  for (int i = 0; i < count; ++i) {
+    if (worker.connections.IsInUse(indices[i]))
+      worker.connections.PrefetchBuckets(worker.connections.ByIndex(indices[i]));
+  }
 }
 
 void LiveBriefly(Worker& worker, Connection& connection) {

@@ -27,8 +27,11 @@ struct NewConnection {
 NewConnection MakeConnection(Worker& worker, const FlowTuple& tuple, const FlowAddresses& addresses,
                              const Assignment& assignment);
 
-// Puts it into the table; nullptr if that is full.
-Connection* KeepConnection(Worker& worker, const NewConnection& made);
+// Puts it into the table, where a packet from the server will find it after FinishInserts; nullptr if the
+// table is full. `hash` is of the first packet.
+Connection* KeepConnection(Worker& worker, const NewConnection& made, uint64_t hash);
+// Asks for the memory of so many connections that will be kept, and of those that must make room for them.
+void PrefetchRoom(const Worker& worker, int count);
 // It has seen no packet of its own, and IPVS gives it three seconds for one.
 void LiveBriefly(Worker& worker, Connection& connection);
 // What was held or taken for a connection that did not come to be.

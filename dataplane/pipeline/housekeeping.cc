@@ -16,16 +16,23 @@ constexpr uint32_t kDropEntryShare = 32;  // one of so many connections is looke
 int ExpireConnections(Worker& worker) {
   uint32_t due[kBurst];
   const int count = worker.wheel.TakeDue(worker.now, due, kBurst);
-  for (int i = 0; i < count; ++i) __builtin_prefetch(&worker.connections.ByIndex(due[i]));
+  for (int i = 0; i < count; ++i) {
+    __builtin_prefetch(&worker.connections.ByIndex(due[i]), 1);
+    worker.embryonic.Prefetch(due[i]);
+  }
+  uint32_t over[kBurst];
+  int over_count = 0;
   for (int i = 0; i < count; ++i) {
     Connection& connection = worker.connections.ByIndex(due[i]);
     if (!HasPassed(connection.deadline, worker.now)) {
       connection.filed_for = worker.wheel.File(due[i], connection.deadline);
       continue;
     }
-    RemoveConnection(worker, connection);
-    worker.counters.Add(Counter::kConnectionsExpired);
+    worker.connections.PrefetchBuckets(connection);
+    over[over_count++] = due[i];
   }
+  for (int i = 0; i < over_count; ++i) RemoveConnection(worker, worker.connections.ByIndex(over[i]));
+  worker.counters.Add(Counter::kConnectionsExpired, static_cast<uint64_t>(over_count));
   return count;
 }
 

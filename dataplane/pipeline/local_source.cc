@@ -6,7 +6,7 @@
 namespace sluice {
 namespace {
 
-// Pools of a real server with its own port and without one do not know of each other.
+// Where pools do not know of each other.
 constexpr int kTries = 4;
 
 bool IsTaken(Worker& worker, const Assignment& assignment, Protocol protocol) {
@@ -26,7 +26,7 @@ bool TakePort(Worker& worker, const LocalSource& source, Assignment& assignment)
     if (!port) return false;
     assignment.local_address = source.address;
     assignment.local_port = *port;
-    if (!IsTaken(worker, assignment, source.protocol)) return true;
+    if (!source.ports->MayMeetOthers() || !IsTaken(worker, assignment, source.protocol)) return true;
     source.ports->Give(worker.index, *port);
   }
   return false;

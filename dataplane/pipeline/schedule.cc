@@ -1,6 +1,8 @@
 // Schedule: for packets without a connection. Most make one; the rest are the kernel's, another worker's,
 // or refused.
 // SPDX-License-Identifier: Apache-2.0
+#include <bit>
+
 #include "dataplane/pipeline/connection_life.h"
 #include "dataplane/pipeline/local_source.h"
 #include "dataplane/pipeline/stages.h"
@@ -175,8 +177,9 @@ void MakeOnePacket(Worker& worker, Batch& batch, int lane, const Assignment& ass
 
 bool MakeLasting(Worker& worker, Batch& batch, int lane, const Assignment& assignment) {
   const NewConnection wanted = MakeConnection(worker, batch.tuple[lane], batch.addresses[lane], assignment);
-  Connection* connection = KeepConnection(worker, wanted);
-  if (connection == nullptr && EvictOne(worker, batch, lane)) connection = KeepConnection(worker, wanted);
+  Connection* connection = KeepConnection(worker, wanted, batch.hash[lane]);
+  if (connection == nullptr && EvictOne(worker, batch, lane))
+    connection = KeepConnection(worker, wanted, batch.hash[lane]);
   if (connection == nullptr) {
     Forgo(worker, assignment, batch.tuple[lane].protocol());
     Drop(worker, batch, lane, Counter::kRefusedTableFull);
@@ -264,6 +267,8 @@ void ReplaceConnection(Worker& worker, Batch& batch, int lane) {
 }  // namespace
 
 LaneMask Schedule(Worker& worker, Batch& batch, LaneMask fresh) {
+  if (fresh == 0) return 0;
+  PrefetchRoom(worker, std::popcount(fresh));
   LaneMask refused = 0;
   bool created_any = false;
   for (int lane : Lanes(fresh)) {
@@ -290,6 +295,7 @@ LaneMask Schedule(Worker& worker, Batch& batch, LaneMask fresh) {
       refused |= LaneBit(lane);
     }
   }
+  worker.connections.FinishInserts();
   return refused;
 }
 

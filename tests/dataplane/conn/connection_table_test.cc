@@ -34,6 +34,28 @@ ConnectionEntry Find(const ConnectionTable& table, const FlowTuple& tuple,
   return table.Is(guess, tuple, addresses) ? guess : table.Search(tuple, addresses, hash);
 }
 
+TEST(ConnectionTable, InsertsBegunAreFoundFromTheClientAtOnceAndFromTheServerWhenFinished) {
+  constexpr uint16_t kMore = 100;  // than can be begun: some are finished on the way
+  ConnectionTable table(kMore + 1, kSecret);
+  std::vector<Connection*> begun;
+  for (uint16_t i = 0; i < kMore; ++i) {
+    const Connection wanted = Make(0x0a000001, i);
+    const uint32_t index = table.IndexToUse(0);
+    begun.push_back(table.BeginInsert(wanted, {}, table.Hash(wanted.InTuple())));
+    ASSERT_EQ(table.IndexOf(*begun.back()), index);
+    ASSERT_NE(Find(table, wanted.InTuple()), 0u);
+  }
+  EXPECT_EQ(Find(table, begun.back()->OutTuple()), 0u);
+  const FlowTuple removed = begun.back()->OutTuple();
+  table.Remove(*begun.back());
+  EXPECT_EQ(Find(table, removed), 0u);
+  begun.pop_back();
+  table.FinishInserts();
+  for (const Connection* connection : begun) EXPECT_NE(Find(table, connection->OutTuple()), 0u);
+  EXPECT_EQ(table.IndexToUse(1), kMore + 1u);
+  EXPECT_EQ(table.IndexToUse(2), 0u);
+}
+
 TEST(ConnectionTable, FindsBothDirections) {
   ConnectionTable table(16, kSecret);
   const Connection connection = Make(0x0a000001, 1000);
