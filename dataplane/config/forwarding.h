@@ -28,7 +28,7 @@ inline constexpr NextHopId kHost = 2;
 
 enum class NextHopKind : uint8_t { kNoRoute, kKernel, kHost, kWire };
 
-struct NextHop {
+struct alignas(32) NextHop {
   MacAddress destination;  // these 12 bytes are copied into the frame as they stand
   MacAddress source;
   uint16_t port = 0;  // of the data path

@@ -45,11 +45,16 @@ class ConnectionTable {
   bool PassedOn(uint64_t hash) const { return buckets_[HomeOf(hash)].passed_on != 0; }
   void PrefetchConnection(ConnectionEntry entry) const { __builtin_prefetch(&connections_[entry >> 1]); }
   void PrefetchAddresses(ConnectionEntry entry) const { __builtin_prefetch(&addresses_[entry >> 1]); }
+  // In IPv6 a tuple alone does not tell flows apart.
+  bool HasTuple(ConnectionEntry entry, const FlowTuple& tuple) const {
+    return connections_[entry >> 1].TupleOf(DirectionOf(entry)) == tuple;
+  }
+  bool HasAddresses(ConnectionEntry entry, const FlowAddresses& addresses) const {
+    return addresses_[entry >> 1].Of(DirectionOf(entry), connections_[entry >> 1].IsNat()) == addresses;
+  }
   // `addresses` are those of an IPv6 flow, and not looked at in IPv4.
   bool Is(ConnectionEntry entry, const FlowTuple& tuple, const FlowAddresses& addresses) const {
-    const Connection& connection = connections_[entry >> 1];
-    if (!(connection.TupleOf(DirectionOf(entry)) == tuple)) return false;
-    return !tuple.IsV6() || addresses_[entry >> 1].Of(DirectionOf(entry), connection.IsNat()) == addresses;
+    return HasTuple(entry, tuple) && (!tuple.IsV6() || HasAddresses(entry, addresses));
   }
   ConnectionEntry Search(const FlowTuple& tuple, const FlowAddresses& addresses, uint64_t hash) const;
 

@@ -3,16 +3,26 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 
 namespace sluice {
 
+// Both halves added to each other, rotated: the upper one gets the carry of the lower.
 inline uint16_t FoldSum(uint64_t sum) {
-  sum = (sum & 0xffffffff) + (sum >> 32);
-  sum = (sum & 0xffff) + (sum >> 16);
-  sum = (sum & 0xffff) + (sum >> 16);
-  return static_cast<uint16_t>((sum & 0xffff) + (sum >> 16));
+  sum += std::rotr(sum, 32);
+  auto half = static_cast<uint32_t>(sum >> 32);
+  half += std::rotr(half, 16);
+  return static_cast<uint16_t>(half >> 16);
+}
+
+// One's complement addition: what is carried out comes in again.
+template <class Word>
+Word AddWithCarry(Word a, Word b) {
+  Word sum;
+  const bool carry = __builtin_add_overflow(a, b, &sum);
+  return static_cast<Word>(sum + carry);
 }
 
 // The one's complement sum of `length` bytes at any address, not folded.
@@ -28,8 +38,7 @@ inline uint64_t SumOfChange16(uint16_t before, uint16_t after) {
 
 // RFC 1624, equation 3: HC' = ~(~HC + ~m + m'). `delta` is the folded sum of changes.
 inline uint16_t UpdateChecksum(uint16_t checksum, uint16_t delta) {
-  const uint32_t sum = static_cast<uint32_t>(static_cast<uint16_t>(~checksum)) + delta;
-  return static_cast<uint16_t>(~((sum & 0xffff) + (sum >> 16)));
+  return static_cast<uint16_t>(~AddWithCarry(static_cast<uint16_t>(~checksum), delta));
 }
 
 // The checksum of a TCP or UDP segment under its IPv4 pseudo header; addresses as on the wire.

@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "dataplane/net/byte_order.h"
+#include "dataplane/net/checksum.h"
 #include "dataplane/net/ip_address.h"
 #include "dataplane/net/mac_address.h"
 
@@ -58,9 +59,12 @@ static_assert(sizeof(Ipv4Header) == 20);
 // The one's complement sum of a header without options, not folded; 0xffff when folded if its checksum is
 // right.
 inline uint64_t SumOfPlainHeader(const Ipv4Header& ip) {
-  uint32_t words[5];
-  std::memcpy(words, &ip, sizeof words);
-  return uint64_t{words[0]} + words[1] + words[2] + words[3] + words[4];
+  const auto* bytes = reinterpret_cast<const char*>(&ip);
+  uint64_t words[2];
+  uint32_t last;
+  std::memcpy(words, bytes, sizeof words);
+  std::memcpy(&last, bytes + sizeof words, sizeof last);
+  return AddWithCarry(AddWithCarry(words[0], words[1]), uint64_t{last});
 }
 
 struct __attribute__((packed)) Ipv6Header {

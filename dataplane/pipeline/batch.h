@@ -71,7 +71,8 @@ struct Batch {
   PacketKind kind[kBurst];
   uint8_t signal[kBurst];  // TCP's flags, or the SctpEvent; 0 for UDP
   LaneMask first_fragments = 0;
-  LaneMask plain = 0;             // kFlow, TCP or UDP over IPv4, whole, without options or tag
+  LaneMask plain = 0;             // kFlow, TCP or UDP, whole, without IP options, extension headers or tag
+  LaneMask plain_v6 = 0;          // those of them that are IPv6
   LaneMask opening = 0;           // may open a connection, or says that its sender has forgotten an old one
   uint8_t* ip[kBurst];            // where the IP header begins, of either family
   uint16_t transport_at[kBurst];  // from there to what the IP headers carry
@@ -90,6 +91,7 @@ struct Batch {
   Connection one_packet[kBurst];  // of lanes whose connection lives as long as the packet
   ConnectionAddresses one_packet_addresses[kBurst];
   LaneMask scheduled = 0;  // lanes that made their connection: it is in the state they lead to
+  LaneMask forgotten = 0;  // lanes whose connection made room for another in this burst; they have a verdict
   // Any stage: lanes with verdict kAnswer
   LaneMask answers = 0;
   Reply answer[kBurst];

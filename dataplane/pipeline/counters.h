@@ -112,10 +112,14 @@ class Counters {
 // Statistics of one destination on one worker, a cache line.
 struct alignas(64) StatisticsLine {
   std::atomic<uint64_t> connections;
-  std::atomic<uint64_t> in_packets;
-  std::atomic<uint64_t> out_packets;
-  std::atomic<uint64_t> in_bytes;
-  std::atomic<uint64_t> out_bytes;
+  struct Traffic {
+    std::atomic<uint64_t> packets;
+    std::atomic<uint64_t> bytes;
+  };
+  Traffic traffic[2];  // by Direction
+
+  const Traffic& in() const { return traffic[0]; }
+  const Traffic& out() const { return traffic[1]; }
 
   static void Add(std::atomic<uint64_t>& value, uint64_t amount) {
     value.store(value.load(std::memory_order_relaxed) + amount, std::memory_order_relaxed);

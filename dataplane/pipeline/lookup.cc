@@ -37,21 +37,24 @@ bool MustBeReplaced(const Worker& worker, const Batch& batch, int lane) {
 
 LaneMask Lookup(Worker& worker, Batch& batch, LaneMask lanes) {
   ConnectionTable& table = worker.connections;
+  LaneMask v6 = lanes & batch.plain_v6;
   for (int lane : Lanes(lanes & ~batch.plain)) {
     batch.hash[lane] = table.Hash(batch.tuple[lane]);
     table.PrefetchBucket(batch.hash[lane]);
+    if (batch.tuple[lane].IsV6()) v6 |= LaneBit(lane);
   }
   for (int lane : Lanes(lanes)) {
     batch.entry[lane] = table.Guess(batch.hash[lane]);
     table.PrefetchConnection(batch.entry[lane]);
-    if (batch.tuple[lane].IsV6()) [[unlikely]]
-      table.PrefetchAddresses(batch.entry[lane]);
   }
+  for (int lane : Lanes(v6)) table.PrefetchAddresses(batch.entry[lane]);
   LaneMask fresh = 0;
   LaneMask replaced = 0;
   for (int lane : Lanes(lanes)) {
     ConnectionEntry entry = batch.entry[lane];
-    if (!table.Is(entry, batch.tuple[lane], batch.addresses[lane])) {
+    const bool is_v6 = v6 & LaneBit(lane);
+    if (!table.HasTuple(entry, batch.tuple[lane]) ||
+        (is_v6 && !table.HasAddresses(entry, batch.addresses[lane]))) {
       entry = table.Search(batch.tuple[lane], batch.addresses[lane], batch.hash[lane]);
       if (entry == 0) {
         batch.connection[lane] = nullptr;
@@ -61,8 +64,7 @@ LaneMask Lookup(Worker& worker, Batch& batch, LaneMask lanes) {
     }
     Connection& connection = table.At(entry);
     batch.connection[lane] = &connection;
-    if (batch.tuple[lane].IsV6()) [[unlikely]]
-      batch.connection_addresses[lane] = &table.AddressesOf(connection);
+    if (is_v6) batch.connection_addresses[lane] = &table.AddressesOf(connection);
     batch.direction[lane] = ConnectionTable::DirectionOf(entry);
     __builtin_prefetch(&worker.statistics[connection.destination_id], 1);
     const uint8_t traits = worker.destinations.traits(connection.destination_id);

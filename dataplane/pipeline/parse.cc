@@ -1,5 +1,7 @@
 // Parse: a packet is hostile until every length has been checked.
 // SPDX-License-Identifier: Apache-2.0
+#include <cstring>
+
 #include "dataplane/pipeline/parse_ip.h"
 #include "dataplane/pipeline/stages.h"
 
@@ -19,44 +21,84 @@ bool IsOurVlan(const Worker& worker, const rte_mbuf& packet) {
   return worker.forwarding->HasVlan(worker.port_numbers[packet.port], tag.id());
 }
 
+constexpr uint32_t kEthernet = sizeof(EthernetHeader);
+
+// The transport header `front` bytes from the frame's start, of a packet that ends at `end`.
+inline bool ParsePlainTransport(Batch& batch, int lane, const uint8_t* frame, uint32_t front, uint32_t end,
+                                uint8_t protocol) {
+  const uint8_t* transport = frame + front;
+  if (protocol == static_cast<uint8_t>(Protocol::kUdp)) {
+    const uint32_t claimed = reinterpret_cast<const UdpHeader*>(transport)->length.ToHost();
+    batch.signal[lane] = 0;
+    return claimed >= sizeof(UdpHeader) && front + claimed <= end;
+  }
+  const uint32_t contiguous = batch.packet[lane]->data_len;
+  if (protocol != static_cast<uint8_t>(Protocol::kTcp) || contiguous < front + sizeof(TcpHeader))
+    return false;
+  const auto& tcp = *reinterpret_cast<const TcpHeader*>(transport);
+  const uint32_t header = (tcp.data_offset >> 4) * 4u;
+  if (header < sizeof tcp || front + header > end || front + header > contiguous) return false;
+  SetTcpSignal(batch, lane, tcp);
+  return true;
+}
+
+inline uint64_t RestOfTuple(const uint8_t* transport, uint8_t protocol) {
+  uint32_t ports;
+  std::memcpy(&ports, transport, sizeof ports);
+  return ports | uint64_t{protocol} << 32;
+}
+
+bool ParsePlainV4(const rte_mbuf& packet, Batch& batch, int lane) {
+  uint8_t* frame = rte_pktmbuf_mtod(&packet, uint8_t*);
+  constexpr uint32_t kFront = kEthernet + sizeof(Ipv4Header);
+  const auto& ip = *reinterpret_cast<const Ipv4Header*>(frame + kEthernet);
+  const uint32_t total = ip.total_length.ToHost();
+  if (ip.version_and_length != 0x45 || (ip.flags_and_offset.raw & kIpv4MoreFragmentsOrOffset.raw) != 0 ||
+      total + kEthernet > packet.pkt_len || !IsHeaderSound(packet, ip) ||
+      !ParsePlainTransport(batch, lane, frame, kFront, total + kEthernet, ip.protocol)) {
+    return false;
+  }
+  batch.ip_length[lane] = static_cast<uint16_t>(total);
+  batch.transport_at[lane] = sizeof ip;
+  std::memcpy(&batch.tuple[lane].addresses, frame + kEthernet + offsetof(Ipv4Header, source),
+              sizeof(uint64_t));
+  batch.tuple[lane].rest = RestOfTuple(frame + kFront, ip.protocol);
+  return true;
+}
+
+bool ParsePlainV6(const Worker& worker, const rte_mbuf& packet, Batch& batch, int lane) {
+  uint8_t* frame = rte_pktmbuf_mtod(&packet, uint8_t*);
+  constexpr uint32_t kFront = kEthernet + sizeof(Ipv6Header);
+  const auto& ip = *reinterpret_cast<const Ipv6Header*>(frame + kEthernet);
+  const uint32_t end = ip.payload_length.ToHost() + kFront;
+  if (packet.data_len < kFront + sizeof(UdpHeader) || !IsV6Header(frame + kEthernet) ||
+      end > packet.pkt_len || end > kEthernet + UINT16_MAX ||
+      !ParsePlainTransport(batch, lane, frame, kFront, end, ip.next_header)) {
+    return false;
+  }
+  batch.ip_length[lane] = static_cast<uint16_t>(end - kEthernet);
+  batch.transport_at[lane] = sizeof ip;
+  const auto& ports = *reinterpret_cast<const UdpHeader*>(frame + kFront);
+  SetIpv6Tuple(worker, batch, lane, {ip.source, ip.destination}, {ports.source_port, ports.destination_port},
+               static_cast<Protocol>(ip.next_header));
+  batch.plain_v6 |= LaneBit(lane);
+  return true;
+}
+
 }  // namespace
 
 bool ParsePlain(const Worker& worker, Batch& batch, int lane) {
   const rte_mbuf& packet = *batch.packet[lane];
-  auto* frame = rte_pktmbuf_mtod(&packet, uint8_t*);
-  constexpr uint32_t kFront = sizeof(EthernetHeader) + sizeof(Ipv4Header);
-  if (packet.data_len < kFront + sizeof(UdpHeader)) return false;
+  uint8_t* frame = rte_pktmbuf_mtod(&packet, uint8_t*);
+  if (packet.data_len < kEthernet + sizeof(Ipv4Header) + sizeof(UdpHeader)) return false;
   const auto& ethernet = *reinterpret_cast<const EthernetHeader*>(frame);
-  const auto& ip = *reinterpret_cast<const Ipv4Header*>(frame + sizeof ethernet);
-  const uint32_t total = ip.total_length.ToHost();
-  if (ethernet.ether_type != kEtherTypeIpv4 || ethernet.destination != worker.port_macs[packet.port] ||
-      ip.version_and_length != 0x45 || (ip.flags_and_offset.raw & kIpv4MoreFragmentsOrOffset.raw) != 0 ||
-      total + sizeof ethernet > packet.pkt_len || !IsHeaderSound(packet, ip)) {
+  if (ethernet.destination != worker.port_macs[packet.port]) return false;
+  if (ethernet.ether_type == kEtherTypeIpv4) {
+    if (!ParsePlainV4(packet, batch, lane)) return false;
+  } else if (ethernet.ether_type != kEtherTypeIpv6 || !ParsePlainV6(worker, packet, batch, lane)) {
     return false;
   }
-  const uint8_t* transport = frame + kFront;
-  if (ip.protocol == static_cast<uint8_t>(Protocol::kUdp)) {
-    const uint32_t claimed = reinterpret_cast<const UdpHeader*>(transport)->length.ToHost();
-    if (claimed < sizeof(UdpHeader) || claimed + sizeof ip > total) return false;
-    batch.signal[lane] = 0;
-  } else if (ip.protocol == static_cast<uint8_t>(Protocol::kTcp)) {
-    const auto& tcp = *reinterpret_cast<const TcpHeader*>(transport);
-    if (packet.data_len < kFront + sizeof tcp) return false;
-    const uint32_t header = (tcp.data_offset >> 4) * 4u;
-    if (header < sizeof tcp || header + sizeof ip > total || header + kFront > packet.data_len) return false;
-    SetTcpSignal(batch, lane, tcp);
-  } else {
-    return false;
-  }
-  batch.kind[lane] = PacketKind::kFlow;
-  batch.ip[lane] = frame + sizeof ethernet;
-  batch.ip_length[lane] = static_cast<uint16_t>(total);
-  batch.transport_at[lane] = sizeof ip;
-  uint32_t ports;
-  std::memcpy(&batch.tuple[lane].addresses, frame + sizeof ethernet + offsetof(Ipv4Header, source),
-              sizeof(uint64_t));
-  std::memcpy(&ports, transport, sizeof ports);
-  batch.tuple[lane].rest = ports | uint64_t{ip.protocol} << 32;
+  batch.ip[lane] = frame + kEthernet;
   batch.plain |= LaneBit(lane);
   // Asked for now, its bucket is here when Lookup comes to it.
   batch.hash[lane] = worker.connections.Hash(batch.tuple[lane]);
@@ -94,16 +136,16 @@ bool ParseThoroughly(Worker& worker, Batch& batch, int lane) {
   return true;
 }
 
+static_assert(static_cast<int>(PacketKind::kFlow) == 0 && static_cast<int>(Verdict::kNone) == 0);
+
 LaneMask Parse(Worker& worker, Batch& batch, LaneMask lanes) {
-  batch.scheduled = 0;
-  batch.answers = 0;
-  batch.first_fragments = 0;
-  batch.plain = 0;
-  batch.opening = 0;
+  batch.scheduled = batch.forgotten = batch.answers = 0;
+  batch.first_fragments = batch.plain = batch.plain_v6 = batch.opening = 0;
+  std::memset(batch.kind, 0, sizeof batch.kind);
+  std::memset(batch.verdict, 0, sizeof batch.verdict);
   for (int lane : Lanes(lanes)) __builtin_prefetch(rte_pktmbuf_mtod(batch.packet[lane], void*));
   LaneMask sound = 0;
   for (int lane : Lanes(lanes)) {
-    batch.verdict[lane] = Verdict::kNone;
     if (ParsePlain(worker, batch, lane) || ParseThoroughly(worker, batch, lane)) sound |= LaneBit(lane);
   }
   return sound;

@@ -15,8 +15,8 @@ struct IpBytes {
   uint32_t total;
 };
 
-// Almost every packet, in few steps: TCP or UDP over IPv4, whole, without options or tag, for us. False: look
-// thoroughly, which may find the same, or what is wrong.
+// Almost every packet, in few steps: TCP or UDP, whole, without IP options, extension headers or tag, for us.
+// REQUIRES: kind and verdict are zero. False: look thoroughly, which may find the same, or what is wrong.
 bool ParsePlain(const Worker& worker, Batch& batch, int lane);
 bool ParseThoroughly(Worker& worker, Batch& batch, int lane);
 

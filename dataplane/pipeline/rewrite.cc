@@ -126,17 +126,22 @@ bool Translate(Worker& worker, Batch& batch, int lane) {
   return true;
 }
 
-// Almost every packet, in few steps: a plain one, by NAT, to a known neighbour over an untagged link that
-// takes it. False: nothing was done.
+// Almost every packet, in few steps: a plain one, by NAT or direct routing, to a known neighbour over an
+// untagged link that takes it. False: nothing was done.
 bool RewritePlain(const NextHop* hops, uint32_t generation, Batch& batch, int lane) {
   const Connection& connection = *batch.connection[lane];
   const Direction direction = batch.direction[lane];
-  if (!connection.IsNat() || connection.forwarding_generation != generation) return false;
+  if (connection.forwarding_generation != generation) return false;
   const NextHop& hop = hops[connection.hops[static_cast<int>(direction)]];
-  Ipv4Header& ip = batch.v4(lane);
-  if (hop.kind != NextHopKind::kWire || hop.vlan != 0 || batch.ip_length[lane] > hop.mtu ||
-      !RewritePlainNat(connection, direction, ip)) {
-    return false;
+  if (hop.kind != NextHopKind::kWire || hop.vlan != 0 || batch.ip_length[lane] > hop.mtu) return false;
+  const bool is_v6 = batch.plain_v6 & LaneBit(lane);
+  if (connection.IsNat()) {
+    if (!(is_v6 ? RewritePlainNat(connection, *batch.connection_addresses[lane], direction, batch.v6(lane))
+                : RewritePlainNat(connection, direction, batch.v4(lane))))
+      return false;
+  } else {
+    if (GoesIntoTunnel(batch, lane) || !(is_v6 ? TakeHop(batch.v6(lane)) : TakeHop(batch.v4(lane))))
+      return false;
   }
   std::memcpy(batch.ip[lane] - sizeof(EthernetHeader), &hop, sizeof hop.destination + sizeof hop.source);
   batch.hop[lane] = &hop;

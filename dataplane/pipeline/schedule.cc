@@ -63,6 +63,7 @@ void Forget(Worker& worker, Batch& batch, int lane, Connection* connection) {
     if (other == lane || batch.verdict[other] != Verdict::kNone || batch.connection[other] != connection)
       continue;
     Drop(worker, batch, other, Counter::kDropConnectionReused);
+    batch.forgotten |= LaneBit(other);
   }
   worker.wheel.Unfile(worker.connections.IndexOf(*connection));
   RemoveConnection(worker, *connection);

@@ -9,10 +9,10 @@ namespace sluice {
 namespace {
 
 inline void CountPacket(Worker& worker, const Connection& connection, Direction direction, uint16_t bytes) {
-  StatisticsLine& line = worker.statistics[connection.destination_id];
-  const bool in = direction == Direction::kIn;
-  StatisticsLine::Add(in ? line.in_packets : line.out_packets, 1);
-  StatisticsLine::Add(in ? line.in_bytes : line.out_bytes, bytes);
+  StatisticsLine::Traffic& traffic =
+      worker.statistics[connection.destination_id].traffic[static_cast<int>(direction)];
+  StatisticsLine::Add(traffic.packets, 1);
+  StatisticsLine::Add(traffic.bytes, bytes);
 }
 
 // A second packet of the client, or a reply, makes it a connection; a reply also assures its template.
@@ -57,18 +57,17 @@ bool IsOutOfTime(Worker& worker, Batch& batch, int lane) {
 
 LaneMask Track(Worker& worker, Batch& batch, LaneMask lanes) {
   LaneMask live = 0;
-  for (int lane : Lanes(lanes)) {
-    if (batch.verdict[lane] != Verdict::kNone) continue;  // Schedule replaced its connection
-    if (!(batch.plain & LaneBit(lane))) {
-      if (batch.IsAboutTunnel(lane)) {
-        TrackTunnelError(worker, batch, lane);
-        continue;
-      }
-      if (batch.IsAboutFlow(lane)) {
-        if (TrackIcmpError(worker, batch, lane)) live |= LaneBit(lane);
-        continue;
-      }
+  lanes &= ~batch.forgotten;
+  for (int lane : Lanes(lanes & ~batch.plain)) {
+    if (batch.IsAboutTunnel(lane)) {
+      lanes &= ~LaneBit(lane);
+      TrackTunnelError(worker, batch, lane);
+    } else if (batch.IsAboutFlow(lane)) {
+      lanes &= ~LaneBit(lane);
+      if (TrackIcmpError(worker, batch, lane)) live |= LaneBit(lane);
     }
+  }
+  for (int lane : Lanes(lanes)) {
     Connection& connection = *batch.connection[lane];
     const Direction direction = batch.direction[lane];
     const uint8_t traits = batch.traits[lane];

@@ -74,10 +74,10 @@ DestinationStatistics Dataplane::Statistics(DestinationId id) const {
   for (const auto& worker : runtime_->workers) {
     const StatisticsLine& line = worker->statistics[id];
     sum += {.connections = line.connections.load(std::memory_order_relaxed),
-            .in_packets = line.in_packets.load(std::memory_order_relaxed),
-            .out_packets = line.out_packets.load(std::memory_order_relaxed),
-            .in_bytes = line.in_bytes.load(std::memory_order_relaxed),
-            .out_bytes = line.out_bytes.load(std::memory_order_relaxed)};
+            .in_packets = line.in().packets.load(std::memory_order_relaxed),
+            .out_packets = line.out().packets.load(std::memory_order_relaxed),
+            .in_bytes = line.in().bytes.load(std::memory_order_relaxed),
+            .out_bytes = line.out().bytes.load(std::memory_order_relaxed)};
   }
   return sum;
 }

@@ -118,10 +118,10 @@ class SluiceBalancer final : public Balancer {
   DestinationStatistics StatisticsOf(DestinationId id) {
     const StatisticsLine& line = rig_.worker->statistics[id];
     return {.connections = line.connections,
-            .in_packets = line.in_packets,
-            .out_packets = line.out_packets,
-            .in_bytes = line.in_bytes,
-            .out_bytes = line.out_bytes};
+            .in_packets = line.in().packets,
+            .out_packets = line.out().packets,
+            .in_bytes = line.in().bytes,
+            .out_bytes = line.out().bytes};
   }
 
   static constexpr double kStep = 0.5;

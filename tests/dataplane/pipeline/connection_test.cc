@@ -70,10 +70,10 @@ TEST_F(ConnectionTest, StatisticsCountPacketsAndBytes) {
   Establish(1000, "10.1.0.1");
   const StatisticsLine& line = rig_.worker->statistics[rig_.snapshot->services.front()->candidates[0].id];
   EXPECT_EQ(line.connections, 1u);
-  EXPECT_EQ(line.in_packets, 2u);
-  EXPECT_EQ(line.in_bytes, 80u);
-  EXPECT_EQ(line.out_packets, 1u);
-  EXPECT_EQ(line.out_bytes, 40u);
+  EXPECT_EQ(line.in().packets, 2u);
+  EXPECT_EQ(line.in().bytes, 80u);
+  EXPECT_EQ(line.out().packets, 1u);
+  EXPECT_EQ(line.out().bytes, 40u);
 }
 
 TEST_F(ConnectionTest, AnEstablishedConnectionLivesFifteenMinutesAfterItsLastPacket) {

@@ -24,16 +24,30 @@ FrameBytes BytesOf(const rte_mbuf& packet) {
   return {bytes, bytes + packet.data_len};
 }
 
+struct Way {
+  const char* client;
+  const char* service;
+  const char* server;
+  ForwardingMethod method;
+};
+constexpr Way kWays[] = {
+    {"10.0.0.1", "10.99.0.1", "10.1.0.1", ForwardingMethod::kNat},
+    {"10.0.0.1", "10.99.0.2", "10.1.0.1", ForwardingMethod::kDirect},
+    {"fd00:a::1", "fd99::1", "fd00:b::1", ForwardingMethod::kNat},
+    {"fd00:a::1", "fd99::2", "fd00:b::1", ForwardingMethod::kDirect},
+};
+
 // Packets of clients and of real servers, good ones and such that are nearly so.
 class Frames {
  public:
   FrameBytes Next() {
     const auto port = static_cast<uint16_t>(1000 + random_() % 3);
     Packet packet;
-    if (random_() % 2 == 0) {
-      packet.From("10.0.0.1", port).To("10.99.0.1", 80);
-    } else {
-      packet.From("10.1.0.1", 8080).To("10.0.0.1", port);
+    const Way& way = kWays[random_() % std::size(kWays)];
+    switch (random_() % 3) {
+      case 0: packet.From(way.client, port).To(way.service, 80); break;
+      case 1: packet.From(way.server, 8080).To(way.client, port); break;
+      default: packet.From(way.service, 80).To(way.client, port); break;  // of direct routing
     }
     if (random_() % 2 == 0) {
       packet.Tcp(static_cast<uint8_t>(random_() % 8 == 0 ? random_() : kTcpAck));
@@ -44,8 +58,9 @@ class Frames {
     packet.Payload(std::string(random_() % 40, 'x'));
     if (random_() % 4 == 0) packet.Ttl(static_cast<uint8_t>(random_() % 3));
     if (random_() % 16 == 0) packet.Vlan(8);
-    if (random_() % 16 == 0) packet.Fragment(0, true);
-    if (random_() % 16 == 0) packet.IpOptions(FrameBytes(4, 1));
+    const bool is_v6 = std::string(way.client).find(':') != std::string::npos;
+    if (random_() % 16 == 0 && !is_v6) packet.Fragment(0, true);
+    if (random_() % 16 == 0 && !is_v6) packet.IpOptions(FrameBytes(4, 1));
     FrameBytes frame = packet.Bytes();
     if (random_() % 3 == 0) frame[random_() % frame.size()] = static_cast<uint8_t>(random_());
     if (random_() % 16 == 0) frame.resize(random_() % frame.size() + 1);
@@ -58,12 +73,25 @@ class Frames {
 };
 
 bool IsLaterFragment(const FrameBytes& frame) {
-  return frame.size() > 22 && ((frame[20] & 0x1f) != 0 || frame[21] != 0);
+  return frame.size() > 22 && frame[12] == 0x08 && ((frame[20] & 0x1f) != 0 || frame[21] != 0);
 }
 
 void SetUpServices(PipelineRig& rig) {
-  for (const Protocol protocol : {Protocol::kTcp, Protocol::kUdp})
-    rig.AddService("10.99.0.1", 80, protocol, "rr", {PipelineRig::Server("10.1.0.1", 8080)});
+  rig.worker->connections.PrepareForIpv6();
+  for (const Way& way : kWays) {
+    for (const Protocol protocol : {Protocol::kTcp, Protocol::kUdp}) {
+      ServiceSpec spec{.key = {*IpAddress::Parse(way.service), Be16::FromHost(80), protocol}};
+      spec.destinations.push_back({.address = *IpAddress::Parse(way.server),
+                                   .port = Be16::FromHost(way.method == ForwardingMethod::kNat ? 8080 : 80),
+                                   .method = way.method});
+      rig.AddService(spec);
+    }
+    for (uint16_t port = 1000; port < 1003; ++port) {
+      for (const uint8_t flags : {kTcpSyn, kTcpAck})
+        ASSERT_EQ(rig.Send(Packet().From(way.client, port).To(way.service, 80).Tcp(flags)).where, "wire 1");
+      ASSERT_EQ(rig.Send(Packet().From(way.client, port).To(way.service, 80).Udp()).where, "wire 1");
+    }
+  }
 }
 
 TEST(PlainTest, ParsesLikeTheThoroughWay) {
@@ -96,14 +124,10 @@ TEST(PlainTest, ParsesLikeTheThoroughWay) {
 TEST(PlainTest, RewritesLikeTheThoroughWay) {
   PipelineRig rig;
   SetUpServices(rig);
-  for (uint16_t port = 1000; port < 1003; ++port) {
-    for (const uint8_t flags : {kTcpSyn, kTcpAck})
-      ASSERT_EQ(rig.Send(Packet().From("10.0.0.1", port).To("10.99.0.1", 80).Tcp(flags)).where, "wire 1");
-    ASSERT_EQ(rig.Send(Packet().From("10.0.0.1", port).To("10.99.0.1", 80).Udp()).where, "wire 1");
-  }
   Worker& worker = *rig.worker;
   Frames frames;
   int rewritten = 0;
+  int v6 = 0;
   for (int i = 0; i < 200'000; ++i) {
     const FrameBytes frame = frames.Next();
     if (IsLaterFragment(frame)) continue;  // it might be held
@@ -117,11 +141,12 @@ TEST(PlainTest, RewritesLikeTheThoroughWay) {
       const LaneMask ours = Classify(worker, batch, Parse(worker, batch, batch.all()));
       live = live && batch.plain != 0 && Lookup(worker, batch, ours) == 0;
       if (!live) break;
-      if (way == 1) batch.plain = 0;
+      if (way == 1) batch.plain = batch.plain_v6 = 0;
       Rewrite(worker, batch, batch.all());
     }
     if (live) {
       rewritten += batches[0].verdict[0] == Verdict::kWire;
+      v6 += batches[0].plain_v6 != 0;
       ASSERT_EQ(batches[0].verdict[0], batches[1].verdict[0]);
       ASSERT_EQ(BytesOf(*packets[0]), BytesOf(*packets[1])) << "packet " << i;
       if (batches[0].verdict[0] == Verdict::kWire) ASSERT_EQ(batches[0].hop[0], batches[1].hop[0]);
@@ -129,6 +154,7 @@ TEST(PlainTest, RewritesLikeTheThoroughWay) {
     rte_pktmbuf_free_bulk(packets, 2);
   }
   EXPECT_GT(rewritten, 30'000);
+  EXPECT_GT(v6, 15'000);
 }
 
 }  // namespace
