@@ -80,6 +80,7 @@ struct Batch {
   // Of kIcmpError: the reverse of the packet it is about, which had gone the other way.
   FlowTuple tuple[kBurst];
   FlowAddresses addresses[kBurst];  // of IPv6
+  LaneMask guessed = 0;                 // of plain: Parse has begun with `entry`
   // Lookup, Schedule
   uint64_t hash[kBurst];
   ConnectionEntry entry[kBurst];

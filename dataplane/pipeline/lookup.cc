@@ -43,7 +43,7 @@ LaneMask Lookup(Worker& worker, Batch& batch, LaneMask lanes) {
     table.PrefetchBucket(batch.hash[lane]);
     if (batch.tuple[lane].IsV6()) v6 |= LaneBit(lane);
   }
-  for (int lane : Lanes(lanes)) {
+  for (int lane : Lanes(lanes & ~batch.guessed)) {
     batch.entry[lane] = table.Guess(batch.hash[lane]);
     table.PrefetchConnection(batch.entry[lane]);
   }

@@ -136,17 +136,32 @@ bool ParseThoroughly(Worker& worker, Batch& batch, int lane) {
   return true;
 }
 
+namespace {
+
+// So many packets ago its bucket was asked for: now the connection can be.
+constexpr int kGuessBehind = 12;
+
+inline void GuessOf(const Worker& worker, Batch& batch, int lane) {
+  if (!(batch.plain & LaneBit(lane))) return;
+  batch.guessed |= LaneBit(lane);
+  batch.entry[lane] = worker.connections.Guess(batch.hash[lane]);
+  worker.connections.PrefetchConnection(batch.entry[lane]);
+}
+
+}  // namespace
+
 static_assert(static_cast<int>(PacketKind::kFlow) == 0 && static_cast<int>(Verdict::kNone) == 0);
 
 LaneMask Parse(Worker& worker, Batch& batch, LaneMask lanes) {
   batch.scheduled = batch.forgotten = batch.answers = 0;
-  batch.first_fragments = batch.plain = batch.plain_v6 = batch.opening = 0;
+  batch.first_fragments = batch.plain = batch.plain_v6 = batch.opening = batch.guessed = 0;
   std::memset(batch.kind, 0, sizeof batch.kind);
   std::memset(batch.verdict, 0, sizeof batch.verdict);
   for (int lane : Lanes(lanes)) __builtin_prefetch(rte_pktmbuf_mtod(batch.packet[lane], void*));
   LaneMask sound = 0;
   for (int lane : Lanes(lanes)) {
     if (ParsePlain(worker, batch, lane) || ParseThoroughly(worker, batch, lane)) sound |= LaneBit(lane);
+    if (lane >= kGuessBehind) GuessOf(worker, batch, lane - kGuessBehind);
   }
   return sound;
 }
