@@ -40,21 +40,25 @@ bool CanMendChecksum(const Batch& batch, int lane) {
          !(batch.IsFirstFragment(lane) || batch.IsLaterFragment(lane));
 }
 
-// The outer header's source, looked up once for each destination and generation of routes.
-const IpAddress& TunnelSource(Worker& worker, DestinationId id) {
-  Worker::TunnelSource& known = worker.tunnel_sources[id];
+Worker::Tunnel& TunnelTo(Worker& worker, DestinationId id) {
+  Worker::Tunnel& known = worker.tunnels[id];
   const uint32_t generation = worker.forwarding->generation();
   const uint32_t life = worker.destinations.life(id);
-  if (!known.is_set || known.generation != generation || known.life != life)
-    known = {worker.forwarding->SourceTowards(worker.destinations.address(id)), generation, life, true};
-  return known.address;
+  if (!known.IsOf(generation, life)) {
+    known = {.source = worker.forwarding->SourceTowards(worker.destinations.address(id)),
+             .generation = generation,
+             .life = life,
+             .is_set = true};
+  }
+  return known;
 }
 
 // False: the packet goes no further.
 bool EnterTunnel(Worker& worker, Batch& batch, int lane, const TunnelSpec& tunnel) {
   const DestinationId id = batch.connection[lane]->destination_id;
   const IpAddress& destination = worker.destinations.address(id);
-  const IpAddress& source = TunnelSource(worker, id);
+  Worker::Tunnel& known = TunnelTo(worker, id);
+  const IpAddress& source = known.source;
   if (source.IsUnspecified() || source.IsV4() != destination.IsV4()) {
     Drop(worker, batch, lane, Counter::kDropNoSource);
     return false;
@@ -64,6 +68,7 @@ bool EnterTunnel(Worker& worker, Batch& batch, int lane, const TunnelSpec& tunne
                            .flow_hash = batch.hash[lane],
                            .identification = worker.identification++,
                            .may_be_split = !worker.settings.pmtu_disc};
+  if (batch.plain & LaneBit(lane)) known.headers = {tunnel, source, destination, batch.tuple[lane].IsV6()};
   if (Encapsulate(tunnel, ends, batch, lane)) return true;
   Drop(worker, batch, lane, Counter::kDropNoHeadroom);
   return false;
@@ -126,9 +131,31 @@ bool Translate(Worker& worker, Batch& batch, int lane) {
   return true;
 }
 
-// Almost every packet, in few steps: a plain one, by NAT or direct routing, to a known neighbour over an
-// untagged link that takes it. False: nothing was done.
-bool RewritePlain(const NextHop* hops, uint32_t generation, Batch& batch, int lane) {
+// False: nothing was done.
+bool EnterPlainTunnel(Worker& worker, Batch& batch, int lane, const NextHop& hop) {
+  const DestinationId id = batch.connection[lane]->destination_id;
+  const Worker::Tunnel& tunnel = worker.tunnels[id];
+  const bool is_v6 = batch.plain_v6 & LaneBit(lane);
+  const uint16_t mtu = std::min(hop.mtu, worker.destinations.PathMtu(id, worker.now));
+  if (!tunnel.IsOf(worker.forwarding->generation(), worker.destinations.life(id)) ||
+      !tunnel.headers.Fit(is_v6) || batch.ip_length[lane] + tunnel.headers.length() > mtu ||
+      !HasRoomFor(*batch.packet[lane], batch.ip[lane] - tunnel.headers.length()) ||
+      !(is_v6 ? TakeHop(batch.v6(lane)) : TakeHop(batch.v4(lane)))) {
+    return false;
+  }
+  const TunnelEnds ends = {.flow_hash = batch.hash[lane],
+                           .identification = worker.identification++,
+                           .may_be_split = !worker.settings.pmtu_disc};
+  tunnel.headers.PutOn(ends, batch, lane);
+  uint8_t* start = batch.ip[lane] - sizeof(EthernetHeader);
+  BeginAt(*batch.packet[lane], start);
+  reinterpret_cast<EthernetHeader*>(start)->ether_type = tunnel.headers.ether_type();
+  return true;
+}
+
+// Almost every packet, in few steps: a plain one to a known neighbour over an untagged link that takes it.
+// False: nothing was done.
+bool RewritePlain(Worker& worker, const NextHop* hops, uint32_t generation, Batch& batch, int lane) {
   const Connection& connection = *batch.connection[lane];
   const Direction direction = batch.direction[lane];
   if (connection.forwarding_generation != generation) return false;
@@ -139,9 +166,10 @@ bool RewritePlain(const NextHop* hops, uint32_t generation, Batch& batch, int la
     if (!(is_v6 ? RewritePlainNat(connection, *batch.connection_addresses[lane], direction, batch.v6(lane))
                 : RewritePlainNat(connection, direction, batch.v4(lane))))
       return false;
-  } else {
-    if (GoesIntoTunnel(batch, lane) || !(is_v6 ? TakeHop(batch.v6(lane)) : TakeHop(batch.v4(lane))))
-      return false;
+  } else if (GoesIntoTunnel(batch, lane)) {
+    if (!EnterPlainTunnel(worker, batch, lane, hop)) return false;
+  } else if (!(is_v6 ? TakeHop(batch.v6(lane)) : TakeHop(batch.v4(lane)))) {
+    return false;
   }
   std::memcpy(batch.ip[lane] - sizeof(EthernetHeader), &hop, sizeof hop.destination + sizeof hop.source);
   batch.hop[lane] = &hop;
@@ -191,7 +219,7 @@ void Rewrite(Worker& worker, Batch& batch, LaneMask lanes) {
   const NextHop* hops = &worker.forwarding->hop(0);
   const uint32_t generation = worker.forwarding->generation();
   for (int lane : Lanes(lanes & batch.plain)) {
-    if (!RewritePlain(hops, generation, batch, lane)) rest |= LaneBit(lane);
+    if (!RewritePlain(worker, hops, generation, batch, lane)) rest |= LaneBit(lane);
   }
   for (int lane : Lanes(rest)) RewriteLane(worker, batch, lane);
 }

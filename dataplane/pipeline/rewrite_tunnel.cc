@@ -75,27 +75,30 @@ Be16 GueSourcePort(uint64_t flow_hash) {
 }
 
 void WriteGue(const TunnelSpec& tunnel, const TunnelEnds& ends, const Inner& inner, uint16_t length,
-              uint8_t* at, const rte_mbuf& packet) {
+              uint8_t* at) {
   auto& udp = *reinterpret_cast<UdpHeader*>(at);
   udp = {.source_port = GueSourcePort(ends.flow_hash),
          .destination_port = tunnel.port,
          .length = Be16::FromHost(length),
          .checksum = 0};
   *reinterpret_cast<GueHeader*>(&udp + 1) = {.protocol = inner.protocol()};
-  if (!tunnel.checksum) return;
+}
+
+void FillInGueChecksum(const TunnelEnds& ends, uint16_t length, uint8_t* at, const rte_mbuf& packet) {
   constexpr auto kUdp = static_cast<uint8_t>(Protocol::kUdp);
   // The part that makes an address an IPv4 one would be summed up with it.
   const uint64_t pseudo = ends.source.IsV4()
                               ? SumOfPseudoHeader(ends.source.V4(), ends.destination.V4(), kUdp, length)
                               : SumOfPseudoHeader(ends.source, ends.destination, kUdp, length);
-  udp.checksum = UdpChecksumOf(SumSegments(packet, at, length) + pseudo);
+  reinterpret_cast<UdpHeader*>(at)->checksum = UdpChecksumOf(SumSegments(packet, at, length) + pseudo);
 }
 
-void WriteGre(const TunnelSpec& tunnel, const Inner& inner, uint16_t length, uint8_t* at,
-              const rte_mbuf& packet) {
+void WriteGre(const Inner& inner, uint8_t* at) {
+  *reinterpret_cast<GreHeader*>(at) = {.flags = Be16{}, .ether_type = inner.ether_type()};
+}
+
+void FillInGreChecksum(uint16_t length, uint8_t* at, const rte_mbuf& packet) {
   auto& gre = *reinterpret_cast<GreHeader*>(at);
-  gre = {.flags = Be16{}, .ether_type = inner.ether_type()};
-  if (!tunnel.checksum) return;
   gre.flags = kGreChecksumPresent;
   auto& checksum = *reinterpret_cast<GreChecksum*>(&gre + 1);
   checksum = {};
@@ -156,11 +159,75 @@ bool Encapsulate(const TunnelSpec& tunnel, const TunnelEnds& ends, Batch& batch,
               : WriteOuterV4(tunnel, ends, inner, length, outer);
   uint8_t* behind = outer + OuterHeader(outer_is_v6);
   const auto rest = static_cast<uint16_t>(length - OuterHeader(outer_is_v6));
-  if (tunnel.type == TunnelType::kGue) WriteGue(tunnel, ends, inner, rest, behind, packet);
-  if (tunnel.type == TunnelType::kGre) WriteGre(tunnel, inner, rest, behind, packet);
+  if (tunnel.type == TunnelType::kGue) {
+    WriteGue(tunnel, ends, inner, rest, behind);
+    if (tunnel.checksum) FillInGueChecksum(ends, rest, behind, packet);
+  } else if (tunnel.type == TunnelType::kGre) {
+    WriteGre(inner, behind);
+    if (tunnel.checksum) FillInGreChecksum(rest, behind, packet);
+  }
   batch.ip[lane] = outer;
   batch.ip_length[lane] = length;
   return true;
+}
+
+TunnelHeaders::TunnelHeaders(const TunnelSpec& tunnel, const IpAddress& source, const IpAddress& destination,
+                             bool inner_is_v6) {
+  if (tunnel.checksum) return;
+  inner_is_v6_ = inner_is_v6;
+  outer_is_v6_ = !destination.IsV4();
+  is_gue_ = tunnel.type == TunnelType::kGue;
+  length_ = static_cast<uint8_t>(TunnelOverhead(tunnel, outer_is_v6_));
+  const TunnelEnds ends = {.source = source, .destination = destination};
+  const Inner inner = {inner_is_v6, 0, 0, 0, Be16{}};
+  uint8_t* behind = bytes_ + OuterHeader(outer_is_v6_);
+  if (is_gue_) WriteGue(tunnel, ends, inner, 0, behind);
+  if (tunnel.type == TunnelType::kGre) WriteGre(inner, behind);
+  if (outer_is_v6_) {
+    WriteOuterV6(tunnel, ends, inner, sizeof(Ipv6Header), bytes_);
+  } else {
+    WriteOuterV4(tunnel, ends, inner, 0, bytes_);
+    sum_ = static_cast<uint16_t>(~reinterpret_cast<const Ipv4Header*>(bytes_)->checksum);
+  }
+}
+
+void TunnelHeaders::PutOn(const TunnelEnds& ends, Batch& batch, int lane) const {
+  rte_mbuf& packet = *batch.packet[lane];
+  const Inner inner = InnerOf(batch, lane);
+  uint8_t* outer = batch.ip[lane] - length_;
+  BeginAt(packet, outer);
+  const auto length = static_cast<uint16_t>(inner.length + length_);
+  const uint8_t type_of_service = OuterTypeOfService(inner.type_of_service);
+  const uint16_t front = OuterHeader(outer_is_v6_);
+  if (outer_is_v6_) {
+    std::memcpy(outer, bytes_, sizeof(Ipv6Header));
+    auto& ip = *reinterpret_cast<Ipv6Header*>(outer);
+    ip.version_class_label = FirstWordOfIpv6(type_of_service);
+    ip.payload_length = Be16::FromHost(static_cast<uint16_t>(length - sizeof ip));
+    ip.hop_limit = inner.time_to_live;
+  } else {
+    std::memcpy(outer, bytes_, sizeof(Ipv4Header));
+    auto& ip = *reinterpret_cast<Ipv4Header*>(outer);
+    ip.type_of_service = type_of_service;
+    ip.total_length = Be16::FromHost(length);
+    ip.identification = Be16::FromHost(ends.identification);
+    ip.flags_and_offset = ends.may_be_split ? Be16{} : inner.dont_fragment;
+    ip.time_to_live = inner.time_to_live;
+    ip.checksum = static_cast<uint16_t>(~FoldSum(
+        uint64_t{sum_} + Be16::FromHost(type_of_service).raw + ip.total_length.raw + ip.identification.raw +
+        ip.flags_and_offset.raw + Be16::FromHost(static_cast<uint16_t>(inner.time_to_live << 8)).raw));
+  }
+  if (length_ > front) {
+    std::memcpy(outer + front, bytes_ + front, sizeof(GreHeader));
+    if (is_gue_) {
+      std::memcpy(outer + front, bytes_ + front, sizeof(UdpHeader) + kGueHeader);
+      auto& udp = *reinterpret_cast<UdpHeader*>(outer + front);
+      udp.source_port = GueSourcePort(ends.flow_hash);
+      udp.length = Be16::FromHost(static_cast<uint16_t>(length - front));
+    }
+  }
+  batch.ip[lane] = outer;
+  batch.ip_length[lane] = length;
 }
 
 }  // namespace sluice

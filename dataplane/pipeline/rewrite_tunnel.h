@@ -31,4 +31,29 @@ struct TunnelEnds {
 // are the inner header's. False: there is no room.
 bool Encapsulate(const TunnelSpec& tunnel, const TunnelEnds& ends, Batch& batch, int lane);
 
+// The same in few steps: outer headers as they are before they know their packet.
+class TunnelHeaders {
+ public:
+  TunnelHeaders() = default;
+  // None with a checksum that covers what is inside.
+  TunnelHeaders(const TunnelSpec& tunnel, const IpAddress& source, const IpAddress& destination,
+                bool inner_is_v6);
+
+  bool Fit(bool inner_is_v6) const { return length_ != 0 && inner_is_v6 == inner_is_v6_; }
+  uint16_t length() const { return length_; }
+  // As Encapsulate does. REQUIRES: they fit the lane's packet, which has room for them.
+  void PutOn(const TunnelEnds& ends, Batch& batch, int lane) const;
+  Be16 ether_type() const { return outer_is_v6_ ? kEtherTypeIpv6 : kEtherTypeIpv4; }
+
+ private:
+  static constexpr int kMost = sizeof(Ipv6Header) + sizeof(UdpHeader) + kGueHeader;
+
+  uint8_t length_ = 0;  // 0: none
+  bool inner_is_v6_ = false;
+  bool outer_is_v6_ = false;
+  bool is_gue_ = false;
+  uint16_t sum_ = 0;  // of an outer IPv4 header
+  uint8_t bytes_[kMost] = {};
+};
+
 }  // namespace sluice

@@ -23,7 +23,7 @@ Worker::Worker(const Setup& setup)
       // No two workers send the same soon, and nobody else can tell them (RFC 7739).
       split_identification(static_cast<uint32_t>(setup.secret.words[0]) +
                            static_cast<uint32_t>(setup.index) * 0x04000000),
-      tunnel_sources(kMaxDestinations) {}
+      tunnels(kMaxDestinations) {}
 
 void Worker::Use(const Snapshot& new_snapshot, const Forwarding& new_forwarding) {
   forwarding = &new_forwarding;

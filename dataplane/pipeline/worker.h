@@ -24,6 +24,7 @@
 #include "dataplane/pipeline/defence.h"
 #include "dataplane/pipeline/fragments.h"
 #include "dataplane/pipeline/icmp_limit.h"
+#include "dataplane/pipeline/rewrite_tunnel.h"
 
 namespace sluice {
 
@@ -103,13 +104,19 @@ struct Worker {
   IcmpLimit icmp_limit;
   uint16_t identification = 0;    // of the next outer IPv4 header
   uint32_t split_identification;  // of the next outer IPv6 packet in fragments
-  struct TunnelSource {
-    IpAddress address;
+  // What is worked out once for each destination and generation of routes.
+  struct alignas(128) Tunnel {
+    IpAddress source;
     uint32_t generation = 0;  // of the routes
     uint32_t life = 0;        // of the id
     bool is_set = false;
+    TunnelHeaders headers;  // made when a plain packet wants them
+
+    bool IsOf(uint32_t generation_now, uint32_t life_now) const {
+      return is_set && generation == generation_now && life == life_now;
+    }
   };
-  HugeArray<TunnelSource> tunnel_sources;  // by DestinationId
+  HugeArray<Tunnel> tunnels;  // by DestinationId
 
   // Uses these values from now on. Called between bursts.
   void Use(const Snapshot& snapshot, const Forwarding& forwarding);

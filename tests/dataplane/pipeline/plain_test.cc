@@ -29,12 +29,21 @@ struct Way {
   const char* service;
   const char* server;
   ForwardingMethod method;
+  TunnelType tunnel = TunnelType::kIpip;
 };
 constexpr Way kWays[] = {
     {"10.0.0.1", "10.99.0.1", "10.1.0.1", ForwardingMethod::kNat},
     {"10.0.0.1", "10.99.0.2", "10.1.0.1", ForwardingMethod::kDirect},
     {"fd00:a::1", "fd99::1", "fd00:b::1", ForwardingMethod::kNat},
     {"fd00:a::1", "fd99::2", "fd00:b::1", ForwardingMethod::kDirect},
+    {"10.0.0.1", "10.99.0.3", "10.1.0.1", ForwardingMethod::kTunnel},
+    {"10.0.0.1", "10.99.0.4", "fd00:b::1", ForwardingMethod::kTunnel},
+    {"10.0.0.1", "10.99.0.5", "10.1.0.1", ForwardingMethod::kTunnel, TunnelType::kGre},
+    {"10.0.0.1", "10.99.0.6", "10.1.0.1", ForwardingMethod::kTunnel, TunnelType::kGue},
+    {"fd00:a::1", "fd99::3", "fd00:b::1", ForwardingMethod::kTunnel},
+    {"fd00:a::1", "fd99::4", "10.1.0.1", ForwardingMethod::kTunnel},
+    {"fd00:a::1", "fd99::5", "fd00:b::1", ForwardingMethod::kTunnel, TunnelType::kGue},
+    {"fd00:a::1", "fd99::6", "fd00:b::1", ForwardingMethod::kTunnel, TunnelType::kGre},
 };
 
 // Packets of clients and of real servers, good ones and such that are nearly so.
@@ -78,12 +87,19 @@ bool IsLaterFragment(const FrameBytes& frame) {
 
 void SetUpServices(PipelineRig& rig) {
   rig.worker->connections.PrepareForIpv6();
+  ForwardingSpec forwarding = PipelineRig::DefaultForwarding();
+  for (RouteSpec& route : forwarding.routes) {
+    if (route.legs.front().interface == 2)  // of tunnels
+      route.source = *IpAddress::Parse(route.prefix.IsV4() ? "10.1.0.254" : "fd00:b::fe");
+  }
+  rig.SetForwarding(forwarding);
   for (const Way& way : kWays) {
     for (const Protocol protocol : {Protocol::kTcp, Protocol::kUdp}) {
       ServiceSpec spec{.key = {*IpAddress::Parse(way.service), Be16::FromHost(80), protocol}};
       spec.destinations.push_back({.address = *IpAddress::Parse(way.server),
                                    .port = Be16::FromHost(way.method == ForwardingMethod::kNat ? 8080 : 80),
-                                   .method = way.method});
+                                   .method = way.method,
+                                   .tunnel = {.type = way.tunnel, .port = Be16::FromHost(6080)}});
       rig.AddService(spec);
     }
     for (uint16_t port = 1000; port < 1003; ++port) {
@@ -127,6 +143,7 @@ TEST(PlainTest, RewritesLikeTheThoroughWay) {
   Worker& worker = *rig.worker;
   Frames frames;
   int rewritten = 0;
+  int encapsulated = 0;
   int v6 = 0;
   for (int i = 0; i < 200'000; ++i) {
     const FrameBytes frame = frames.Next();
@@ -134,6 +151,7 @@ TEST(PlainTest, RewritesLikeTheThoroughWay) {
     rte_mbuf* packets[2] = {Received(frame), Received(frame)};
     Batch batches[2] = {};
     bool live = true;
+    const uint16_t identification = worker.identification;
     for (int way = 0; way < 2; ++way) {
       Batch& batch = batches[way];
       batch.packet[0] = packets[way];
@@ -142,19 +160,24 @@ TEST(PlainTest, RewritesLikeTheThoroughWay) {
       live = live && batch.plain != 0 && Lookup(worker, batch, ours) == 0;
       if (!live) break;
       if (way == 1) batch.plain = batch.plain_v6 = 0;
+      worker.identification = identification;
       Rewrite(worker, batch, batch.all());
     }
     if (live) {
       rewritten += batches[0].verdict[0] == Verdict::kWire;
       v6 += batches[0].plain_v6 != 0;
+      encapsulated += packets[0]->pkt_len > frame.size() && batches[0].plain != 0;
       ASSERT_EQ(batches[0].verdict[0], batches[1].verdict[0]);
       ASSERT_EQ(BytesOf(*packets[0]), BytesOf(*packets[1])) << "packet " << i;
-      if (batches[0].verdict[0] == Verdict::kWire) ASSERT_EQ(batches[0].hop[0], batches[1].hop[0]);
+      if (batches[0].verdict[0] == Verdict::kWire) {
+        ASSERT_EQ(batches[0].hop[0], batches[1].hop[0]);
+      }
     }
     rte_pktmbuf_free_bulk(packets, 2);
   }
   EXPECT_GT(rewritten, 30'000);
   EXPECT_GT(v6, 15'000);
+  EXPECT_GT(encapsulated, 10'000);
 }
 
 }  // namespace
