@@ -11,7 +11,7 @@
 #include <thread>
 
 #include "bench/forward/crew.h"
-#include "bench/forward/histogram.h"
+#include "bench/histogram.h"
 
 namespace sluice {
 namespace {

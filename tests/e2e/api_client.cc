@@ -3,14 +3,18 @@
 //   api_client SERVER health                    what gRPC's health service says: "serving"
 //   api_client SERVER reflect                   whether reflection lists sluice.v1.Sluice
 //   api_client SERVER apply JSON                one ApplyRequest; the answer as JSON
+//   api_client SERVER load SERVICES SERVERS     so many services from 10.100.0.0 on, port 80 UDP and TCP,
+//   with so
+//                                               many real servers each; prints how many ms it took
 //   api_client SERVER churn RATE SECONDS VIP SERVER...
 //                                               configuration changes at a rate that must hurt nobody; prints
-//                                               how many
+//                                               how many, and how long they took until the workers used them
 // SPDX-License-Identifier: Apache-2.0
 #include <google/protobuf/util/json_util.h>
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <string>
@@ -88,6 +92,36 @@ v1::ApplyRequest ChurnRequest(int i, const std::string& vip, const std::vector<s
   return request;
 }
 
+std::string AddressText(uint32_t number) {
+  return absl::StrCat(number >> 24, ".", number >> 16 & 255, ".", number >> 8 & 255, ".", number & 255);
+}
+
+int Load(Stub& stub, uint32_t services, uint32_t servers) {
+  constexpr uint32_t kFirstService = 10u << 24 | 100u << 16;
+  constexpr uint32_t kFirstServer = 10u << 24 | 128u << 16;
+  v1::ApplyRequest request;
+  for (uint32_t i = 0; i < services * 2; ++i) {
+    v1::PutService& put = *request.add_changes()->mutable_put_service();
+    put.set_replace_destinations(true);
+    *put.mutable_service()->mutable_key() = Key(AddressText(kFirstService + i / 2), 80);
+    put.mutable_service()->mutable_key()->set_protocol(i % 2 == 0 ? v1::UDP : v1::TCP);
+    for (uint32_t server = 0; server < servers; ++server) {
+      v1::Destination& destination = *put.mutable_service()->add_destinations();
+      destination.set_address(AddressText(kFirstServer + i / 2 * servers + server));
+      destination.set_port(80);
+      destination.set_method(v1::NAT);
+      destination.set_weight(1);
+    }
+  }
+  v1::ApplyResponse response;
+  const auto begin = std::chrono::steady_clock::now();
+  const grpc::Status status = Apply(stub, request, response);
+  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - begin;
+  if (!status.ok()) return Print(status, response);
+  std::printf("%.1f\n", took.count());
+  return 0;
+}
+
 int Churn(Stub& stub, int rate, int seconds, const std::string& vip,
           const std::vector<std::string>& servers) {
   using Clock = std::chrono::steady_clock;
@@ -95,14 +129,19 @@ int Churn(Stub& stub, int rate, int seconds, const std::string& vip,
   Clock::time_point next = Clock::now();
   uint64_t first_generation = 0;
   v1::ApplyResponse response;
+  std::vector<double> took;
   for (int i = 0; i < rate * seconds; ++i) {
+    const auto begin = Clock::now();
     const grpc::Status status = Apply(stub, ChurnRequest(i, vip, servers), response);
     if (!status.ok()) return Print(status, response);
+    took.push_back(std::chrono::duration<double, std::milli>(Clock::now() - begin).count());
     if (i == 0) first_generation = response.generation();
     std::this_thread::sleep_until(next += pause);
   }
-  std::printf("%d changes, %d generations\n", rate * seconds,
-              static_cast<int>(response.generation() - first_generation + 1));
+  std::sort(took.begin(), took.end());
+  std::printf("%d changes, %d generations; ms: p50 %.2f p99 %.2f most %.2f\n", rate * seconds,
+              static_cast<int>(response.generation() - first_generation + 1), took[took.size() / 2],
+              took[took.size() * 99 / 100], took.back());
   return 0;
 }
 
@@ -174,6 +213,12 @@ int Main(const std::vector<std::string>& arguments) {
     v1::ApplyResponse response;
     const grpc::Status status = Apply(*stub, request, response);
     return Print(status, response);
+  }
+  uint32_t services = 0;
+  uint32_t servers = 0;
+  if (arguments[1] == "load" && arguments.size() == 4 && absl::SimpleAtoi(arguments[2], &services) &&
+      absl::SimpleAtoi(arguments[3], &servers)) {
+    return Load(*stub, services, servers);
   }
   int rate = 0;
   int seconds = 0;

@@ -123,9 +123,12 @@ def command(image, append="", memory=512, machine=()):
 
 def boot(command_line, seconds):
     """What the guest printed when it did its job; and the version of its kernel."""
-    printed = subprocess.run(command_line, check=True, capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL,
-                             errors="replace").stdout.replace("\r", "")
-    return result(printed)
+    try:
+        printed = subprocess.run(command_line, check=True, capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL,
+                                 errors="replace").stdout
+    except subprocess.TimeoutExpired as late:
+        raise RuntimeError(f"the guest took longer than {seconds} s:\n{(late.stdout or b'')[-3000:].decode(errors='replace')}") from None
+    return result(printed.replace("\r", ""))
 
 
 def result(printed):

@@ -16,11 +16,14 @@ class Histogram {
     std::atomic<uint64_t>& count = counts_[PlaceOf(value)];
     count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
   }
-  // The least value that is not exceeded by this share of all.
-  uint64_t Quantile(double share) const {
+  uint64_t Count() const {
     uint64_t all = 0;
     for (const auto& count : counts_) all += count.load(std::memory_order_relaxed);
-    const auto wanted = static_cast<uint64_t>(share * static_cast<double>(all));
+    return all;
+  }
+  // The least value that is not exceeded by this share of all.
+  uint64_t Quantile(double share) const {
+    const auto wanted = static_cast<uint64_t>(share * static_cast<double>(Count()));
     uint64_t seen = 0;
     for (size_t place = 0; place < counts_.size(); ++place) {
       seen += counts_[place].load(std::memory_order_relaxed);
