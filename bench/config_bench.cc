@@ -4,6 +4,8 @@
 
 #include <memory>
 
+#include "absl/strings/str_cat.h"
+#include "control/config_file.h"
 #include "control/config_store.h"
 #include "dataplane/config/forwarding_builder.h"
 #include "dataplane/config/snapshot_builder.h"
@@ -67,26 +69,74 @@ v1::Change PutServer(uint32_t service, int server, uint32_t weight) {
   return change;
 }
 
-// A change of one weight from the request to the moment the workers would have it, validation and all.
-void BM_ApplyOneChange(benchmark::State& state) {
+// The control side without workers.
+struct Control {
   DestinationTable destinations;
   std::shared_ptr<const Snapshot> published;
-  Publisher publisher({.destinations = &destinations,
+  Publisher publisher{{.destinations = &destinations,
                        .publish =
-                           [&](std::shared_ptr<const Snapshot> snapshot) {
+                           [this](std::shared_ptr<const Snapshot> snapshot) {
                              return published = std::move(snapshot), absl::OkStatus();
                            },
                        .statistics = [](DestinationId) { return DestinationStatistics(); },
-                       .keep_resolved = [](std::vector<IpAddress>) {}});
-  ConfigStore store(publisher);
-  const auto services = static_cast<uint32_t>(state.range(0));
+                       .keep_resolved = [](const std::map<IpAddress, bool>&) {}}};
+  ConfigStore store{publisher};
+};
+
+v1::ApplyRequest WholeRequest(uint32_t services) {
   v1::ApplyRequest all;
   for (uint32_t i = 0; i < services; ++i) {
     *all.add_changes()->mutable_put_service()->mutable_service()->mutable_key() =
         PutServer(i, 0, 1).put_destination().service();
     for (int server = 0; server < 10; ++server) *all.add_changes() = PutServer(i, server, 1);
   }
-  if (!store.Apply(all).ok()) state.SkipWithError("the configuration was refused");
+  return all;
+}
+
+// So many services with ten real servers each, from the request to the moment the workers would have them.
+void BM_ApplyWhole(benchmark::State& state) {
+  const v1::ApplyRequest all = WholeRequest(static_cast<uint32_t>(state.range(0)));
+  for (auto _ : state) {
+    state.PauseTiming();
+    auto control = std::make_unique<Control>();
+    state.ResumeTiming();
+    if (!control->store.Apply(all).ok()) state.SkipWithError("the configuration was refused");
+    state.PauseTiming();
+    control.reset();
+    state.ResumeTiming();
+  }
+}
+BENCHMARK(BM_ApplyWhole)->Arg(1000)->Arg(10000)->Unit(benchmark::kMillisecond)->UseRealTime();
+
+// A --config file in JSON, to the request that it makes.
+void BM_ConfigFile(benchmark::State& state) {
+  std::string text = "{\"services\": [";
+  for (uint32_t i = 0; i < state.range(0); ++i) {
+    const v1::Change server = PutServer(i, 0, 1);
+    absl::StrAppend(&text, i == 0 ? "" : ",\n", "{\"key\": {\"protocol\": \"TCP\", \"address\": \"",
+                    server.put_destination().service().address(),
+                    "\", \"port\": 80}, \"scheduler\": \"rr\", \"destinations\": [");
+    for (int j = 0; j < 10; ++j) {
+      absl::StrAppend(&text, j == 0 ? "" : ", ", "{\"address\": \"",
+                      PutServer(i, j, 1).put_destination().destination().address(),
+                      "\", \"port\": 8080, \"method\": \"NAT\", \"weight\": 1}");
+    }
+    text += "]}";
+  }
+  text += "]}";
+  for (auto _ : state) {
+    if (!ConfigFile::Parse("bench.json", text).ok()) state.SkipWithError("the file was refused");
+  }
+  state.SetBytesProcessed(static_cast<int64_t>(state.iterations() * text.size()));
+}
+BENCHMARK(BM_ConfigFile)->Arg(1000)->Arg(10000)->Unit(benchmark::kMillisecond);
+
+// A change of one weight from the request to the moment the workers would have it, validation and all.
+void BM_ApplyOneChange(benchmark::State& state) {
+  Control control;
+  ConfigStore& store = control.store;
+  const auto services = static_cast<uint32_t>(state.range(0));
+  if (!store.Apply(WholeRequest(services)).ok()) state.SkipWithError("the configuration was refused");
   uint32_t round = 0;
   for (auto _ : state) {
     v1::ApplyRequest request;

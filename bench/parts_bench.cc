@@ -14,8 +14,10 @@
 #include "dataplane/config/snapshot.h"
 #include "dataplane/config/source_filter.h"
 #include "dataplane/conn/connection_table.h"
+#include "dataplane/conn/protocol_state.h"
 #include "dataplane/conn/timer_wheel.h"
 #include "dataplane/net/checksum.h"
+#include "dataplane/pipeline/fragments.h"
 #include "dataplane/pipeline/pipeline.h"
 #include "dataplane/pipeline/stages.h"
 #include "schedulers/scheduler.h"
@@ -202,6 +204,58 @@ void BM_PersistentConnections(benchmark::State& state) {
   state.SetItemsProcessed(state.iterations());
 }
 BENCHMARK(BM_PersistentConnections)->Arg(1 << 10)->Arg(1 << 16)->Arg(1 << 20);
+
+// A packet's step in its protocol's table of states, of connections in any.
+void BM_TcpState(benchmark::State& state) {
+  constexpr size_t kMany = 4096;
+  std::mt19937 random(1);
+  std::vector<uint8_t> states(kMany), flags(kMany);
+  for (size_t i = 0; i < kMany; ++i) {
+    states[i] = static_cast<uint8_t>(random() % kTcpStates);
+    flags[i] = static_cast<uint8_t>(random());
+  }
+  size_t i = 0;
+  for (auto _ : state) {
+    const size_t at = i++ % kMany;
+    benchmark::DoNotOptimize(NextTcpState(i % 2 ? Seen::kIn : Seen::kOut, flags[at], states[at], false));
+  }
+}
+BENCHMARK(BM_TcpState);
+
+void BM_SctpState(benchmark::State& state) {
+  constexpr size_t kMany = 4096;
+  std::mt19937 random(1);
+  std::vector<uint8_t> states(kMany), chunks(kMany);
+  for (size_t i = 0; i < kMany; ++i) {
+    states[i] = static_cast<uint8_t>(random() % kSctpStates);
+    chunks[i] = static_cast<uint8_t>(random() % 16);
+  }
+  size_t i = 0;
+  for (auto _ : state) {
+    const size_t at = i++ % kMany;
+    benchmark::DoNotOptimize(
+        NextSctpState(i % 2 ? Seen::kIn : Seen::kOut, SctpEventOf(chunks[at], 0), states[at]));
+  }
+}
+BENCHMARK(BM_SctpState);
+
+// Both fragments of a datagram: the first is remembered, the second asks for its ports.
+void BM_Fragments(benchmark::State& state) {
+  FragmentTable table(HashSecret::Random());
+  Ipv4Header ip{};
+  ip.protocol = static_cast<uint8_t>(Protocol::kUdp);
+  uint32_t count = 0;
+  uint64_t found = 0;
+  for (auto _ : state) {
+    ip.identification = Be16::FromHost(static_cast<uint16_t>(++count));
+    ip.source = Be32::FromHost(0x0a000000 + count % 4096);
+    const FragmentTable::Key key = FragmentTable::Key::Of(ip);
+    table.Learn(key, {Be16::FromHost(1000), Be16::FromHost(80)}, 1);
+    found += table.Find(key, 1).has_value();
+  }
+  if (found != count) state.SkipWithError("a fragment was not found");
+}
+BENCHMARK(BM_Fragments);
 
 void BM_SourceFilter(benchmark::State& state) {
   std::mt19937 random(1);

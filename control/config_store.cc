@@ -134,17 +134,14 @@ v1::ServiceStatus ConfigStore::StatusOf(const v1::Service& service, const Servic
   status.mutable_service()->clear_destinations();
   *status.mutable_statistics() = ToMessage(publisher_.StatisticsOf(key));
   *status.mutable_rates() = ToRates(publisher_.RatesOf(key));
-  const auto published = std::lower_bound(
-      snapshot.services.begin(), snapshot.services.end(), key,
-      [](const std::shared_ptr<const Service>& each, const ServiceKey& k) { return each->spec.key < k; });
-  const bool is_published = published != snapshot.services.end() && (*published)->spec.key == key;
+  const Service* published = snapshot.services.Find(key);
   for (int i = service.destinations_size() - 1; i >= 0; --i) {
     v1::DestinationStatus& destination = *status.add_destinations();
     *destination.mutable_destination() = service.destinations(i);
-    if (!is_published) continue;
+    if (published == nullptr) continue;
     const Endpoint endpoint =
         ToEndpoint(service.destinations(i).address(), service.destinations(i).port(), key.protocol);
-    for (const Candidate& candidate : (*published)->candidates) {
+    for (const Candidate& candidate : published->candidates) {
       if (candidate.address != endpoint.address || candidate.port != endpoint.port) continue;
       const int32_t active = candidate.load->Active();
       destination.set_active_connections(static_cast<uint32_t>(std::max(active, 0)));

@@ -3,15 +3,12 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <set>
 
 namespace sluice {
 namespace {
 
 constexpr std::chrono::seconds kEmptyTrashEvery{30};
 constexpr std::chrono::seconds kEndDrainsEvery{1};
-// Collecting the real servers costs as much as there are.
-constexpr std::chrono::milliseconds kTellRealServersEvery{200};
 
 }  // namespace
 
@@ -99,14 +96,12 @@ void Publisher::KeepTime(Clock::time_point now) {
 }
 
 void Publisher::Run() {
-  Clock::time_point tell_at = Clock::time_point::max();
-  Clock::time_point told_at{};
   while (true) {
     std::optional<Change> change;
     std::optional<Clock::time_point> told_time;
     {
       const MutexLock lock(mutex_);
-      const Clock::time_point wait_until = target_.own_time ? tell_at : std::min(tell_at, end_drains_at_);
+      const Clock::time_point wait_until = target_.own_time ? Clock::time_point::max() : end_drains_at_;
       while (!stop_ && !has_pending_ && !told_time_ && Clock::now() < wait_until)
         mutex_.WaitUntil(wait_until);
       if (stop_) return;
@@ -120,16 +115,9 @@ void Publisher::Run() {
     if (change) {
       Build(*change);
       Publish(change->generation);
-      tell_at = std::min(tell_at, std::max(Clock::now(), told_at + kTellRealServersEvery));
-    }
-    const Clock::time_point now = Clock::now();
-    if (now >= tell_at) {
-      TellRealServers();
-      told_at = now;
-      tell_at = Clock::time_point::max();
     }
     if (!target_.own_time) {
-      DoWhatIsDue(now);
+      DoWhatIsDue(Clock::now());
     } else if (told_time) {
       DoWhatIsDue(*told_time);
       const MutexLock lock(mutex_);
@@ -197,17 +185,21 @@ void Publisher::Publish(uint64_t generation) {
     std::fprintf(stderr, "sluiced: %s\n", std::string(published.message()).c_str());
   }
   builder_.Published();
-  const MutexLock lock(mutex_);
-  view_ = {snapshot, generation};
-  mutex_.NotifyAll();
+  {
+    const MutexLock lock(mutex_);
+    view_ = {snapshot, generation};
+    mutex_.NotifyAll();
+  }
+  TellRealServers(*snapshot);
 }
 
-void Publisher::TellRealServers() {
-  std::set<IpAddress> addresses;
-  for (const auto& service : Current().snapshot->services) {
-    for (const Candidate& candidate : service->candidates) addresses.insert(candidate.address);
+void Publisher::TellRealServers(const Snapshot& snapshot) {
+  std::map<IpAddress, bool> present;  // of those that changed; the last word counts
+  for (const EndpointChange& change : snapshot.endpoint_changes) {
+    if (change.role == EndpointRole::kRealServer && change.endpoint.protocol == kAnyProtocol)
+      present[change.endpoint.address] = change.added;
   }
-  target_.keep_resolved({addresses.begin(), addresses.end()});
+  if (!present.empty()) target_.keep_resolved(present);
 }
 
 }  // namespace sluice

@@ -26,8 +26,8 @@ struct PublishTarget {
   // Returns when the workers use it.
   std::function<absl::Status(std::shared_ptr<const Snapshot>)> publish;
   std::function<DestinationStatistics(DestinationId)> statistics;
-  // The real servers, whenever they may have changed.
-  std::function<void(std::vector<IpAddress>)> keep_resolved;
+  // Real servers that came (true) or went; those that were removed go when their last connection has.
+  std::function<void(const std::map<IpAddress, bool>&)> keep_resolved;
   FlowOwners owners = {};  // which worker has a flow
   bool own_time = false;   // KeepTime is called from outside: for simulations
 };
@@ -74,7 +74,7 @@ class Publisher {
   void DoWhatIsDue(Clock::time_point now);
   void EmptyTrash(Clock::time_point now);
   void Publish(uint64_t generation);
-  void TellRealServers();
+  void TellRealServers(const Snapshot& snapshot);
 
   const PublishTarget target_;
   SnapshotBuilder builder_;  // the thread's own

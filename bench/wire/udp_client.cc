@@ -14,6 +14,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "bench/wire/flows.h"
+#include "bench/wire/next_hop.h"
 #include "bench/wire/pace.h"
 #include "dataplane/net/pseudo_header.h"
 
@@ -42,9 +43,16 @@ class UdpClient {
     if (options_.flows > flows_.count())
       return absl::InvalidArgumentError(absl::StrCat("--flows ", options_.flows, ": --from has room for ",
                                                      flows_.count(), " flows; take a larger network"));
-    sender_ = socket(is_v6_ ? AF_INET6 : AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+    sender_ = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);
     if (sender_ < 0)
       return absl::ErrnoToStatus(errno, "cannot make packets of other addresses (run as root)");
+    const absl::StatusOr<WireNextHop> hop = FindNextHop(options_.target);
+    if (!hop.ok()) return hop.status();
+    ethernet_ = {hop->neighbour, hop->own, is_v6_ ? kEtherTypeIpv6 : kEtherTypeIpv4};
+    interface_ = hop->interface;
+    // Straight to the device: queues in between are not what is measured.
+    const int bypass = 1;
+    setsockopt(sender_, SOL_PACKET, PACKET_QDISC_BYPASS, &bypass, sizeof bypass);
     if (options_.one_way) return absl::OkStatus();
     receiver_ = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, htons(is_v6_ ? ETH_P_IPV6 : ETH_P_IP));
     if (receiver_ < 0) return absl::ErrnoToStatus(errno, "cannot hear packets (run as root)");
@@ -76,10 +84,11 @@ class UdpClient {
  private:
   size_t IpHeader() const { return is_v6_ ? sizeof(Ipv6Header) : sizeof(Ipv4Header); }
 
-  // From its IP header on.
-  size_t Write(uint8_t* at, uint64_t flow, uint32_t sequence) const {
+  size_t Write(uint8_t* frame, uint64_t flow, uint32_t sequence) const {
     const size_t least = IpHeader() + sizeof(UdpHeader) + sizeof(Probe);
     const size_t length = std::max(least, size_t{options_.size} - sizeof(EthernetHeader));
+    *reinterpret_cast<EthernetHeader*>(frame) = ethernet_;
+    uint8_t* at = frame + sizeof(EthernetHeader);
     const IpAddress source = flows_.SourceOf(flow);
     const IpAddress& destination = options_.target.address;
     const auto transport = static_cast<uint16_t>(length - IpHeader());
@@ -102,9 +111,11 @@ class UdpClient {
                                             .flags_and_offset = kIpv4DontFragment,
                                             .time_to_live = kTimeToLive,
                                             .protocol = kUdp,
-                                            .checksum = 0,  // the kernel's part
+                                            .checksum = 0,
                                             .source = source.V4(),
                                             .destination = destination.V4()};
+      auto& ip = *reinterpret_cast<Ipv4Header*>(at);
+      ip.checksum = static_cast<uint16_t>(~FoldSum(SumOfPlainHeader(ip)));
       pseudo = SumOfPseudoHeader(source.V4(), destination.V4(), kUdp, transport);
     }
     auto& udp = *reinterpret_cast<UdpHeader*>(at + IpHeader());
@@ -117,7 +128,7 @@ class UdpClient {
                                            .sequence = sequence,
                                            .sent_at = WireNanoseconds()};
     udp.checksum = UdpChecksumOf(pseudo + SumBytes(&udp, transport));
-    return length;
+    return sizeof(EthernetHeader) + length;
   }
 
   uint64_t NextFlow() {
@@ -135,22 +146,12 @@ class UdpClient {
     auto packets = std::make_unique<uint8_t[][kMostPacket]>(kAtOnce);
     iovec pieces[kAtOnce];
     mmsghdr messages[kAtOnce] = {};
-    sockaddr_storage to{};
-    if (is_v6_) {
-      auto& v6 = reinterpret_cast<sockaddr_in6&>(to);
-      v6.sin6_family = AF_INET6;
-      std::memcpy(&v6.sin6_addr, options_.target.address.bytes.data(), 16);
-    } else {
-      auto& v4 = reinterpret_cast<sockaddr_in&>(to);
-      v4.sin_family = AF_INET;
-      v4.sin_addr.s_addr = options_.target.address.V4().raw;
-    }
+    sockaddr_ll to{};
+    to.sll_family = AF_PACKET;
+    to.sll_ifindex = interface_;
     for (int i = 0; i < kAtOnce; ++i) {
       messages[i].msg_hdr = {
-          .msg_name = &to,
-          .msg_namelen = is_v6_ ? uint32_t{sizeof(sockaddr_in6)} : uint32_t{sizeof(sockaddr_in)},
-          .msg_iov = &pieces[i],
-          .msg_iovlen = 1};
+          .msg_name = &to, .msg_namelen = sizeof to, .msg_iov = &pieces[i], .msg_iovlen = 1};
     }
     Pace pace(options_.rate);
     begin_ = WireNanoseconds();
@@ -255,6 +256,8 @@ class UdpClient {
   const WireOptions& options_;
   const bool is_v6_;
   const WireFlows flows_;
+  EthernetHeader ethernet_;
+  int interface_ = 0;
   int sender_ = -1;
   int receiver_ = -1;
   uint64_t begin_ = 0, end_ = 0;

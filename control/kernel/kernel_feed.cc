@@ -58,9 +58,15 @@ KernelFeed::~KernelFeed() {
   if (wake_fd_ >= 0) close(wake_fd_);
 }
 
-void KernelFeed::KeepResolved(std::vector<IpAddress> addresses) {
+void KernelFeed::KeepResolved(const std::map<IpAddress, bool>& changes) {
   const MutexLock lock(mutex_);
-  keep_resolved_ = std::set<IpAddress>(addresses.begin(), addresses.end());
+  for (const auto& [address, present] : changes) {
+    if (present) {
+      keep_resolved_.insert(address);
+    } else {
+      keep_resolved_.erase(address);
+    }
+  }
   Wake();
 }
 

@@ -32,8 +32,9 @@ class KernelFeed {
                                                            Receiver receive);
   ~KernelFeed();
 
-  // The real servers: the neighbours on the way to them, and all gateways, stay resolved.
-  void KeepResolved(std::vector<IpAddress> addresses);
+  // Real servers that came (true) or went: the neighbours on the way to them, and all gateways, stay
+  // resolved.
+  void KeepResolved(const std::map<IpAddress, bool>& changes);
 
   uint64_t route_count() const { return route_count_.load(std::memory_order_relaxed); }
   uint64_t neighbour_count() const { return neighbour_count_.load(std::memory_order_relaxed); }

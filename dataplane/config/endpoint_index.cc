@@ -21,7 +21,12 @@ void EndpointIndex::SetVirtualAddress(const IpAddress& address, uint32_t count) 
 int EndpointIndex::Set(const Endpoint& endpoint, Role role, uint64_t value) {
   const uint64_t word = WordOf(endpoint.port, endpoint.protocol, role);
   const IpAddress& address = endpoint.address;
-  return address.IsV4() ? v4_.Set({address.V4().raw | word}, value) : v6_.Set({address, word}, value);
+  if (address.IsV4()) {
+    const Ipv4Key key{address.V4().raw | word};
+    return v4_.Own(PlaceOf(key)).Set(key, value);
+  }
+  const Ipv6Key key{address, word};
+  return v6_.Own(PlaceOf(key)).Set(key, value);
 }
 
 const Service* EndpointIndex::FindWiderService(const IpAddress& address, Be16 port, Protocol protocol) const {

@@ -1,5 +1,5 @@
 // Finds the service of a virtual endpoint, and tells whether an endpoint is a real server; a table for either
-// family.
+// family, in shards, so that a snapshot has a copy for little.
 // Threads: a value; the builder's own copy changes, the copy in a snapshot does not.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -8,6 +8,7 @@
 
 #include "dataplane/config/flat_table.h"
 #include "dataplane/config/service.h"
+#include "dataplane/config/shards.h"
 #include "dataplane/net/endpoint.h"
 
 namespace sluice {
@@ -16,6 +17,16 @@ inline constexpr Be16 kFtpPort = Be16::FromHost(21);
 
 class EndpointIndex {
  public:
+  EndpointIndex Share() {
+    EndpointIndex copy;
+    copy.v4_ = v4_.Share();
+    copy.v6_ = v6_.Share();
+    copy.any_port_services_ = any_port_services_;
+    copy.ftp_services_ = ftp_services_;
+    copy.any_port_servers_ = any_port_servers_;
+    return copy;
+  }
+
   // In IPVS's order: the service of that very port; the FTP service, for its data connections; the service of
   // every port.
   const Service* FindService(const IpAddress& address, Be16 port, Protocol protocol) const {
@@ -65,14 +76,25 @@ class EndpointIndex {
 
   uint64_t Find(const IpAddress& address, Be16 port, Protocol protocol, Role role) const {
     const uint64_t word = WordOf(port, protocol, role);
-    return address.IsV4() ? v4_.Find({address.V4().raw | word}) : v6_.Find({address, word});
+    return address.IsV4() ? FindIn(v4_, Ipv4Key{address.V4().raw | word})
+                          : FindIn(v6_, Ipv6Key{address, word});
+  }
+  // Other bits than those that find the slot in it.
+  template <class Key>
+  static size_t PlaceOf(const Key& key) {
+    return key.Hash() >> 32 & (Shards<FlatTable<Key>>::kCount - 1);
+  }
+  template <class Key>
+  static uint64_t FindIn(const Shards<FlatTable<Key>>& shards, const Key& key) {
+    const FlatTable<Key>* shard = shards.Get(PlaceOf(key));
+    return shard == nullptr ? 0 : shard->Find(key);
   }
   // Whether the endpoint came (1) or went (-1).
   int Set(const Endpoint& endpoint, Role role, uint64_t value);
   const Service* FindWiderService(const IpAddress& address, Be16 port, Protocol protocol) const;
 
-  FlatTable<Ipv4Key> v4_;
-  FlatTable<Ipv6Key> v6_;
+  Shards<FlatTable<Ipv4Key>> v4_;
+  Shards<FlatTable<Ipv6Key>> v6_;
   int any_port_services_ = 0;
   int ftp_services_ = 0;
   int any_port_servers_ = 0;

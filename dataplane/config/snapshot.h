@@ -12,6 +12,7 @@
 #include "dataplane/config/fwmark_classifier.h"
 #include "dataplane/config/port_pools.h"
 #include "dataplane/config/service.h"
+#include "dataplane/config/service_map.h"
 #include "dataplane/config/spec.h"
 
 namespace sluice {
@@ -49,7 +50,7 @@ struct Snapshot {
   EndpointIndex endpoints;
   std::shared_ptr<const FwmarkClassifier> classifier;      // nullptr: no mark has a service
   std::unordered_map<uint64_t, const Service*> by_fwmark;  // FwmarkName
-  std::vector<std::shared_ptr<const Service>> services;    // by key
+  ServiceMap services;
   // Full NAT's: all that some service or connection uses, and the addresses they are of.
   std::shared_ptr<const PortPoolIndex> port_pools;
   std::vector<IpAddress> local_addresses;  // sorted

@@ -128,6 +128,11 @@ void SnapshotBuilder::Put(const ServiceSpec& spec) {
   CountGuePorts(*service, 1);
   if (before != nullptr) CountGuePorts(*before, -1);
   entry.service = std::move(service);
+  services_.Put(entry.service);
+  if (before == nullptr) {
+    ipv6_services_ += !spec.key.address.IsV4();
+    if (spec.key.HasFwmark()) fwmarks_.insert(spec.key);
+  }
   if (!spec.key.HasFwmark()) endpoints_.SetService(spec.key, entry.service.get());
 }
 
@@ -159,6 +164,9 @@ void SnapshotBuilder::Delete(const ServiceKey& key) {
   if (!key.HasFwmark()) endpoints_.SetService(key, nullptr);
   for (const Endpoint& endpoint : VirtualEndpoints(key))
     Release(virtual_references_, EndpointRole::kVirtual, endpoint);
+  services_.Remove(key);
+  fwmarks_.erase(key);
+  ipv6_services_ -= !key.address.IsV4();
   entries_.erase(found);
 }
 
@@ -172,12 +180,9 @@ std::shared_ptr<const Snapshot> SnapshotBuilder::Build() {
   snapshot->generation = ++generation_;
   snapshot->timeouts = global_.timeouts;
   snapshot->settings = global_.settings;
-  snapshot->endpoints = endpoints_;
-  snapshot->services.reserve(entries_.size());
-  for (const auto& [key, entry] : entries_) {
-    snapshot->services.push_back(entry.service);
-    snapshot->has_ipv6 |= !key.address.IsV4();
-  }
+  snapshot->endpoints = endpoints_.Share();
+  snapshot->services = services_.Share();
+  snapshot->has_ipv6 = ipv6_services_ > 0;
   snapshot->endpoint_changes = std::move(endpoint_changes_);
   endpoint_changes_.clear();
   BuildFwmarks(*snapshot);
@@ -225,10 +230,8 @@ std::vector<PortPoolKey> SnapshotBuilder::AddLocalSources(Service& service) {
 void SnapshotBuilder::BuildFwmarks(Snapshot& snapshot) {
   std::vector<FwmarkRule> rules;
   std::set<Prefix> prefixes;
-  for (const auto& [key, entry] : entries_) {
-    if (!key.HasFwmark()) continue;
-    snapshot.by_fwmark.emplace(Snapshot::FwmarkName(key.fwmark, key.address), entry.service.get());
-  }
+  for (const ServiceKey& key : fwmarks_)
+    snapshot.by_fwmark.emplace(Snapshot::FwmarkName(key.fwmark, key.address), services_.Find(key));
   if (!snapshot.by_fwmark.empty()) rules = global_.fwmark_rules;
   for (const FwmarkRule& rule : rules) {
     if (snapshot.by_fwmark.contains(Snapshot::FwmarkName(rule.fwmark, rule.prefix)))

@@ -91,6 +91,9 @@ class SnapshotBuilder {
   GlobalSpec global_;
   uint64_t generation_ = 0;
   EndpointIndex endpoints_;
+  ServiceMap services_;           // of entries_
+  std::set<ServiceKey> fwmarks_;  // those of them that have one
+  size_t ipv6_services_ = 0;
   std::map<ServiceKey, Entry> entries_;
   std::map<DestinationName, Removed> trash_;
   std::vector<DestinationId> leaving_;  // unavailable once published

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <map>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "absl/strings/str_cat.h"
 #include "dataplane/net/check.h"
@@ -148,6 +149,29 @@ struct Steering::State {
     return bpf_map_update_elem(Map(place.map), &place.key, &value, BPF_ANY) == 0;
   }
   void Remove(const Place& place) const { bpf_map_delete_elem(Map(place.map), &place.key); }
+  // Of endpoints of one family. In one call, where the kernel can; the rest one by one.
+  template <class Key>
+  absl::Status PutRoles(const std::vector<Endpoint>& endpoints) const {
+    if (endpoints.empty()) return absl::OkStatus();
+    std::vector<Key> keys(endpoints.size());
+    std::vector<uint32_t> values(endpoints.size());
+    for (size_t i = 0; i < endpoints.size(); ++i) {
+      const Place place = PlaceOf(endpoints[i]);
+      std::memcpy(&keys[i], &place.key, sizeof keys[i]);
+      values[i] = roles.at(endpoints[i]);
+    }
+    auto done = static_cast<uint32_t>(endpoints.size());
+    const int map = Map(PlaceOf(endpoints[0]).map);
+    if (bpf_map_update_batch(map, keys.data(), values.data(), &done, nullptr) == 0) return absl::OkStatus();
+    absl::Status result;
+    for (size_t i = std::min<size_t>(done, endpoints.size()); i < endpoints.size(); ++i) {
+      if (bpf_map_update_elem(map, &keys[i], &values[i], BPF_ANY) == 0) continue;
+      result.Update(absl::ErrnoToStatus(
+          errno, absl::StrCat("no room for ", endpoints[i].ToString(),
+                              " in the XDP program's map of endpoints: the kernel handles its packets")));
+    }
+    return result;
+  }
 
   SteeringOptions options;
   Object maps{nullptr, bpf_object__close};  // loaded, never attached: keeps the shared maps
@@ -279,32 +303,36 @@ void Steering::Detach(const std::string& interface) {
 
 absl::Status Steering::Apply(std::span<const EndpointChange> endpoints,
                              std::span<const PrefixChange> prefixes) {
+  std::unordered_set<Endpoint, EndpointHash> changed;
+  for (const EndpointChange& change : endpoints) {
+    NoteRole(change);
+    changed.insert(change.endpoint);
+  }
   absl::Status result;
-  for (const EndpointChange& change : endpoints) result.Update(ApplyEndpoint(change));
+  std::vector<Endpoint> v4, v6;
+  for (const Endpoint& endpoint : changed) {
+    if (state_->roles[endpoint] != 0) {
+      (endpoint.address.IsV4() ? v4 : v6).push_back(endpoint);
+    } else {
+      state_->Remove(PlaceOf(endpoint));
+      state_->roles.erase(endpoint);
+    }
+  }
+  result.Update(state_->PutRoles<sluice_endpoint_key>(v4));
+  result.Update(state_->PutRoles<sluice_endpoint_key_v6>(v6));
   for (const PrefixChange& change : prefixes) result.Update(ApplyPrefix(change));
   result.Update(LookFor());
   return result;
 }
 
-absl::Status Steering::ApplyEndpoint(const EndpointChange& change) {
-  const Place place = PlaceOf(change.endpoint);
+void Steering::NoteRole(const EndpointChange& change) {
   uint32_t& roles = state_->roles[change.endpoint];
   const uint32_t before = roles;
   roles = change.added ? roles | RoleBit(change.role) : roles & ~RoleBit(change.role);
-  if (change.endpoint.port == Be16{} && change.endpoint.protocol != kAnyProtocol && roles != before) {
-    int& count =
-        change.role == EndpointRole::kVirtual ? state_->any_port_virtual : state_->any_port_real_servers;
-    count += change.added ? 1 : -1;
-  }
-  if (roles == 0) {
-    state_->Remove(place);
-    state_->roles.erase(change.endpoint);
-    return absl::OkStatus();
-  }
-  if (state_->Put(place, roles)) return absl::OkStatus();
-  return absl::ErrnoToStatus(
-      errno, absl::StrCat("no room for ", change.endpoint.ToString(),
-                          " in the XDP program's map of endpoints: the kernel handles its packets"));
+  if (change.endpoint.port != Be16{} || change.endpoint.protocol == kAnyProtocol || roles == before) return;
+  int& count =
+      change.role == EndpointRole::kVirtual ? state_->any_port_virtual : state_->any_port_real_servers;
+  count += change.added ? 1 : -1;
 }
 
 absl::Status Steering::ApplyPrefix(const PrefixChange& change) {

@@ -61,7 +61,7 @@ class Steering {
   SteeringCounts Counts() const;
 
  private:
-  absl::Status ApplyEndpoint(const EndpointChange& change);
+  void NoteRole(const EndpointChange& change);
   absl::Status ApplyPrefix(const PrefixChange& change);
   absl::Status LookFor();
 

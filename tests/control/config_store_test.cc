@@ -22,7 +22,7 @@ class ConfigStoreTest : public testing::Test {
                           return published_ = std::move(snapshot), absl::OkStatus();
                         },
                     .statistics = [](DestinationId) { return DestinationStatistics(); },
-                    .keep_resolved = [](std::vector<IpAddress>) {}}) {}
+                    .keep_resolved = [](const std::map<IpAddress, bool>&) {}}) {}
 
   static v1::ApplyRequest Request(const std::string& text) {
     v1::ApplyRequest request;
@@ -72,9 +72,9 @@ TEST_F(ConfigStoreTest, WhatIsAppliedIsPublished) {
       Changed(add_ + Server(R"(address: "10.1.0.1" port: 8080 weight: 3)")),
       ElementsAre("added service TCP 10.99.0.1:80", "added server 10.1.0.1:8080 of TCP 10.99.0.1:80"));
   ASSERT_EQ(published_->services.size(), 1u) << "before Apply returns";
-  EXPECT_EQ(published_->services[0]->spec.scheduler, "rr");
-  ASSERT_EQ(published_->services[0]->candidates.size(), 1u);
-  EXPECT_EQ(published_->services[0]->candidates[0].weight, 3);
+  EXPECT_EQ(published_->services.All()[0]->spec.scheduler, "rr");
+  ASSERT_EQ(published_->services.All()[0]->candidates.size(), 1u);
+  EXPECT_EQ(published_->services.All()[0]->candidates[0].weight, 3);
   EXPECT_EQ(store_.generation(), 1u);
 }
 
@@ -204,7 +204,7 @@ TEST_F(ConfigStoreTest, PersistenceDrainAndTimeoutsReachTheDataPath) {
   Changed("changes { put_service { service { " + key_ +
           R"( persistence { timeout_seconds: 60 netmask: "255.255.255.0" strict: true }
               timeouts { tcp_seconds: 5 } drain_seconds: 30 } } })");
-  const ServiceSpec& spec = published_->services[0]->spec;
+  const ServiceSpec& spec = published_->services.All()[0]->spec;
   EXPECT_EQ(spec.persistence, (PersistenceSpec{.timeout_seconds = 60, .prefix_length = 24, .strict = true}));
   EXPECT_EQ(spec.timeouts->tcp_seconds, 5u);
   EXPECT_EQ(spec.timeouts->udp_seconds, 0u) << "as everywhere";
@@ -216,7 +216,7 @@ TEST_F(ConfigStoreTest, EveryPortNeedsPersistence) {
       R"(changes { put_service { service { key { protocol: TCP address: "10.99.0.1" }  )";
   EXPECT_THAT(Refused(every_port + "} } }"), ElementsAre(HasSubstr("every port needs persistence")));
   Changed(every_port + "persistence { timeout_seconds: 60 } } } }");
-  EXPECT_EQ(published_->services[0]->spec.key.port, Be16{});
+  EXPECT_EQ(published_->services.All()[0]->spec.key.port, Be16{});
 }
 
 TEST_F(ConfigStoreTest, SettingsKeepWhatIsNotNamed) {
@@ -265,16 +265,16 @@ TEST_F(ConfigStoreTest, EverySchedulerOfIpvs) {
   for (const char* scheduler :
        {"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "sh", "dh", "sed", "nq", "mh", "fo", "ovf", "twos"}) {
     Changed("changes { put_service { service { " + key_ + " scheduler: \"" + scheduler + "\" } } }");
-    EXPECT_EQ(published_->services[0]->spec.scheduler, scheduler);
+    EXPECT_EQ(published_->services.All()[0]->spec.scheduler, scheduler);
   }
   Changed("changes { put_service { service { " + key_ + " scheduler: \"sh\" scheduler_flags: FLAG_2 } } }");
-  EXPECT_TRUE(published_->services[0]->spec.flags.flag_2);
+  EXPECT_TRUE(published_->services.All()[0]->spec.flags.flag_2);
 }
 
 TEST_F(ConfigStoreTest, OnePacketSchedulingIsForUdp) {
   Changed(
       R"(changes { put_service { service { key { protocol: UDP address: "10.99.0.1" port: 53 } one_packet: true } } })");
-  EXPECT_TRUE(published_->services[0]->spec.one_packet);
+  EXPECT_TRUE(published_->services.All()[0]->spec.one_packet);
   EXPECT_THAT(Refused("changes { put_service { service { " + key_ + " one_packet: true } } }"),
               ElementsAre(HasSubstr("only UDP services")));
 }
@@ -410,7 +410,7 @@ TEST_F(ConfigStoreTest, ManyWritersAtOnce) {
   }
   for (std::thread& writer : writers) writer.join();
   EXPECT_EQ(store_.generation(), 201u);
-  EXPECT_EQ(publisher_.Current().snapshot->services[0]->candidates.size(), 200u);
+  EXPECT_EQ(publisher_.Current().snapshot->services.All()[0]->candidates.size(), 200u);
 }
 
 }  // namespace

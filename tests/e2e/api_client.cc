@@ -196,8 +196,10 @@ int Reflect(const std::string& server) {
 int Main(const std::vector<std::string>& arguments) {
   if (arguments.size() < 2)
     return std::fputs("api_client SERVER info|health|reflect|apply|churn ...\n", stderr), 2;
-  const auto stub =
-      v1::Sluice::NewStub(grpc::CreateChannel(arguments[0], grpc::InsecureChannelCredentials()));
+  grpc::ChannelArguments channel;
+  channel.SetMaxReceiveMessageSize(-1);  // what a large configuration changed is told in as many lines
+  const auto stub = v1::Sluice::NewStub(
+      grpc::CreateCustomChannel(arguments[0], grpc::InsecureChannelCredentials(), channel));
   if (arguments[1] == "info") {
     grpc::ClientContext context;
     v1::GetInfoResponse response;

@@ -246,7 +246,7 @@ class Fuzz {
   // All services go, and so much time that everything they had is over.
   void End() {
     std::vector<ServiceKey> keys;
-    for (const auto& service : rig_.snapshot->services) keys.push_back(service->spec.key);
+    for (const auto& service : rig_.snapshot->services.All()) keys.push_back(service->spec.key);
     for (const ServiceKey& key : keys) rig_.snapshots.Delete(key);
     rig_.SetGlobal({});
     for (int i = 0; i < 8; ++i) {

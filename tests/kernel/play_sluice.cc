@@ -138,7 +138,7 @@ class SluiceBalancer final : public Balancer {
                               return absl::OkStatus();
                             },
                         .statistics = [this](DestinationId id) { return StatisticsOf(id); },
-                        .keep_resolved = [](std::vector<IpAddress>) {},
+                        .keep_resolved = [](const std::map<IpAddress, bool>&) {},
                         .own_time = true}};
   ConfigStore store_{publisher_};
 };

@@ -72,10 +72,11 @@ TEST_F(SnapshotBuilderTest, UnchangedServicesAreShared) {
   const auto after = Publish();
   EXPECT_EQ(after->generation, before->generation + 1);
   ASSERT_EQ(after->services.size(), 2u);
-  EXPECT_NE(after->services[0], before->services[0]);
-  EXPECT_EQ(after->services[1], before->services[1]);
-  EXPECT_EQ(before->services[0]->candidates[0].weight, 1) << "a snapshot never changes";
-  EXPECT_EQ(after->endpoints.FindService(kKey.address, kKey.port, kKey.protocol), after->services[0].get());
+  EXPECT_NE(after->services.All()[0], before->services.All()[0]);
+  EXPECT_EQ(after->services.All()[1], before->services.All()[1]);
+  EXPECT_EQ(before->services.All()[0]->candidates[0].weight, 1) << "a snapshot never changes";
+  EXPECT_EQ(after->endpoints.FindService(kKey.address, kKey.port, kKey.protocol),
+            after->services.All()[0].get());
 }
 
 TEST_F(SnapshotBuilderTest, DestinationsKeepTheirIdentity) {

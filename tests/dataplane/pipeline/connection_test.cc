@@ -30,7 +30,7 @@ class ConnectionTest : public testing::Test {
     rig_.Send(FromClient(port, kTcpAck));
   }
   const DestinationLoad& Load(size_t candidate) {
-    return *rig_.snapshot->services.front()->candidates[candidate].load;
+    return *rig_.snapshot->services.All()[0]->candidates[candidate].load;
   }
 
   PipelineRig rig_;
@@ -68,7 +68,7 @@ TEST_F(ConnectionTest, CountsFollowTheState) {
 TEST_F(ConnectionTest, StatisticsCountPacketsAndBytes) {
   Serve({one_});
   Establish(1000, "10.1.0.1");
-  const StatisticsLine& line = rig_.worker->statistics[rig_.snapshot->services.front()->candidates[0].id];
+  const StatisticsLine& line = rig_.worker->statistics[rig_.snapshot->services.All()[0]->candidates[0].id];
   EXPECT_EQ(line.connections, 1u);
   EXPECT_EQ(line.in().packets, 2u);
   EXPECT_EQ(line.in().bytes, 80u);
@@ -209,7 +209,7 @@ TEST_F(ConnectionTest, InAFullTableTheOldestHalfOpenConnectionMakesRoom) {
   Establish(3004, "10.1.0.1");
   EXPECT_EQ(Open(3005), "dropped") << "all are established";
   EXPECT_EQ(rig_.Count(Counter::kRefusedTableFull), 1u);
-  EXPECT_EQ(rig_.snapshot->services[0]->candidates[0].load->Total(), 1024);
+  EXPECT_EQ(rig_.snapshot->services.All()[0]->candidates[0].load->Total(), 1024);
 }
 
 TEST_F(ConnectionTest, InAFloodANewcomerLivesUntilItsAnswerComes) {

@@ -78,7 +78,7 @@ TEST_F(DrainTest, AfterTheDeadlineTheClientIsReset) {
   EXPECT_EQ(FromClient(1000, kTcpAck).where, "wire 1");
   Wait(3);
   EXPECT_EQ(rig_.Count(Counter::kConnectionsReset), 1u) << "without waiting for a packet";
-  EXPECT_EQ(rig_.snapshot->services[0]->candidates[0].load->Active(), 0);
+  EXPECT_EQ(rig_.snapshot->services.All()[0]->candidates[0].load->Active(), 0);
   const Outcome reset = FromClient(1000, kTcpAck);
   EXPECT_EQ(reset.where, "wire 0") << "back to the client";
   EXPECT_EQ(Describe(reset.frame), "10.99.0.1:80 > 10.0.0.1:1000 tcp 04 ttl 64 len 40");
@@ -164,7 +164,7 @@ TEST_F(DrainTest, ASweepFindsTheConnectionsOfTheServerAndNoOthers) {
   Serve({one_}, 5);
   Wait(7);
   EXPECT_EQ(rig_.Count(Counter::kConnectionsReset), 300u);
-  EXPECT_EQ(rig_.snapshot->services[0]->candidates[0].load->Active(), 300);
+  EXPECT_EQ(rig_.snapshot->services.All()[0]->candidates[0].load->Active(), 300);
 }
 
 TEST_F(DrainTest, ExpireNodestConnSweepsWithoutATrace) {

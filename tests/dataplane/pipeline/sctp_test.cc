@@ -54,7 +54,7 @@ TEST_F(SctpTest, ChunkLengthsThatLie) {
 }
 
 TEST_F(SctpTest, AnAssociationIsActiveOnlyWhenEstablished) {
-  const DestinationLoad& load = *rig_.snapshot->services[0]->candidates[0].load;
+  const DestinationLoad& load = *rig_.snapshot->services.All()[0]->candidates[0].load;
   rig_.Send(FromClient({1}));
   EXPECT_EQ(load.Total(), 1);
   EXPECT_EQ(load.Active(), 0);

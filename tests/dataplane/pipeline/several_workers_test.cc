@@ -78,7 +78,7 @@ class SeveralWorkersTest : public testing::Test {
 
   std::vector<int> Totals() const {
     std::vector<int> totals;
-    for (const Candidate& candidate : snapshot_->services[0]->candidates)
+    for (const Candidate& candidate : snapshot_->services.All()[0]->candidates)
       totals.push_back(candidate.load->Total());
     return totals;
   }

@@ -244,7 +244,7 @@ TEST_F(SteeringTest, AFullMapIsReportedAndTheKernelHandlesTheRest) {
   }
   const absl::Status applied = steering_->Apply(changes);
   EXPECT_FALSE(applied.ok());
-  EXPECT_THAT(std::string(applied.message()), HasSubstr("no room for 11.15.255.254:80"));
+  EXPECT_THAT(std::string(applied.message()), HasSubstr(":80 in the XDP program's map of endpoints"));
   Beat();
   EXPECT_EQ(Ask(Request().Bytes()), "sluice");
 }
