@@ -268,7 +268,7 @@ def main(arguments):
         return 1
     counts = [int(count) for count in options.services.split(",")]
     if options.quick:
-        counts, options.rounds, options.seconds = [1, 100], 1, 0.4
+        counts, options.rounds, options.seconds = [100], 1, 0.4
     results = []
     print(HEADER, flush=True)
     with ManyConnections():
@@ -277,11 +277,13 @@ def main(arguments):
                 result = measure(name, count, options)
                 results.append(result)
                 print(row(result), flush=True)
-    ipvs = [] if options.no_ipvs else versus_ipvs.measure(counts, options.quick)
-    if ipvs:
-        print("\n" + versus_ipvs.table(ipvs))
     if not options.quick:
-        write(options.output, results, ipvs)
+        write(options.output, results, [])
+    if not options.no_ipvs:
+        ipvs = versus_ipvs.measure(counts, options.quick)
+        print("\n" + versus_ipvs.table(ipvs))
+        if not options.quick:
+            write(options.output, results, ipvs)
     return 0
 
 
@@ -312,4 +314,4 @@ def write(folder, results, ipvs):
         for result in results:
             lines.setdefault(result["way"], []).append((result["services"], result[key] * factor))
         (folder / f"versus-kernel-{key.split('_')[0]}.svg").write_text(chart.draw(title, "services", lines), encoding="utf8")
-    print(f"\nwritten to {folder}")
+    print(f"\nwritten to {folder}", flush=True)

@@ -40,11 +40,18 @@ DestinationStatistics ServiceStatistics::OfService(const ServiceKey& key) const 
 void ServiceStatistics::Estimate() {
   DestinationStatistics total;
   for (auto& [id, life] : lives_) {
-    const DestinationStatistics statistics = OfDestination(id);
-    life.estimator.Update(statistics);
-    total += statistics;
+    life.now = read_(id);
+    life.now -= life.at_start;
+    life.estimator.Update(life.now);
+    total += life.now;
   }
-  for (auto& [key, record] : records_) record.estimator.Update(OfService(key));
+  for (auto& [key, record] : records_) {
+    DestinationStatistics sum = record.former;
+    for (const DestinationId id : record.members) {
+      if (const auto life = lives_.find(id); life != lives_.end()) sum += life->second.now;
+    }
+    record.estimator.Update(sum);
+  }
   total += gone_;
   total_.Update(total);
 }

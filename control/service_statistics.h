@@ -43,6 +43,7 @@ class ServiceStatistics {
   struct Life {
     uint32_t number = 0;
     DestinationStatistics at_start;
+    DestinationStatistics now;  // as of the last Estimate
     RateEstimator estimator;
   };
   struct Record {
