@@ -39,6 +39,7 @@ absl::StatusOr<v1::ApplyResponse> ConfigStore::Commit(const v1::ApplyRequest& re
 
   v1::ApplyResponse response;
   for (const std::string& line : change.changed()) response.add_changed(line);
+  if (change.untold() > 0) response.add_changed(absl::StrCat("and ", change.untold(), " more"));
   response.set_generation(generation_);
   const std::map<ServiceKey, std::optional<v1::Service>> touched = change.Touched();
   if (request.dry_run() || (touched.empty() && !change.TouchesGlobal())) return response;

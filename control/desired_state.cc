@@ -133,9 +133,9 @@ void StateChange::PutService(const v1::PutService& put, const std::string& field
   const bool is_new = present == nullptr;
   v1::Service settings_before = is_new ? v1::Service() : *present;
   if (is_new) {
-    changed_.push_back(absl::StrCat("added service ", NameOf(*key)));
+    if (Tells()) changed_.push_back(absl::StrCat("added service ", NameOf(*key)));
   } else if (!MessageDifferencer::Equals(settings_before, service)) {
-    changed_.push_back(absl::StrCat("edited service ", NameOf(*key)));
+    if (Tells()) changed_.push_back(absl::StrCat("edited service ", NameOf(*key)));
   }
   if (put.replace_destinations()) ReplaceDestinations(*key, wanted, service);
   ValidateWhole(service, path, problems);
@@ -155,11 +155,11 @@ void StateChange::ReplaceDestinations(const ServiceKey& key, const v1::Service& 
     const Endpoint endpoint = EndpointOf(key, present);
     const auto found = rest.find(endpoint);
     if (found == rest.end()) {
-      changed_.push_back(absl::StrCat("deleted ", ServerText(endpoint, key)));
+      if (Tells()) changed_.push_back(absl::StrCat("deleted ", ServerText(endpoint, key)));
       continue;
     }
     if (!MessageDifferencer::Equals(present, found->second))
-      changed_.push_back(absl::StrCat("edited ", ServerText(endpoint, key)));
+      if (Tells()) changed_.push_back(absl::StrCat("edited ", ServerText(endpoint, key)));
     *result.Add() = found->second;
     rest.erase(found);
   }
@@ -168,7 +168,7 @@ void StateChange::ReplaceDestinations(const ServiceKey& key, const v1::Service& 
     if (found == rest.end()) continue;
     *result.Add() = found->second;
     ++added_destinations_;
-    changed_.push_back(absl::StrCat("added ", ServerText(found->first, key)));
+    if (Tells()) changed_.push_back(absl::StrCat("added ", ServerText(found->first, key)));
   }
   *service.mutable_destinations() = std::move(result);
 }
@@ -178,7 +178,7 @@ void StateChange::DeleteService(const v1::DeleteService& request, const std::str
   const std::optional<ServiceKey> key = ValidateKey(request.key(), absl::StrCat(field, ".key"), problems);
   if (!key || FindForChange(*key, v1::SERVICE_NOT_FOUND, field, problems) == nullptr) return;
   overlay_[*key] = std::nullopt;
-  changed_.push_back(absl::StrCat("deleted service ", NameOf(*key)));
+  if (Tells()) changed_.push_back(absl::StrCat("deleted service ", NameOf(*key)));
 }
 
 void StateChange::PutDestination(const v1::PutDestination& put, const std::string& field,
@@ -203,11 +203,11 @@ void StateChange::PutDestination(const v1::PutDestination& put, const std::strin
     *service->add_destinations() = wanted;
     ValidateWhole(*service, absl::StrCat(field, ".destination"), problems);
     ++added_destinations_;
-    changed_.push_back(absl::StrCat("added ", ServerText(endpoint, *key)));
+    if (Tells()) changed_.push_back(absl::StrCat("added ", ServerText(endpoint, *key)));
   } else if (!MessageDifferencer::Equals(*present, wanted)) {
     *present = wanted;
     ValidateWhole(*service, absl::StrCat(field, ".destination"), problems);
-    changed_.push_back(absl::StrCat("edited ", ServerText(endpoint, *key)));
+    if (Tells()) changed_.push_back(absl::StrCat("edited ", ServerText(endpoint, *key)));
   }
 }
 
@@ -232,7 +232,7 @@ void StateChange::DeleteDestination(const v1::DeleteDestination& request, const 
     service->mutable_destinations()->DeleteSubrange(i, 1);
     break;
   }
-  changed_.push_back(absl::StrCat("deleted ", ServerText(*endpoint, *key)));
+  if (Tells()) changed_.push_back(absl::StrCat("deleted ", ServerText(*endpoint, *key)));
 }
 
 void StateChange::SetTimeouts(const v1::Timeouts& wanted, const std::string& field, Problems& problems) {
@@ -245,8 +245,9 @@ void StateChange::SetTimeouts(const v1::Timeouts& wanted, const std::string& fie
   if (wanted.udp_seconds() != 0) timeouts_.udp_seconds = wanted.udp_seconds();
   if (timeouts_ == old) return;
   touches_global_ = true;
-  changed_.push_back(absl::StrCat("set timeouts (tcp tcpfin udp): ", timeouts_.tcp_seconds, " ",
-                                  timeouts_.tcp_fin_seconds, " ", timeouts_.udp_seconds));
+  if (Tells())
+    changed_.push_back(absl::StrCat("set timeouts (tcp tcpfin udp): ", timeouts_.tcp_seconds, " ",
+                                    timeouts_.tcp_fin_seconds, " ", timeouts_.udp_seconds));
 }
 
 void StateChange::SetSettings(const v1::Settings& wanted, const std::string& field, Problems& problems) {
@@ -257,7 +258,7 @@ void StateChange::SetSettings(const v1::Settings& wanted, const std::string& fie
   if (merged == settings_) return;
   settings_ = merged;
   touches_global_ = true;
-  changed_.push_back(absl::StrCat("set ", wanted.ShortDebugString()));
+  if (Tells()) changed_.push_back(absl::StrCat("set ", wanted.ShortDebugString()));
 }
 
 void StateChange::AddFwmarkRule(const v1::FwmarkRule& rule, const std::string& field, Problems& problems) {
@@ -272,7 +273,7 @@ void StateChange::AddFwmarkRule(const v1::FwmarkRule& rule, const std::string& f
   fwmark_rules_.push_back(rule);
   fwmark_rules_.back().set_owner(owner_);
   touches_global_ = true;
-  changed_.push_back(absl::StrCat("added rule ", NameOf(rule)));
+  if (Tells()) changed_.push_back(absl::StrCat("added rule ", NameOf(rule)));
 }
 
 void StateChange::DeleteFwmarkRule(const v1::FwmarkRule& rule, const std::string& field, Problems& problems) {
@@ -293,7 +294,7 @@ void StateChange::DeleteFwmarkRule(const v1::FwmarkRule& rule, const std::string
   }
   fwmark_rules_.erase(found);
   touches_global_ = true;
-  changed_.push_back(absl::StrCat("deleted rule ", NameOf(rule)));
+  if (Tells()) changed_.push_back(absl::StrCat("deleted rule ", NameOf(rule)));
 }
 
 void StateChange::AddLocalAddress(const v1::LocalAddress& local, const std::string& field,
@@ -310,7 +311,7 @@ void StateChange::AddLocalAddress(const v1::LocalAddress& local, const std::stri
   local_addresses_.push_back(local);
   local_addresses_.back().set_owner(owner_);
   touches_global_ = true;
-  changed_.push_back(absl::StrCat("added local address ", NameOf(local)));
+  if (Tells()) changed_.push_back(absl::StrCat("added local address ", NameOf(local)));
 }
 
 // Connections keep it until they end.
@@ -331,13 +332,13 @@ void StateChange::DeleteLocalAddress(const v1::LocalAddress& local, const std::s
   }
   local_addresses_.erase(found);
   touches_global_ = true;
-  changed_.push_back(absl::StrCat("deleted local address ", NameOf(local)));
+  if (Tells()) changed_.push_back(absl::StrCat("deleted local address ", NameOf(local)));
 }
 
 void StateChange::DeleteAll() {
   for (auto& [key, service] : overlay_) service = std::nullopt;
   for (const auto& [key, service] : state_.services) overlay_[key] = std::nullopt;
-  changed_.push_back("deleted every service");
+  if (Tells()) changed_.push_back("deleted every service");
 }
 
 std::map<ServiceKey, std::optional<v1::Service>> StateChange::Touched() const {

@@ -51,7 +51,9 @@ class StateChange {
   // Whether anything differs from before that belongs to no service.
   bool TouchesGlobal() const { return touches_global_; }
   // In words, one line for each effect.
+  // In words, the first thousand; and how many more there are.
   const std::vector<std::string>& changed() const { return changed_; }
+  size_t untold() const { return change_count_ - changed_.size(); }
   // Destinations that were not there before.
   size_t added_destinations() const { return added_destinations_; }
 
@@ -74,6 +76,9 @@ class StateChange {
   v1::Service* FindForChange(const ServiceKey& key, v1::RefusalReason if_absent, const std::string& field,
                              Problems& problems);
 
+  // Counts a change; whether it is worth words.
+  bool Tells() { return ++change_count_ <= kMostTold; }
+
   const DesiredState& state_;
   const v1::Owner owner_;
   std::map<ServiceKey, std::optional<v1::Service>> overlay_;
@@ -82,6 +87,8 @@ class StateChange {
   std::vector<v1::FwmarkRule> fwmark_rules_;
   std::vector<v1::LocalAddress> local_addresses_;
   bool touches_global_ = false;
+  static constexpr size_t kMostTold = 1000;
+  size_t change_count_ = 0;
   std::vector<std::string> changed_;
   size_t added_destinations_ = 0;
 };

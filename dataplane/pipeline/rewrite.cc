@@ -138,7 +138,8 @@ bool EnterPlainTunnel(Worker& worker, Batch& batch, int lane, const NextHop& hop
   const bool is_v6 = batch.plain_v6 & LaneBit(lane);
   const uint16_t mtu = std::min(hop.mtu, worker.destinations.PathMtu(id, worker.now));
   if (!tunnel.IsOf(worker.forwarding->generation(), worker.destinations.life(id)) ||
-      !tunnel.headers.Fit(is_v6) || batch.ip_length[lane] + tunnel.headers.length() > mtu ||
+      !tunnel.headers.Fit(worker.destinations.way(id).tunnel, is_v6) ||
+      batch.ip_length[lane] + tunnel.headers.length() > mtu ||
       !HasRoomFor(*batch.packet[lane], batch.ip[lane] - tunnel.headers.length()) ||
       !(is_v6 ? TakeHop(batch.v6(lane)) : TakeHop(batch.v4(lane)))) {
     return false;

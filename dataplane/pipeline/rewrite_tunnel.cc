@@ -174,6 +174,7 @@ bool Encapsulate(const TunnelSpec& tunnel, const TunnelEnds& ends, Batch& batch,
 TunnelHeaders::TunnelHeaders(const TunnelSpec& tunnel, const IpAddress& source, const IpAddress& destination,
                              bool inner_is_v6) {
   if (tunnel.checksum) return;
+  tunnel_ = tunnel;
   inner_is_v6_ = inner_is_v6;
   outer_is_v6_ = !destination.IsV4();
   is_gue_ = tunnel.type == TunnelType::kGue;

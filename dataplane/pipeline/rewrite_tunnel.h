@@ -39,7 +39,10 @@ class TunnelHeaders {
   TunnelHeaders(const TunnelSpec& tunnel, const IpAddress& source, const IpAddress& destination,
                 bool inner_is_v6);
 
-  bool Fit(bool inner_is_v6) const { return length_ != 0 && inner_is_v6 == inner_is_v6_; }
+  // Whether they are of such a tunnel, which may have been edited, and for packets of this family.
+  bool Fit(const TunnelSpec& tunnel, bool inner_is_v6) const {
+    return length_ != 0 && inner_is_v6 == inner_is_v6_ && tunnel == tunnel_;
+  }
   uint16_t length() const { return length_; }
   // As Encapsulate does. REQUIRES: they fit the lane's packet, which has room for them.
   void PutOn(const TunnelEnds& ends, Batch& batch, int lane) const;
@@ -48,6 +51,7 @@ class TunnelHeaders {
  private:
   static constexpr int kMost = sizeof(Ipv6Header) + sizeof(UdpHeader) + kGueHeader;
 
+  TunnelSpec tunnel_;
   uint8_t length_ = 0;  // 0: none
   bool inner_is_v6_ = false;
   bool outer_is_v6_ = false;

@@ -164,7 +164,8 @@ struct Steering::State {
     const int map = Map(PlaceOf(endpoints[0]).map);
     if (bpf_map_update_batch(map, keys.data(), values.data(), &done, nullptr) == 0) return absl::OkStatus();
     absl::Status result;
-    for (size_t i = std::min<size_t>(done, endpoints.size()); i < endpoints.size(); ++i) {
+    // What it failed before it began it has not counted.
+    for (size_t i = done < endpoints.size() ? done : 0; i < endpoints.size(); ++i) {
       if (bpf_map_update_elem(map, &keys[i], &values[i], BPF_ANY) == 0) continue;
       result.Update(absl::ErrnoToStatus(
           errno, absl::StrCat("no room for ", endpoints[i].ToString(),

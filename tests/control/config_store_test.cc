@@ -67,6 +67,20 @@ class ConfigStoreTest : public testing::Test {
   }
 };
 
+TEST_F(ConfigStoreTest, OfManyChangesTheFirstThousandAreTold) {
+  constexpr int kServices = 1003;
+  std::string text;
+  for (int port = 1; port <= kServices; ++port) {
+    text += R"(changes { put_service { service { key { protocol: TCP address: "10.99.0.1" port: )" +
+            std::to_string(port) + " } } } } ";
+  }
+  const std::vector<std::string> changed = Changed(text);
+  ASSERT_EQ(changed.size(), 1001u);
+  EXPECT_EQ(changed[999], "added service TCP 10.99.0.1:1000");
+  EXPECT_EQ(changed.back(), "and 3 more");
+  EXPECT_EQ(published_->services.size(), static_cast<size_t>(kServices));
+}
+
 TEST_F(ConfigStoreTest, WhatIsAppliedIsPublished) {
   EXPECT_THAT(
       Changed(add_ + Server(R"(address: "10.1.0.1" port: 8080 weight: 3)")),

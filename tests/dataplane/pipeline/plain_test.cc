@@ -180,5 +180,30 @@ TEST(PlainTest, RewritesLikeTheThoroughWay) {
   EXPECT_GT(encapsulated, 10'000);
 }
 
+TEST(PlainTest, AnEditedTunnelIsUsedAtOnce) {
+  PipelineRig rig;
+  SetUpServices(rig);
+  const auto edit = [&](const TunnelSpec& tunnel) {
+    ServiceSpec spec{.key = {*IpAddress::Parse("10.99.0.5"), Be16::FromHost(80), Protocol::kUdp}};
+    spec.destinations.push_back({.address = *IpAddress::Parse("10.1.0.1"),
+                                 .port = Be16::FromHost(80),
+                                 .method = ForwardingMethod::kTunnel,
+                                 .tunnel = tunnel});
+    rig.AddService(spec);
+  };
+  const auto length = [&] {
+    return rig.Send(Packet().From("10.0.0.1", 1000).To("10.99.0.5", 80).Udp().Payload("x")).frame.size();
+  };
+  const size_t with_gre = length();
+  EXPECT_EQ(length(), with_gre);
+  edit({.type = TunnelType::kGre, .checksum = true});
+  EXPECT_EQ(length(), with_gre + 4);
+  EXPECT_EQ(length(), with_gre + 4);
+  edit({.type = TunnelType::kIpip});
+  EXPECT_EQ(length(), with_gre - 4);
+  edit({.type = TunnelType::kGre});
+  EXPECT_EQ(length(), with_gre);
+}
+
 }  // namespace
 }  // namespace sluice
