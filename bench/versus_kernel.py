@@ -131,8 +131,6 @@ class Field:
             lab.ip("lb", "neigh", "replace", lab.server_address(i), "lladdr", mac, "dev", "back", "nud", "permanent")
             lab.start(f"server{i}", BENCH, "server", "--listen", f"{lab.server_address(i)}:80", stdout=subprocess.DEVNULL)
             lab.wait_for_listener(f"server{i}", 80)
-        # What shall only be counted: to addresses that nobody has any more.
-        self.received_before = self.received()
 
     def client(self, address, *arguments):
         answer = self.lab.inside("client", "taskset", "-c", self.cpu, BENCH, "client", "--to", f"{address}:80", "--format", "json", *arguments,

@@ -50,8 +50,7 @@ class StateChange {
   const std::vector<v1::LocalAddress>& local_addresses() const { return local_addresses_; }
   // Whether anything differs from before that belongs to no service.
   bool TouchesGlobal() const { return touches_global_; }
-  // In words, one line for each effect.
-  // In words, the first thousand; and how many more there are.
+  // In words, one line for each effect, of the first thousand; and how many more there are.
   const std::vector<std::string>& changed() const { return changed_; }
   size_t untold() const { return change_count_ - changed_.size(); }
   // Destinations that were not there before.

@@ -1,6 +1,5 @@
 // sluiced: puts the parts together, waits for a signal, and takes them apart again.
 // SPDX-License-Identifier: Apache-2.0
-#include <malloc.h>
 #include <signal.h>
 #include <sys/prctl.h>
 
@@ -46,14 +45,6 @@ void PrintPorts(const Dataplane& dataplane) {
   }
 }
 
-// Configurations of many megabytes come and go. One heap for all threads, growing by much at a time, costs
-// them far fewer calls of the kernel; workers use none.
-void PrepareMemory() {
-  mallopt(M_ARENA_MAX, 1);
-  mallopt(M_TOP_PAD, 16 << 20);
-  mallopt(M_TRIM_THRESHOLD, 64 << 20);
-}
-
 // Blocked before any thread is made, so that none but sigwait gets them.
 sigset_t BlockSignals() {
   sigset_t signals;
@@ -85,7 +76,6 @@ int Main(const std::vector<std::string>& arguments) {
     file = *std::move(read);
   }
   const sigset_t signals = BlockSignals();
-  PrepareMemory();
 
   absl::StatusOr<std::unique_ptr<Dataplane>> started = Dataplane::Start(options->dataplane);
   if (!started.ok()) return Fail(started.status());

@@ -68,7 +68,9 @@ bool EnterTunnel(Worker& worker, Batch& batch, int lane, const TunnelSpec& tunne
                            .flow_hash = batch.hash[lane],
                            .identification = worker.identification++,
                            .may_be_split = !worker.settings.pmtu_disc};
-  if (batch.plain & LaneBit(lane)) known.headers = {tunnel, source, destination, batch.tuple[lane].IsV6()};
+  const bool is_v6 = batch.plain_v6 & LaneBit(lane);
+  if ((batch.plain & LaneBit(lane)) && !known.headers.Fit(tunnel, is_v6))
+    known.headers = {tunnel, source, destination, is_v6};
   if (Encapsulate(tunnel, ends, batch, lane)) return true;
   Drop(worker, batch, lane, Counter::kDropNoHeadroom);
   return false;
