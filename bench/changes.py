@@ -7,6 +7,7 @@ import re
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 
 from forward import ROOT
 
@@ -28,11 +29,25 @@ def parser():
     return options
 
 
+def resident(process):
+    """Megabytes."""
+    pages = int(Path(f"/proc/{process.pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGESIZE") / 1e6
+
+
 def load(services):
-    """Milliseconds that the whole configuration took in one request, from nothing."""
+    """Milliseconds that the whole configuration took in one request, from nothing; and megabytes it takes."""
     with Lab() as lab:
         lab.start_sluiced()
-        return float(run(lab.build / "bin/api_client", lab.socket, "load", services // 2, DESTINATIONS).stdout)
+        before = resident(lab.sluiced)
+        took = float(run(lab.build / "bin/api_client", lab.socket, "load", services // 2, DESTINATIONS, timeout=120).stdout)
+        return took, resident(lab.sluiced) - before
+
+
+def print_loads(services, rounds):
+    loads, sizes = zip(*(load(services) for _ in range(rounds)))
+    print(f"{services:,} services with {DESTINATIONS} real servers each, in one request, from nothing: "
+          f"{statistics.median(loads):.0f} ms ({min(loads):.0f} to {max(loads):.0f}), {statistics.median(sizes):.0f} MB", flush=True)
 
 
 def change(options):
@@ -63,9 +78,9 @@ def main(arguments):
         return 1
     if options.quick:
         options.services, options.seconds, options.rounds, options.rate = 1000, 1, 1, "5k"
-    loads = [load(options.services) for _ in range(options.rounds)]
-    print(f"{options.services:,} services with {DESTINATIONS} real servers each, in one request, from nothing: "
-          f"{statistics.median(loads):.0f} ms ({min(loads):.0f} to {max(loads):.0f})", flush=True)
+    print_loads(options.services, options.rounds)
+    if not options.quick:
+        print_loads(5 * options.services, 1)
     rounds = [change(options) for _ in range(options.rounds)]
     names = ("p50", "p99", "the most")
     print("a change among them until every worker uses it: " +

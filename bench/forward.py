@@ -49,6 +49,8 @@ def parser():
     options.add_argument("--answers", type=share, default=0, help="share of packets that are answers of real servers")
     options.add_argument("--fragments", type=share, default=0, help="share of packets that are one of two fragments")
     options.add_argument("--hand-over", action="store_true", help="every packet comes to another worker than its flow's")
+    options.add_argument("--changes", type=number, default=0, help="of the configuration, a second, in turns of their own")
+    options.add_argument("--sync", action="store_true", help="workers tell of their connections, in turns of their own")
     options.add_argument("--connections", type=number, default=0, help="room in the table of each worker")
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--seconds", type=float, default=1.0, help="of each turn")
@@ -67,15 +69,19 @@ def measure(options):
         sys.exit("bench/run forward: --hand-over needs --workers 2 or more")
     command = [BUILD / "bin/forward_bench"]
     for name in ("flows", "method", "family", "protocol", "scheduler", "services", "workers", "new", "answers", "fragments",
-                 "connections", "rounds", "seconds", "warm_up"):
+                 "connections", "changes", "rounds", "seconds", "warm_up"):
         command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    command += ["--hand-over", "yes" if options.hand_over else "no"]
+    command += ["--hand-over", "yes" if options.hand_over else "no", "--sync", "yes" if options.sync else "no"]
     limit = 120 + 6 * (options.rounds + 2) * (options.seconds + 1)
     ended = subprocess.run([str(word) for word in command], check=False, stdout=subprocess.PIPE, text=True, timeout=limit)
     if ended.returncode != 0:
         sys.exit("bench/run forward: forward_bench failed; what it said is above")
     first, *turns = [json.loads(line) for line in ended.stdout.splitlines()]
     return first, turns
+
+
+CHANGING = "sluice, while it changes"
+TELLING = "sluice, while it tells"
 
 
 class Result:
@@ -115,7 +121,7 @@ class Result:
     def drops(self):
         """By name, of packets that Sluice did not send; empty is as it should be."""
         lost = {}
-        for turn in self.turns["sluice"]:
+        for turn in self.turns["sluice"] + self.turns.get(CHANGING, []) + self.turns.get(TELLING, []):
             for name, count in turn["counts"].items():
                 if name.startswith(("drop_", "refused_", "kernel_")):
                     lost[name] = lost.get(name, 0) + count
@@ -134,7 +140,13 @@ class Result:
         for name in self.turns:
             answer[name] = {"mpps": statistics.median(self.rate(name)) / 1e6, "ns": statistics.median(self.ns(name)),
                             "net_ns": statistics.median(self.net(name)), "opened_per_second": statistics.median(self.opened(name))}
-        for name in self.turns.keys() - {"sluice", "generator"}:
+        if CHANGING in self.turns:
+            answer["changes_per_second"] = statistics.median(turn["counts"]["changes"] / turn["seconds"] for turn in self.turns[CHANGING])
+            answer["rate kept while it changes"] = self.shares(CHANGING, "sluice")
+        if TELLING in self.turns:
+            answer["rate kept while it tells"] = self.shares(TELLING, "sluice")
+            answer["told_per_second"] = statistics.median(turn["counts"].get("told", 0) / turn["seconds"] for turn in self.turns[TELLING])
+        for name in self.turns.keys() - {"sluice", "generator", CHANGING, TELLING}:
             answer[f"share of {name}"] = self.shares("sluice", name)
         return answer
 
@@ -189,18 +201,21 @@ def table(arguments):
     """Every row, one after the other; with --quick only to see that all of it works."""
     quick = "--quick" in arguments
     short = ["--rounds", "1", "--seconds", "0.2", "--warm-up", "0.2"] if quick else ["--rounds", "3", "--seconds", "0.7"]
-    print("| | million packets/s | ns, net | of the straw man | of it on rte_hash | million new/s | bytes a connection |")
-    print("|---|---|---|---|---|---|---|")
+    print("| | million packets/s (least to most) | ns, net | of the straw man | of it on rte_hash | million new/s | bytes a connection | "
+          "bench/run forward |")
+    print("|---|---|---|---|---|---|---|---|")
     faults = []
     for name, row in ROWS:
         if quick and "8M" in row:
             continue
         result = run([*row, *short])
-        men = ["{:.0%}".format(result.shares("sluice", man)[0]) if man in result.turns else "" for man in
+        men = ["{:.0%} ({:.0%} to {:.0%})".format(*result.shares("sluice", man)) if man in result.turns else "" for man in
                ("straw man", "straw man on rte_hash")]
         opened = statistics.median(result.opened("sluice")) / 1e6
-        print(f"| {name} | {statistics.median(result.rate('sluice')) / 1e6:.2f} | {statistics.median(result.net('sluice')):.1f} | "
-              f"{men[0]} | {men[1]} | {f'{opened:.2f}' if opened else ''} | {result.bytes_per_connection:.0f} |", flush=True)
+        rates = [rate / 1e6 for rate in result.rate("sluice")]
+        print(f"| {name} | {statistics.median(rates):.1f} ({min(rates):.1f} to {max(rates):.1f}) | {statistics.median(result.net('sluice')):.1f} | "
+              f"{men[0]} | {men[1]} | {f'{opened:.2f}' if opened else ''} | {result.bytes_per_connection:.0f} | "
+              f"`{' '.join(row) or 'default'}` |", flush=True)
         # In a flood the youngest make room, and of what is handed over more is offered than can be taken.
         expected = {"refused_table_full", "drop_connection_reused"} if result.options.new > 0 else set()
         expected |= {"drop_peer_full"} if result.options.hand_over else set()

@@ -92,6 +92,11 @@ int Main() {
       {"passed: TCP of somebody else", other.Bytes()},
       {"passed: TCP of somebody else, tagged", Packet(other).Vlan(8).Bytes()},
       {"passed: TCP of somebody else, IPv6", other_v6.Bytes()},
+      // So do the few addresses that share a slot of the program's hints with a service.
+      {"passed: TCP to another port of a service's address",
+       Packet().From("10.0.0.1", 1000).To("10.99.0.1", 22).Tcp(kTcpAck).Bytes()},
+      {"passed: TCP to another port of a service's address, IPv6",
+       Packet().From("fd00:a::1", 1000).To("fd00:99::1", 22).Tcp(kTcpAck).Bytes()},
       {"ours: TCP", ours.Bytes()},
       {"ours: TCP, tagged", Packet(ours).Vlan(8).Bytes()},
       {"ours: TCP, IPv6", ours_v6.Bytes()},

@@ -70,12 +70,16 @@ absl::Status Complain(const std::string& path, int line, const std::string& what
   return absl::InvalidArgumentError(absl::StrCat(path, line > 0 ? absl::StrCat(":", line) : "", ": ", what));
 }
 
-// protobuf says "(services[0].destinations[1].weight): invalid value ...".
+// protobuf says "(services[0].destinations[1].weight): invalid value ...", or "(services[0]) colour: Cannot
+// find field.".
 std::pair<std::string, std::string> SplitJsonError(absl::string_view message) {
-  const size_t close = message.find("): ");
+  const size_t close = message.find(')');
   if (!absl::ConsumePrefix(&message, "(") || close == absl::string_view::npos)
     return {"", std::string(message)};
-  return {std::string(message.substr(0, close - 1)), std::string(message.substr(close + 2))};
+  absl::string_view what = message.substr(close);
+  absl::ConsumePrefix(&what, ":");
+  absl::ConsumePrefix(&what, " ");
+  return {std::string(message.substr(0, close - 1)), std::string(what)};
 }
 
 }  // namespace
@@ -113,44 +117,17 @@ absl::StatusOr<ConfigFile> ConfigFile::Parse(const std::string& path, const std:
   ConfigFile file(path);
   file.line_of_ = [lines](const std::string& field) { return NearestLine(*lines, field); };
   file.request_.set_owner(v1::FILE);
-  const auto add = [&file](std::string origin) -> v1::Change& {
-    file.origins_.push_back(std::move(origin));
-    return *file.request_.add_changes();
-  };
-  for (int i = 0; i < config.fwmark_rules_size(); ++i)
-    *add(absl::StrCat("fwmark_rules[", i, "]")).mutable_add_fwmark_rule() = config.fwmark_rules(i);
-  for (int i = 0; i < config.local_addresses_size(); ++i)
-    *add(absl::StrCat("local_addresses[", i, "]")).mutable_add_local_address() = config.local_addresses(i);
-  for (int i = 0; i < config.services_size(); ++i) {
-    v1::PutService& put = *add(absl::StrCat("services[", i, "]")).mutable_put_service();
-    put.set_mode(v1::CREATE);
-    put.set_replace_destinations(true);
-    *put.mutable_service() = std::move(*config.mutable_services(i));
-  }
-  if (config.has_timeouts()) *add("timeouts").mutable_set_timeouts() = config.timeouts();
-  if (config.has_settings()) *add("settings").mutable_set_settings() = config.settings();
+  *file.request_.add_changes()->mutable_replace_owned()->mutable_config() = std::move(config);
   return file;
-}
-
-// changes[3].put_service.service.key may be services[2].key in the file.
-std::string ConfigFile::OriginOf(const std::string& field) const {
-  absl::string_view rest = field;
-  size_t index = 0;
-  for (; index < origins_.size(); ++index) {
-    if (absl::ConsumePrefix(&rest, absl::StrCat("changes[", index, "]."))) break;
-  }
-  if (index == origins_.size()) return field;
-  if (!absl::ConsumePrefix(&rest, "put_service.service"))
-    rest.remove_prefix(std::min(rest.find('.'), rest.size()));
-  return absl::StrCat(origins_[index], rest);
 }
 
 absl::Status ConfigFile::Explain(const absl::Status& refusal) const {
   std::string text;
   const v1::Refusals refusals = RefusalsOf(refusal);
   for (const v1::Refusal& each : refusals.refusals()) {
-    const std::string field = OriginOf(each.field());
-    const int line = line_of_(field);
+    absl::string_view field = each.field();
+    absl::ConsumePrefix(&field, "changes[0].replace_owned.config.");
+    const int line = line_of_(std::string(field));
     absl::StrAppend(&text, text.empty() ? "" : "\n", path_, line > 0 ? absl::StrCat(":", line) : "", ": ",
                     field, ": ", each.message());
   }

@@ -5,7 +5,6 @@
 
 #include <functional>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -19,18 +18,15 @@ class ConfigFile {
   static absl::StatusOr<ConfigFile> Read(const std::string& path);
   static absl::StatusOr<ConfigFile> Parse(const std::string& path, const std::string& text);
 
-  // Puts all that the file says in place, as owner FILE.
+  // Makes all that the file says, and only that, what owner FILE has.
   const v1::ApplyRequest& request() const { return request_; }
   // A refusal of that request, with the lines of the file in place of the request's fields.
   absl::Status Explain(const absl::Status& refusal) const;
 
  private:
   explicit ConfigFile(std::string path) : path_(std::move(path)) {}
-  std::string OriginOf(const std::string& field) const;
-
   std::string path_;
   v1::ApplyRequest request_;
-  std::vector<std::string> origins_;                // of each change: "services[3]"
   std::function<int(const std::string&)> line_of_;  // 0: unknown
 };
 

@@ -8,6 +8,25 @@
 #include "control/validate.h"
 
 namespace sluice {
+namespace {
+
+// What an operator would want to be told, of services that came or changed.
+void AddWarnings(const std::map<ServiceKey, std::optional<v1::Service>>& touched,
+                 v1::ApplyResponse& response) {
+  constexpr int kMost = 100;
+  for (const auto& [key, service] : touched) {
+    if (!service || response.warnings_size() == kMost) continue;
+    const auto& servers = service->destinations();
+    const bool all_drained = std::all_of(servers.begin(), servers.end(),
+                                         [](const v1::Destination& server) { return server.weight() == 0; });
+    if (!servers.empty() && all_drained) {
+      response.add_warnings(absl::StrCat("service ", NameOf(key),
+                                         ": every real server has weight 0: new connections are refused"));
+    }
+  }
+}
+
+}  // namespace
 
 absl::StatusOr<v1::ApplyResponse> ConfigStore::Apply(const v1::ApplyRequest& request) {
   absl::StatusOr<v1::ApplyResponse> response;
@@ -15,7 +34,13 @@ absl::StatusOr<v1::ApplyResponse> ConfigStore::Apply(const v1::ApplyRequest& req
     const MutexLock lock(mutex_);
     response = Commit(request);
   }
-  if (response.ok() && !request.dry_run()) publisher_.WaitFor(response->generation());
+  if (!response.ok() || request.dry_run()) return response;
+  publisher_.WaitFor(response->generation());
+  if (keeper_ == nullptr) return response;
+  if (const absl::Status kept = keeper_->WaitFor(response->generation()); !kept.ok()) {
+    response->add_warnings(absl::StrCat("it is in use, but will not survive a restart of sluiced: ",
+                                        absl::string_view(kept.message())));
+  }
   return response;
 }
 
@@ -30,11 +55,7 @@ absl::StatusOr<v1::ApplyResponse> ConfigStore::Commit(const v1::ApplyRequest& re
   StateChange change(state_, request.owner() == v1::OWNER_UNSPECIFIED ? v1::CLI : request.owner());
   for (int i = 0; i < request.changes_size(); ++i)
     change.Apply(request.changes(i), absl::StrCat("changes[", i, "]"), problems);
-  if (!problems.Any() && !publisher_.HasRoomFor(change.added_destinations())) {
-    problems.Add(v1::TABLE_FULL, "changes",
-                 absl::StrCat(change.added_destinations(), " more real servers: Sluice has room for ",
-                              kMaxDestinations, ", those removed in the last minutes included"));
-  }
+  CheckRoom(change.added_destinations(), problems);
   if (problems.Any()) return problems.ToStatus();
 
   v1::ApplyResponse response;
@@ -42,41 +63,106 @@ absl::StatusOr<v1::ApplyResponse> ConfigStore::Commit(const v1::ApplyRequest& re
   if (change.untold() > 0) response.add_changed(absl::StrCat("and ", change.untold(), " more"));
   response.set_generation(generation_);
   const std::map<ServiceKey, std::optional<v1::Service>> touched = change.Touched();
+  AddWarnings(touched, response);
   if (request.dry_run() || (touched.empty() && !change.TouchesGlobal())) return response;
 
   Publisher::Change publication{.generation = ++generation_,
                                 .added_destinations = change.added_destinations()};
-  for (const auto& [key, service] : touched) {
-    if (service) {
-      publication.services.emplace(key, ToSpec(*service));
-      state_.services[key] = *service;
-    } else {
-      publication.services.emplace(key, std::nullopt);
-      state_.services.erase(key);
-    }
-  }
-  state_.timeouts = change.timeouts();
-  state_.settings = change.settings();
-  state_.fwmark_rules = change.fwmark_rules();
-  state_.local_addresses = change.local_addresses();
+  for (const auto& [key, service] : touched)
+    publication.services.emplace(key, service ? std::optional(ToSpec(*service)) : std::nullopt);
+  change.MoveInto(state_);
   if (change.TouchesGlobal()) publication.global = state_.Global();
   publisher_.Submit(std::move(publication));
   response.set_generation(generation_);
+  v1::WatchConfigResponse news;
+  *news.mutable_diff() = DiffOf(touched, change.TouchesGlobal());
+  *news.mutable_changed() = response.changed();
+  if (keeper_ != nullptr) keeper_->Submit(news.diff());
+  history_.Add(std::move(news));
   return response;
+}
+
+absl::Status ConfigStore::Restore(const v1::ConfigDiff& kept) {
+  // What belongs to nobody comes with the first.
+  std::map<v1::Owner, v1::Config> by_owner;
+  v1::Config& first = by_owner[v1::CLI];
+  *first.mutable_timeouts() = kept.config().timeouts();
+  *first.mutable_settings() = kept.config().settings();
+  first.set_drained(kept.config().drained());
+  for (const v1::Service& service : kept.config().services())
+    *by_owner[service.owner()].add_services() = service;
+  for (const v1::FwmarkRule& rule : kept.config().fwmark_rules())
+    *by_owner[rule.owner()].add_fwmark_rules() = rule;
+  for (const v1::LocalAddress& local : kept.config().local_addresses())
+    *by_owner[local.owner()].add_local_addresses() = local;
+
+  const MutexLock lock(mutex_);
+  Problems problems;
+  problems.ForgiveAbsentInterfaces();
+  DesiredState restored;
+  size_t destinations = 0;
+  for (const auto& [owner, config] : by_owner) {
+    StateChange change(restored, owner);
+    v1::Change replace;
+    *replace.mutable_replace_owned()->mutable_config() = config;
+    change.Apply(replace, absl::StrCat("kept for ", v1::Owner_Name(owner)), problems);
+    if (problems.Any()) return problems.ToStatus();
+    destinations += change.added_destinations();
+    change.MoveInto(restored);
+  }
+  CheckRoom(destinations, problems);
+  if (problems.Any()) return problems.ToStatus();
+  Publisher::Change publication{
+      .generation = kept.generation(), .global = restored.Global(), .added_destinations = destinations};
+  for (const auto& [key, service] : restored.services) publication.services.emplace(key, ToSpec(service));
+  state_ = std::move(restored);
+  generation_ = kept.generation();
+  publisher_.Submit(std::move(publication));
+  return absl::OkStatus();
+}
+
+void ConfigStore::KeepIn(std::unique_ptr<StateFile> file) {
+  keeper_ = std::make_unique<StateKeeper>(std::move(file), [this] { return Whole(); });
+}
+
+void ConfigStore::CheckRoom(size_t destinations, Problems& problems) {
+  if (problems.Any() || publisher_.HasRoomFor(destinations)) return;
+  problems.Add(v1::TABLE_FULL, "changes",
+               absl::StrCat(destinations, " more real servers: Sluice has room for ", kMaxDestinations,
+                            ", those removed in the last minutes included"));
 }
 
 v1::GetConfigResponse ConfigStore::Config() const {
   const MutexLock lock(mutex_);
   v1::GetConfigResponse response;
-  for (const auto& [key, service] : state_.services) *response.mutable_config()->add_services() = service;
-  *response.mutable_config()->mutable_timeouts() = ToMessage(state_.timeouts);
-  *response.mutable_config()->mutable_settings() = ToMessage(state_.settings);
-  for (const v1::FwmarkRule& rule : state_.fwmark_rules)
-    *response.mutable_config()->add_fwmark_rules() = rule;
-  for (const v1::LocalAddress& local : state_.local_addresses)
-    *response.mutable_config()->add_local_addresses() = local;
+  *response.mutable_config() = state_.ToMessage();
   response.set_generation(generation_);
   return response;
+}
+
+v1::ConfigDiff ConfigStore::Whole() const {
+  const MutexLock lock(mutex_);
+  v1::ConfigDiff record;
+  record.set_generation(generation_);
+  *record.mutable_config() = state_.ToMessage();
+  record.set_has_global(true);
+  return record;
+}
+
+v1::ConfigDiff ConfigStore::DiffOf(const std::map<ServiceKey, std::optional<v1::Service>>& touched,
+                                   bool global) const {
+  v1::ConfigDiff record;
+  record.set_generation(generation_);
+  record.set_has_global(global);
+  if (global) *record.mutable_config() = state_.GlobalMessage();
+  for (const auto& [key, service] : touched) {
+    if (service) {
+      *record.mutable_config()->add_services() = *service;
+    } else {
+      *record.add_deleted_services() = ToMessage(key);
+    }
+  }
+  return record;
 }
 
 std::vector<v1::LocalAddressInfo> ConfigStore::LocalAddresses() const {
@@ -105,6 +191,37 @@ uint64_t ConfigStore::generation() const {
   return generation_;
 }
 
+bool ConfigStore::drained() const {
+  const MutexLock lock(mutex_);
+  return state_.drained;
+}
+
+std::vector<ConfigHistory::Entry> ConfigStore::NewsAfter(std::optional<uint64_t> generation,
+                                                         std::chrono::steady_clock::time_point end) {
+  ConfigHistory::News news;
+  if (generation) news = history_.After(*generation, end);
+  // A generation that never was is of an earlier life.
+  if (!news.known || *generation > this->generation()) {
+    v1::WatchConfigResponse whole;
+    *whole.mutable_diff() = Whole();
+    whole.set_whole(true);
+    news.changes = {std::make_shared<const v1::WatchConfigResponse>(std::move(whole))};
+  }
+  if (!news.changes.empty()) publisher_.WaitFor(news.changes.back()->diff().generation());
+  return std::move(news.changes);
+}
+
+absl::StatusOr<std::vector<bool>> ConfigStore::MembersOf(const v1::ServiceKey& service,
+                                                         const std::string& field) const {
+  Problems problems;
+  const std::optional<ServiceKey> key = ValidateKey(service, field, problems);
+  if (problems.Any()) return problems.ToStatus();
+  std::optional<std::vector<bool>> members = publisher_.MembersOf(*key);
+  if (members) return *std::move(members);
+  problems.Add(v1::SERVICE_NOT_FOUND, field, absl::StrCat("there is no service ", NameOf(*key)));
+  return problems.ToStatus();
+}
+
 absl::StatusOr<v1::ListServicesResponse> ConfigStore::ListServices(
     const v1::ListServicesRequest& request) const {
   Problems problems;
@@ -115,17 +232,42 @@ absl::StatusOr<v1::ListServicesResponse> ConfigStore::ListServices(
   v1::ListServicesResponse response;
   response.set_generation(view.generation);
   *response.mutable_total_rates() = ToRates(publisher_.TotalRates());
-  const MutexLock lock(mutex_);
   if (!wanted) {
-    for (const auto& [key, service] : state_.services)
-      *response.add_services() = StatusOf(service, key, *view.snapshot);
-  } else if (const auto found = state_.services.find(*wanted); found != state_.services.end()) {
+    AddStatuses(*view.snapshot, response);
+    return response;
+  }
+  const MutexLock lock(mutex_);
+  if (const auto found = state_.services.find(*wanted); found != state_.services.end()) {
     *response.add_services() = StatusOf(found->second, *wanted, *view.snapshot);
   } else {
     problems.Add(v1::SERVICE_NOT_FOUND, "key", absl::StrCat("there is no service ", NameOf(*wanted)));
     return problems.ToStatus();
   }
   return response;
+}
+
+// Changes need not wait for all of a long list: some services at a time.
+void ConfigStore::AddStatuses(const Snapshot& snapshot, v1::ListServicesResponse& response) const {
+  constexpr int kAtOnce = 100;
+  std::optional<ServiceKey> last;
+  for (bool more = true; more;) {
+    const MutexLock lock(mutex_);
+    auto at = last ? state_.services.upper_bound(*last) : state_.services.begin();
+    for (int i = 0; i < kAtOnce && at != state_.services.end(); ++i, ++at) {
+      *response.add_services() = StatusOf(at->second, at->first, snapshot);
+      last = at->first;
+    }
+    more = at != state_.services.end();
+  }
+}
+
+absl::Status ConfigStore::ZeroStatistics(const v1::ZeroStatisticsRequest& request) {
+  if (!request.has_key()) return publisher_.ZeroAllStatistics(), absl::OkStatus();
+  Problems problems;
+  const std::optional<ServiceKey> key = ValidateKey(request.key(), "key", problems);
+  if (key && !publisher_.ZeroStatistics(*key))
+    problems.Add(v1::SERVICE_NOT_FOUND, "key", absl::StrCat("there is no service ", NameOf(*key)));
+  return problems.ToStatus();
 }
 
 v1::ServiceStatus ConfigStore::StatusOf(const v1::Service& service, const ServiceKey& key,

@@ -58,10 +58,41 @@ GlobalSpec DesiredState::Global() const {
   return global;
 }
 
+v1::Config DesiredState::GlobalMessage() const {
+  v1::Config config;
+  *config.mutable_timeouts() = sluice::ToMessage(timeouts);
+  *config.mutable_settings() = sluice::ToMessage(settings);
+  config.mutable_fwmark_rules()->Add(fwmark_rules.begin(), fwmark_rules.end());
+  config.mutable_local_addresses()->Add(local_addresses.begin(), local_addresses.end());
+  config.set_drained(drained);
+  return config;
+}
+
+v1::Config DesiredState::ToMessage() const {
+  v1::Config config = GlobalMessage();
+  for (const auto& [key, service] : services) *config.add_services() = service;
+  return config;
+}
+
+void StateChange::MoveInto(DesiredState& state) {
+  for (auto& [key, service] : overlay_) {
+    if (service) {
+      state.services[key] = std::move(*service);
+    } else {
+      state.services.erase(key);
+    }
+  }
+  state.timeouts = timeouts_;
+  state.settings = settings_;
+  state.fwmark_rules = std::move(fwmark_rules_);
+  state.local_addresses = std::move(local_addresses_);
+  state.drained = drained_;
+}
+
 void StateChange::Apply(const v1::Change& change, const std::string& field, Problems& problems) {
   switch (change.change_case()) {
     case v1::Change::kPutService:
-      return PutService(change.put_service(), absl::StrCat(field, ".put_service"), problems);
+      return PutService(change.put_service(), absl::StrCat(field, ".put_service.service"), problems);
     case v1::Change::kDeleteService:
       return DeleteService(change.delete_service(), absl::StrCat(field, ".delete_service"), problems);
     case v1::Change::kPutDestination:
@@ -84,16 +115,19 @@ void StateChange::Apply(const v1::Change& change, const std::string& field, Prob
     case v1::Change::kDeleteLocalAddress:
       return DeleteLocalAddress(change.delete_local_address(), absl::StrCat(field, ".delete_local_address"),
                                 problems);
+    case v1::Change::kReplaceOwned:
+      return ReplaceOwned(change.replace_owned().config(), absl::StrCat(field, ".replace_owned.config"),
+                          problems);
+    case v1::Change::kSetDrained: return SetDrained(change.set_drained());
     case v1::Change::CHANGE_NOT_SET:
       problems.Add(v1::INVALID_VALUE, field, "is empty: says nothing this Sluice understands");
       return;
   }
 }
 
-void StateChange::PutService(const v1::PutService& put, const std::string& field, Problems& problems) {
+void StateChange::PutService(const v1::PutService& put, const std::string& path, Problems& problems) {
   const int before = problems.Count();
   const v1::Service& wanted = put.service();
-  const std::string path = absl::StrCat(field, ".service");
   const std::optional<ServiceKey> key = ValidateKey(wanted.key(), absl::StrCat(path, ".key"), problems);
   ValidateService(wanted, path, problems);
   if (key) {
@@ -133,9 +167,9 @@ void StateChange::PutService(const v1::PutService& put, const std::string& field
   const bool is_new = present == nullptr;
   v1::Service settings_before = is_new ? v1::Service() : *present;
   if (is_new) {
-    if (Tells()) changed_.push_back(absl::StrCat("added service ", NameOf(*key)));
+    TellService("added", *key);
   } else if (!MessageDifferencer::Equals(settings_before, service)) {
-    if (Tells()) changed_.push_back(absl::StrCat("edited service ", NameOf(*key)));
+    TellService("edited", *key);
   }
   if (put.replace_destinations()) ReplaceDestinations(*key, wanted, service);
   ValidateWhole(service, path, problems);
@@ -155,11 +189,10 @@ void StateChange::ReplaceDestinations(const ServiceKey& key, const v1::Service& 
     const Endpoint endpoint = EndpointOf(key, present);
     const auto found = rest.find(endpoint);
     if (found == rest.end()) {
-      if (Tells()) changed_.push_back(absl::StrCat("deleted ", ServerText(endpoint, key)));
+      TellServer("deleted", endpoint, key);
       continue;
     }
-    if (!MessageDifferencer::Equals(present, found->second))
-      if (Tells()) changed_.push_back(absl::StrCat("edited ", ServerText(endpoint, key)));
+    if (!MessageDifferencer::Equals(present, found->second)) TellServer("edited", endpoint, key);
     *result.Add() = found->second;
     rest.erase(found);
   }
@@ -168,7 +201,7 @@ void StateChange::ReplaceDestinations(const ServiceKey& key, const v1::Service& 
     if (found == rest.end()) continue;
     *result.Add() = found->second;
     ++added_destinations_;
-    if (Tells()) changed_.push_back(absl::StrCat("added ", ServerText(found->first, key)));
+    TellServer("added", found->first, key);
   }
   *service.mutable_destinations() = std::move(result);
 }
@@ -178,7 +211,7 @@ void StateChange::DeleteService(const v1::DeleteService& request, const std::str
   const std::optional<ServiceKey> key = ValidateKey(request.key(), absl::StrCat(field, ".key"), problems);
   if (!key || FindForChange(*key, v1::SERVICE_NOT_FOUND, field, problems) == nullptr) return;
   overlay_[*key] = std::nullopt;
-  if (Tells()) changed_.push_back(absl::StrCat("deleted service ", NameOf(*key)));
+  TellService("deleted", *key);
 }
 
 void StateChange::PutDestination(const v1::PutDestination& put, const std::string& field,
@@ -203,11 +236,11 @@ void StateChange::PutDestination(const v1::PutDestination& put, const std::strin
     *service->add_destinations() = wanted;
     ValidateWhole(*service, absl::StrCat(field, ".destination"), problems);
     ++added_destinations_;
-    if (Tells()) changed_.push_back(absl::StrCat("added ", ServerText(endpoint, *key)));
+    TellServer("added", endpoint, *key);
   } else if (!MessageDifferencer::Equals(*present, wanted)) {
     *present = wanted;
     ValidateWhole(*service, absl::StrCat(field, ".destination"), problems);
-    if (Tells()) changed_.push_back(absl::StrCat("edited ", ServerText(endpoint, *key)));
+    TellServer("edited", endpoint, *key);
   }
 }
 
@@ -232,7 +265,7 @@ void StateChange::DeleteDestination(const v1::DeleteDestination& request, const 
     service->mutable_destinations()->DeleteSubrange(i, 1);
     break;
   }
-  if (Tells()) changed_.push_back(absl::StrCat("deleted ", ServerText(*endpoint, *key)));
+  TellServer("deleted", *endpoint, *key);
 }
 
 void StateChange::SetTimeouts(const v1::Timeouts& wanted, const std::string& field, Problems& problems) {
@@ -245,9 +278,8 @@ void StateChange::SetTimeouts(const v1::Timeouts& wanted, const std::string& fie
   if (wanted.udp_seconds() != 0) timeouts_.udp_seconds = wanted.udp_seconds();
   if (timeouts_ == old) return;
   touches_global_ = true;
-  if (Tells())
-    changed_.push_back(absl::StrCat("set timeouts (tcp tcpfin udp): ", timeouts_.tcp_seconds, " ",
-                                    timeouts_.tcp_fin_seconds, " ", timeouts_.udp_seconds));
+  Tell(absl::StrCat("set timeouts (tcp tcpfin udp): ", timeouts_.tcp_seconds, " ", timeouts_.tcp_fin_seconds,
+                    " ", timeouts_.udp_seconds));
 }
 
 void StateChange::SetSettings(const v1::Settings& wanted, const std::string& field, Problems& problems) {
@@ -258,7 +290,14 @@ void StateChange::SetSettings(const v1::Settings& wanted, const std::string& fie
   if (merged == settings_) return;
   settings_ = merged;
   touches_global_ = true;
-  if (Tells()) changed_.push_back(absl::StrCat("set ", wanted.ShortDebugString()));
+  Tell(absl::StrCat("set ", wanted.ShortDebugString()));
+}
+
+void StateChange::SetDrained(bool drained) {
+  if (drained == drained_) return;
+  drained_ = drained;
+  touches_global_ = true;
+  Tell(drained ? "drained this node" : "undrained this node");
 }
 
 void StateChange::AddFwmarkRule(const v1::FwmarkRule& rule, const std::string& field, Problems& problems) {
@@ -273,7 +312,7 @@ void StateChange::AddFwmarkRule(const v1::FwmarkRule& rule, const std::string& f
   fwmark_rules_.push_back(rule);
   fwmark_rules_.back().set_owner(owner_);
   touches_global_ = true;
-  if (Tells()) changed_.push_back(absl::StrCat("added rule ", NameOf(rule)));
+  Tell(absl::StrCat("added rule ", NameOf(rule)));
 }
 
 void StateChange::DeleteFwmarkRule(const v1::FwmarkRule& rule, const std::string& field, Problems& problems) {
@@ -294,7 +333,7 @@ void StateChange::DeleteFwmarkRule(const v1::FwmarkRule& rule, const std::string
   }
   fwmark_rules_.erase(found);
   touches_global_ = true;
-  if (Tells()) changed_.push_back(absl::StrCat("deleted rule ", NameOf(rule)));
+  Tell(absl::StrCat("deleted rule ", NameOf(rule)));
 }
 
 void StateChange::AddLocalAddress(const v1::LocalAddress& local, const std::string& field,
@@ -311,7 +350,7 @@ void StateChange::AddLocalAddress(const v1::LocalAddress& local, const std::stri
   local_addresses_.push_back(local);
   local_addresses_.back().set_owner(owner_);
   touches_global_ = true;
-  if (Tells()) changed_.push_back(absl::StrCat("added local address ", NameOf(local)));
+  Tell(absl::StrCat("added local address ", NameOf(local)));
 }
 
 // Connections keep it until they end.
@@ -332,13 +371,81 @@ void StateChange::DeleteLocalAddress(const v1::LocalAddress& local, const std::s
   }
   local_addresses_.erase(found);
   touches_global_ = true;
-  if (Tells()) changed_.push_back(absl::StrCat("deleted local address ", NameOf(local)));
+  Tell(absl::StrCat("deleted local address ", NameOf(local)));
 }
 
 void StateChange::DeleteAll() {
   for (auto& [key, service] : overlay_) service = std::nullopt;
   for (const auto& [key, service] : state_.services) overlay_[key] = std::nullopt;
-  if (Tells()) changed_.push_back("deleted every service");
+  Tell("deleted every service");
+}
+
+void StateChange::ReplaceOwned(const v1::Config& wanted, const std::string& field, Problems& problems) {
+  ReplaceEach(fwmark_rules_, wanted.fwmark_rules(), [&](const v1::FwmarkRule& rule, bool add, int i) {
+    add ? AddFwmarkRule(rule, absl::StrCat(field, ".fwmark_rules[", i, "]"), problems)
+        : DeleteFwmarkRule(rule, field, problems);
+  });
+  ReplaceEach(local_addresses_, wanted.local_addresses(),
+              [&](const v1::LocalAddress& local, bool add, int i) {
+                add ? AddLocalAddress(local, absl::StrCat(field, ".local_addresses[", i, "]"), problems)
+                    : DeleteLocalAddress(local, field, problems);
+              });
+  std::set<ServiceKey> kept;
+  for (int i = 0; i < wanted.services_size(); ++i) {
+    const std::string path = absl::StrCat(field, ".services[", i, "]");
+    v1::PutService put;
+    *put.mutable_service() = wanted.services(i);
+    put.set_replace_destinations(true);
+    PutService(put, path, problems);
+    Problems known_already;
+    const std::optional<ServiceKey> key = ValidateKey(wanted.services(i).key(), path, known_already);
+    if (key && !kept.insert(*key).second)
+      problems.Add(v1::SERVICE_EXISTS, path, absl::StrCat("service ", NameOf(*key), " is listed twice"));
+  }
+  const auto delete_ours = [&](const ServiceKey& key, const v1::Service& service) {
+    if (service.owner() != owner_ || kept.contains(key)) return;
+    overlay_[key] = std::nullopt;
+    TellService("deleted", key);
+  };
+  for (const auto& [key, service] : overlay_) {
+    if (service && !state_.services.contains(key)) delete_ours(key, *service);
+  }
+  for (const auto& [key, service] : state_.services) {
+    if (Find(key) != nullptr) delete_ours(key, service);
+  }
+  if (wanted.has_timeouts()) SetTimeouts(wanted.timeouts(), absl::StrCat(field, ".timeouts"), problems);
+  if (wanted.has_settings()) SetSettings(wanted.settings(), absl::StrCat(field, ".settings"), problems);
+  if (wanted.has_drained()) SetDrained(wanted.drained());
+}
+
+// Our own among `present` become those `wanted`, in their order, which counts for rules: after a first
+// difference all that follow are made anew.
+template <class Message, class Each>
+void StateChange::ReplaceEach(const std::vector<Message>& present,
+                              const google::protobuf::RepeatedPtrField<Message>& wanted, const Each& each) {
+  std::vector<Message> ours;
+  for (const Message& message : present) {
+    if (message.owner() == owner_) ours.push_back(message);
+  }
+  int same = 0;
+  while (same < wanted.size() && same < static_cast<int>(ours.size()) &&
+         NameOf(wanted[same]) == NameOf(ours[static_cast<size_t>(same)]))
+    ++same;
+  for (size_t i = static_cast<size_t>(same); i < ours.size(); ++i) each(ours[i], false, 0);
+  for (int i = same; i < wanted.size(); ++i) each(wanted[i], true, i);
+}
+
+void StateChange::Tell(const std::string& what) {
+  if (Tells()) changed_.push_back(what);
+}
+
+// Of these there may be a million.
+void StateChange::TellService(const char* verb, const ServiceKey& key) {
+  if (Tells()) changed_.push_back(absl::StrCat(verb, " service ", NameOf(key)));
+}
+
+void StateChange::TellServer(const char* verb, const Endpoint& endpoint, const ServiceKey& key) {
+  if (Tells()) changed_.push_back(absl::StrCat(verb, " ", ServerText(endpoint, key)));
 }
 
 std::map<ServiceKey, std::optional<v1::Service>> StateChange::Touched() const {

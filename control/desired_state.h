@@ -22,9 +22,12 @@ struct DesiredState {
   Settings settings;
   std::vector<v1::FwmarkRule> fwmark_rules;
   std::vector<v1::LocalAddress> local_addresses;
+  bool drained = false;
 
   // What of this belongs to no service.
   GlobalSpec Global() const;
+  v1::Config GlobalMessage() const;
+  v1::Config ToMessage() const;
 };
 
 // The changes of one request, applied in order to a copy of what they touch.
@@ -36,7 +39,8 @@ class StateChange {
         timeouts_(state.timeouts),
         settings_(state.settings),
         fwmark_rules_(state.fwmark_rules),
-        local_addresses_(state.local_addresses) {}
+        local_addresses_(state.local_addresses),
+        drained_(state.drained) {}
 
   // `field` is the path of `change` in the request. What is wrong is added to `problems`; then the whole
   // StateChange must be dropped.
@@ -44,10 +48,8 @@ class StateChange {
 
   // The services that differ from before, and what they become; nullopt: deleted.
   std::map<ServiceKey, std::optional<v1::Service>> Touched() const;
-  const TimeoutSpec& timeouts() const { return timeouts_; }
-  const Settings& settings() const { return settings_; }
-  const std::vector<v1::FwmarkRule>& fwmark_rules() const { return fwmark_rules_; }
-  const std::vector<v1::LocalAddress>& local_addresses() const { return local_addresses_; }
+  // The last that is asked of it. `state` is that of which it is a change.
+  void MoveInto(DesiredState& state);
   // Whether anything differs from before that belongs to no service.
   bool TouchesGlobal() const { return touches_global_; }
   // In words, one line for each effect, of the first thousand; and how many more there are.
@@ -57,7 +59,8 @@ class StateChange {
   size_t added_destinations() const { return added_destinations_; }
 
  private:
-  void PutService(const v1::PutService& put, const std::string& field, Problems& problems);
+  // `path` is that of the service.
+  void PutService(const v1::PutService& put, const std::string& path, Problems& problems);
   void DeleteService(const v1::DeleteService& request, const std::string& field, Problems& problems);
   void PutDestination(const v1::PutDestination& put, const std::string& field, Problems& problems);
   void DeleteDestination(const v1::DeleteDestination& request, const std::string& field, Problems& problems);
@@ -67,14 +70,22 @@ class StateChange {
   void DeleteFwmarkRule(const v1::FwmarkRule& rule, const std::string& field, Problems& problems);
   void AddLocalAddress(const v1::LocalAddress& local, const std::string& field, Problems& problems);
   void DeleteLocalAddress(const v1::LocalAddress& local, const std::string& field, Problems& problems);
+  void SetDrained(bool drained);
   void DeleteAll();
+  void ReplaceOwned(const v1::Config& wanted, const std::string& field, Problems& problems);
 
+  template <class Message, class Each>
+  void ReplaceEach(const std::vector<Message>& present,
+                   const google::protobuf::RepeatedPtrField<Message>& wanted, const Each& each);
   void ReplaceDestinations(const ServiceKey& key, const v1::Service& wanted, v1::Service& service);
   const v1::Service* Find(const ServiceKey& key) const;
   // nullptr, with a problem, if this owner may not change it.
   v1::Service* FindForChange(const ServiceKey& key, v1::RefusalReason if_absent, const std::string& field,
                              Problems& problems);
 
+  void Tell(const std::string& what);
+  void TellService(const char* verb, const ServiceKey& key);
+  void TellServer(const char* verb, const Endpoint& endpoint, const ServiceKey& key);
   // Counts a change; whether it is worth words.
   bool Tells() { return ++change_count_ <= kMostTold; }
 
@@ -85,6 +96,7 @@ class StateChange {
   Settings settings_;
   std::vector<v1::FwmarkRule> fwmark_rules_;
   std::vector<v1::LocalAddress> local_addresses_;
+  bool drained_;
   bool touches_global_ = false;
   static constexpr size_t kMostTold = 1000;
   size_t change_count_ = 0;

@@ -1,4 +1,5 @@
-// Serves the API on a Unix socket that only its owner may open, with health checking and reflection.
+// Serves the API on a Unix socket that only its owner may open, and over TCP for those who prove who they
+// are, with health checking and reflection.
 // Threads: one.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -15,10 +16,22 @@ class Service;
 
 namespace sluice {
 
+struct GrpcOptions {
+  // "unix:/path". A socket that a dead server left behind is replaced; a live one is an error.
+  std::string listen = "unix:/run/sluice/sluiced.sock";
+  std::string tls_address;  // empty: not over TCP
+  std::string tls_certificate;
+  std::string tls_key;
+  std::string tls_client_ca;
+  int streams = 24;  // that stay open, so that threads are left for the rest
+};
+
 class GrpcServer {
  public:
-  // `listen`: "unix:/path". A socket that a dead server left behind is replaced; a live one is an error.
-  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const std::string& listen, grpc::Service& service);
+  // Whether Start would get so far: before anything else is done that others would notice.
+  static absl::Status Check(const GrpcOptions& options);
+  static absl::StatusOr<std::unique_ptr<GrpcServer>> Start(const GrpcOptions& options,
+                                                           grpc::Service& service);
   ~GrpcServer();
 
  private:

@@ -10,13 +10,18 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "control/config_file.h"
 #include "control/config_store.h"
 #include "control/grpc_server.h"
+#include "control/ipvs/handover.h"
 #include "control/kernel/kernel_feed.h"
+#include "control/metrics/http_server.h"
+#include "control/metrics/metrics_page.h"
 #include "control/options.h"
 #include "control/publisher.h"
 #include "control/sluice_service.h"
+#include "control/translate.h"
 #include "dataplane/runtime/dataplane.h"
 
 namespace sluice {
@@ -43,6 +48,63 @@ void PrintPorts(const Dataplane& dataplane) {
                 port.kernel_interface.c_str(), port.xdp_mode.empty() ? "" : ", XDP ", port.xdp_mode.c_str(),
                 port.spreading.c_str());
   }
+}
+
+// Alive: every worker goes round.
+HttpServer::Page Health(SluiceService& service) {
+  constexpr double kLongestSilence = 1.0;  // seconds; a worker that sleeps is woken every hundredth
+  const v1::GetInfoResponse info = service.Info();
+  for (int i = 0; i < info.worker_infos_size(); ++i) {
+    const double silent = info.worker_infos(i).silent_seconds();
+    if (silent > kLongestSilence)
+      return {503, absl::StrCat("worker ", i, " has been silent for ", silent, " seconds\n")};
+  }
+  return {200, "ok\n"};
+}
+
+// Ready: alive, and not drained.
+HttpServer::Page Readiness(SluiceService& service) {
+  if (service.Info().drained()) return {503, "this node is drained: sluice drain --node --undo ends it\n"};
+  return Health(service);
+}
+
+HttpServer::Pages PagesOf(SluiceService& service) {
+  constexpr size_t kMostSeries = 20'000;  // of services and real servers, each with some metrics
+  const auto health = [&service] { return Health(service); };
+  const auto metrics = [&service] {
+    return HttpServer::Page{200, MetricsPage(service.Info(), service.Services(), kMostSeries)};
+  };
+  return {{"/metrics", metrics}, {"/healthz", health}, {"/livez", health}, {"/readyz", [&service] {
+                                                                              return Readiness(service);
+                                                                            }}};
+}
+
+// What an earlier sluiced has kept; what cannot be used is reported and set aside.
+absl::Status TakeUpState(const std::string& path, ConfigStore& store) {
+  if (path.empty()) return absl::OkStatus();
+  StateFile::Loaded loaded;
+  absl::StatusOr<std::unique_ptr<StateFile>> file = StateFile::Open(path, loaded);
+  if (!file.ok()) return file.status();
+  if (loaded.whole.generation() > 0) {
+    if (const absl::Status restored = store.Restore(loaded.whole); !restored.ok())
+      loaded.damage = (*file)->SetAside(std::string(restored.message()));
+  }
+  if (!loaded.damage.empty()) std::fprintf(stderr, "sluiced: %s\n", loaded.damage.c_str());
+  store.KeepIn(*std::move(file));
+  return absl::OkStatus();
+}
+
+HandoverOptions OptionsOfHandover(const Options& options) {
+  HandoverOptions handover{.use = options.kernel_ipvs,
+                           .mirror = {},
+                           .sync = {.policy = options.sync_policy},
+                           .adopt = options.adopt};
+  handover.mirror.resync = std::chrono::seconds(options.kernel_ipvs_resync_seconds);
+  handover.mirror.record =
+      absl::StrCat(options.grpc.listen.substr(options.grpc.listen.find('/')), ".mirrored");
+  for (const std::string& text : options.kernel_ipvs_excluded)
+    handover.mirror.excluded.push_back(*ParsePrefix(text));
+  return handover;
 }
 
 // Blocked before any thread is made, so that none but sigwait gets them.
@@ -75,11 +137,13 @@ int Main(const std::vector<std::string>& arguments) {
     if (!read.ok()) return Fail(read.status());
     file = *std::move(read);
   }
+  if (const absl::Status checked = GrpcServer::Check(options->grpc); !checked.ok()) return Fail(checked);
   const sigset_t signals = BlockSignals();
 
   absl::StatusOr<std::unique_ptr<Dataplane>> started = Dataplane::Start(options->dataplane);
   if (!started.ok()) return Fail(started.status());
   Dataplane& dataplane = **started;
+  dataplane.SetSteering(false);  // until there is something to forward, and the kernel's connections are here
 
   absl::StatusOr<std::unique_ptr<KernelFeed>> feed =
       KernelFeed::Start(PortsByInterface(dataplane), [&](std::shared_ptr<const Forwarding> forwarding) {
@@ -95,23 +159,45 @@ int Main(const std::vector<std::string>& arguments) {
        .keep_resolved = [&](const std::map<IpAddress, bool>& changes) { (*feed)->KeepResolved(changes); },
        .owners = dataplane.owners()});
   ConfigStore store(publisher);
+  if (const absl::Status kept = TakeUpState(options->state_file, store); !kept.ok()) return Fail(kept);
   if (file) {
     const absl::StatusOr<v1::ApplyResponse> applied = store.Apply(file->request());
     if (!applied.ok()) return Fail(file->Explain(applied.status()));
   }
-  SluiceService service(store, dataplane, [&](v1::GetInfoResponse& info) {
-    info.set_version(kVersion);
-    info.set_routes((*feed)->route_count());
-    info.set_neighbours((*feed)->neighbour_count());
-  });
-  const absl::StatusOr<std::unique_ptr<GrpcServer>> server = GrpcServer::Start(options->listen, service);
+  const std::unique_ptr<Handover> handover =
+      Handover::Start(OptionsOfHandover(*options), store, publisher, dataplane);
+  const SluiceService::Switches switches = {
+      .release = [&] { return handover->Release(); },
+      .take_over = [&](bool take_services) { return handover->TakeOver(take_services); },
+      .start_daemon = [&](const v1::SyncDaemon& daemon) { return handover->StartDaemon(daemon); },
+      .stop_daemon = [&] { return handover->StopDaemon(); }};
+  SluiceService service(store, publisher, dataplane, switches, options->limits,
+                        [&](v1::GetInfoResponse& info) {
+                          info.set_version(kVersion);
+                          handover->Describe(*info.mutable_kernel_mirror());
+                          info.set_routes((*feed)->route_count());
+                          info.set_neighbours((*feed)->neighbour_count());
+                        });
+  GrpcOptions grpc = options->grpc;
+  grpc.streams = static_cast<int>(options->limits.streams);
+  const absl::StatusOr<std::unique_ptr<GrpcServer>> server = GrpcServer::Start(grpc, service);
   if (!server.ok()) return Fail(server.status());
 
+  std::unique_ptr<HttpServer> pages_server;
+  if (!options->metrics.empty()) {
+    absl::StatusOr<std::unique_ptr<HttpServer>> listening =
+        HttpServer::Start(options->metrics, PagesOf(service));
+    if (!listening.ok()) return Fail(listening.status());
+    pages_server = *std::move(listening);
+  }
+
   PrintPorts(dataplane);
-  std::printf("sluiced %s ready: %d worker%s, gRPC on %s\n", kVersion, dataplane.workers(),
-              dataplane.workers() == 1 ? "" : "s", options->listen.c_str());
+  std::printf("sluiced %s ready: %d worker%s, gRPC on %s%s%s\n", kVersion, dataplane.workers(),
+              dataplane.workers() == 1 ? "" : "s", grpc.listen.c_str(),
+              grpc.tls_address.empty() ? "" : " and with TLS on ", grpc.tls_address.c_str());
   std::fflush(stdout);
   WaitForEnd(signals);
+  handover->End();
   return 0;
 }
 

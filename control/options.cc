@@ -7,6 +7,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "control/translate.h"
 
 namespace sluice {
 
@@ -31,9 +33,25 @@ Work:
   --templates N             room for persistence templates (262144)
   --heartbeat-limit-ms N    packets go to the kernel when a worker was silent for so long (100)
 
+When Sluice does not forward:
+  --kernel-ipvs=auto|mirror|off  mirror: the kernel's own IPVS has the same services; auto: if the kernel has IPVS and
+                            nobody else programs it (auto)
+  --adopt=yes|no            at the start, connections that the kernel has become Sluice's (yes)
+  --kernel-ipvs-exclude PREFIX  services of these addresses are somebody else's in the kernel; repeatable
+  --sync-policy=all|packets:N|seconds:N|none  which connections the kernel is told of, so that they go on there: all, those
+                            with so many packets of the client's, those that have lived for so long (all)
+  --kernel-ipvs-resync-seconds N  how often it is looked at whether somebody changed them there (30)
+
 Control:
   --listen unix:PATH        where gRPC listens (unix:/run/sluice/sluiced.sock)
+  --listen-tls ADDRESS:PORT the same over TCP: only with TLS, and for clients with a certificate
+  --tls-cert FILE, --tls-key FILE, --tls-client-ca FILE
+                            this host's certificate and its key, and the authorities of clients' ones; PEM
+  --max-requests-per-second N  of all clients together; more are refused (5000)
+  --max-streams N           lists and watches that may be open at a time (24)
   --config FILE             services to start with: sluice.v1.Config as JSON or text format
+  --state FILE|none         where the configuration is kept for the next start (/var/lib/sluice/state)
+  --metrics ADDRESS:PORT|none  where /metrics, /healthz, /livez and /readyz answer (127.0.0.1:9909)
   --help, --version
 )";
 
@@ -73,6 +91,35 @@ absl::Status SetPoll(const std::string& value, bool& always) {
   return absl::OkStatus();
 }
 
+absl::Status SetSyncPolicy(const std::string& value, SyncPolicy& policy) {
+  if (value == "all" || value == "none") {
+    policy = {.which = value == "all" ? SyncPolicy::Which::kAll : SyncPolicy::Which::kNone};
+    return absl::OkStatus();
+  }
+  uint32_t number = 0;
+  if (absl::string_view rest = value; absl::ConsumePrefix(&rest, "packets:") &&
+                                      absl::SimpleAtoi(rest, &number) && number >= 1 && number <= 1'000'000) {
+    policy = {.packets = number, .which = SyncPolicy::Which::kPackets};
+    return absl::OkStatus();
+  }
+  if (absl::string_view rest = value; absl::ConsumePrefix(&rest, "seconds:") &&
+                                      absl::SimpleAtoi(rest, &number) && number >= 1 && number <= 3600) {
+    policy = {.seconds = static_cast<uint16_t>(number), .which = SyncPolicy::Which::kLong};
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "--sync-policy=", value, ": must be all, none, packets:N (1..1000000) or seconds:N (1..3600)"));
+}
+
+absl::Status SetKernelIpvs(const std::string& value, KernelIpvsUse& use) {
+  if (value != "auto" && value != "mirror" && value != "off")
+    return absl::InvalidArgumentError(absl::StrCat("--kernel-ipvs=", value, ": must be auto, mirror or off"));
+  use = value == "auto"     ? KernelIpvsUse::kAuto
+        : value == "mirror" ? KernelIpvsUse::kMirror
+                            : KernelIpvsUse::kOff;
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) {
@@ -84,6 +131,10 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) 
   };
   const auto text = [](std::string& to) {
     return Setter([&to](const std::string& value) { return to = value, absl::OkStatus(); });
+  };
+  const auto text_or_none = [](std::string& to) {
+    return Setter(
+        [&to](const std::string& value) { return to = value == "none" ? "" : value, absl::OkStatus(); });
   };
   const std::map<std::string, Setter> with_value = {
       {"--interface", append(dataplane.interfaces)},
@@ -107,8 +158,43 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) 
        [&](const std::string& value) {
          return SetNumber("--heartbeat-limit-ms", value, 40, 60000, dataplane.heartbeat_limit_ms);
        }},
-      {"--listen", text(options.listen)},
+      {"--listen", text(options.grpc.listen)},
+      {"--listen-tls", text(options.grpc.tls_address)},
+      {"--tls-cert", text(options.grpc.tls_certificate)},
+      {"--tls-key", text(options.grpc.tls_key)},
+      {"--tls-client-ca", text(options.grpc.tls_client_ca)},
+      {"--kernel-ipvs", [&](const std::string& value) { return SetKernelIpvs(value, options.kernel_ipvs); }},
+      {"--kernel-ipvs-exclude",
+       [&](const std::string& value) {
+         if (!ParsePrefix(value))
+           return absl::InvalidArgumentError(
+               absl::StrCat("--kernel-ipvs-exclude ", value, ": must be a prefix, as 10.99.0.0/24"));
+         return options.kernel_ipvs_excluded.push_back(value), absl::OkStatus();
+       }},
+      {"--kernel-ipvs-resync-seconds",
+       [&](const std::string& value) {
+         return SetNumber("--kernel-ipvs-resync-seconds", value, 1, 86400,
+                          options.kernel_ipvs_resync_seconds);
+       }},
+      {"--adopt",
+       [&](const std::string& value) {
+         if (value != "yes" && value != "no")
+           return absl::InvalidArgumentError(absl::StrCat("--adopt=", value, ": must be yes or no"));
+         return options.adopt = value == "yes", absl::OkStatus();
+       }},
+      {"--sync-policy", [&](const std::string& value) { return SetSyncPolicy(value, options.sync_policy); }},
+      {"--max-requests-per-second",
+       [&](const std::string& value) {
+         return SetNumber("--max-requests-per-second", value, 10, 1'000'000,
+                          options.limits.requests_per_second);
+       }},
+      {"--max-streams",
+       [&](const std::string& value) {
+         return SetNumber("--max-streams", value, 1, 1000, options.limits.streams);
+       }},
       {"--config", text(options.config_file)},
+      {"--state", text_or_none(options.state_file)},
+      {"--metrics", text_or_none(options.metrics)},
   };
   const std::map<std::string, std::function<void()>> without_value = {
       {"--no-huge", [&] { dataplane.use_hugepages = false; }},

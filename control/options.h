@@ -7,14 +7,26 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "control/grpc_server.h"
+#include "control/sluice_service.h"
 #include "dataplane/runtime/dataplane.h"
 
 namespace sluice {
 
+enum class KernelIpvsUse { kAuto, kMirror, kOff };
+
 struct Options {
+  KernelIpvsUse kernel_ipvs = KernelIpvsUse::kAuto;
+  std::vector<std::string> kernel_ipvs_excluded;  // prefixes
+  int kernel_ipvs_resync_seconds = 30;
+  bool adopt = true;
+  SyncPolicy sync_policy{.which = SyncPolicy::Which::kAll};  // of connections that the kernel is told of
+  SluiceService::Limits limits;
   DataplaneOptions dataplane;
-  std::string listen = "unix:/run/sluice/sluiced.sock";
+  GrpcOptions grpc;
   std::string config_file;
+  std::string state_file = "/var/lib/sluice/state";  // empty: nothing is kept
+  std::string metrics = "127.0.0.1:9909";            // empty: none
   bool help = false;
   bool version = false;
 };

@@ -9,6 +9,8 @@ namespace {
 
 constexpr std::chrono::seconds kEmptyTrashEvery{30};
 constexpr std::chrono::seconds kEndDrainsEvery{1};
+// Of estimating, between two looks for a change to publish: some hundred microseconds.
+constexpr size_t kEstimatesAtOnce = 2000;
 
 }  // namespace
 
@@ -88,6 +90,31 @@ DestinationStatistics Publisher::TotalRates() {
   return statistics_.TotalRates();
 }
 
+std::optional<std::vector<bool>> Publisher::MembersOf(const ServiceKey& service) {
+  const MutexLock lock(mutex_);
+  const std::optional<std::set<DestinationId>> members = statistics_.MembersOf(service);
+  if (!members) return std::nullopt;
+  std::vector<bool> by_id(kMaxDestinations);
+  for (const DestinationId id : *members) by_id[id] = true;
+  return by_id;
+}
+
+uint32_t Publisher::FwmarkOf(DestinationId id) {
+  const MutexLock lock(mutex_);
+  const auto found = fwmarks_.find(id);
+  return found == fwmarks_.end() ? 0 : found->second;
+}
+
+bool Publisher::ZeroStatistics(const ServiceKey& service) {
+  const MutexLock lock(mutex_);
+  return statistics_.Zero(service);
+}
+
+void Publisher::ZeroAllStatistics() {
+  const MutexLock lock(mutex_);
+  statistics_.ZeroAll();
+}
+
 void Publisher::KeepTime(Clock::time_point now) {
   const MutexLock lock(mutex_);
   told_time_ = now;
@@ -101,7 +128,9 @@ void Publisher::Run() {
     std::optional<Clock::time_point> told_time;
     {
       const MutexLock lock(mutex_);
-      const Clock::time_point wait_until = target_.own_time ? Clock::time_point::max() : end_drains_at_;
+      const Clock::time_point wait_until = target_.own_time ? Clock::time_point::max()
+                                           : estimating_    ? Clock::time_point::min()
+                                                            : end_drains_at_;
       while (!stop_ && !has_pending_ && !told_time_ && Clock::now() < wait_until)
         mutex_.WaitUntil(wait_until);
       if (stop_) return;
@@ -133,11 +162,14 @@ void Publisher::DoWhatIsDue(Clock::time_point now) {
     end_drains_at_ = now + kEndDrainsEvery;
   }
   if (now >= estimate_at_) {
-    const MutexLock lock(mutex_);
-    if (estimates_) statistics_.Estimate();
+    estimating_ = true;
     // In even steps, even if this comes a little late.
     estimate_at_ += RateEstimator::kEvery;
     if (estimate_at_ <= now) estimate_at_ = now + RateEstimator::kEvery;
+  }
+  if (estimating_) {
+    const MutexLock lock(mutex_);
+    estimating_ = estimates_ && !statistics_.Estimate(target_.own_time ? SIZE_MAX : kEstimatesAtOnce);
   }
   if (now >= empty_trash_at_) {
     EmptyTrash(now);
@@ -156,6 +188,9 @@ void Publisher::Build(const Change& change) {
     const MutexLock lock(mutex_);
     if (spec) {
       statistics_.Follow(*builder_.Find(key));
+      if (key.HasFwmark()) {
+        for (const Candidate& candidate : builder_.Find(key)->candidates) fwmarks_[candidate.id] = key.fwmark;
+      }
     } else {
       statistics_.Forget(key);
     }
@@ -172,7 +207,10 @@ void Publisher::EmptyTrash(Clock::time_point now) {
   uint64_t generation;
   {
     const MutexLock lock(mutex_);
-    for (const SnapshotBuilder::Freed& each : freed) statistics_.Freed(each);
+    for (const SnapshotBuilder::Freed& each : freed) {
+      statistics_.Freed(each);
+      fwmarks_.erase(each.id);
+    }
     free_destinations_ = target_.destinations->FreeCount();
     generation = view_.generation;
   }

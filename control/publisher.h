@@ -61,6 +61,14 @@ class Publisher {
   DestinationStatistics RatesOf(const ServiceKey& service);
   DestinationStatistics RatesOf(DestinationId id);
   DestinationStatistics TotalRates();
+  // The destinations that a service has or, while connections go there, had, by id; none: there is no such
+  // service.
+  std::optional<std::vector<bool>> MembersOf(const ServiceKey& service);
+  // Of the service that a destination is of; 0: none.
+  uint32_t FwmarkOf(DestinationId id);
+  // Begin at zero; false: there is no such service.
+  bool ZeroStatistics(const ServiceKey& service);
+  void ZeroAllStatistics();
 
   // Does what time demands: ends drains, estimates rates, empties the trash. The thread does it by the clock,
   // unless the target has its own time: then whoever made it calls this, at least every second of that.
@@ -82,6 +90,7 @@ class Publisher {
   Clock::time_point end_drains_at_{};
   Clock::time_point estimate_at_{};
   Clock::time_point empty_trash_at_{};
+  bool estimating_ = false;  // in steps, so that no change waits for all of it
 
   Mutex mutex_;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
@@ -92,7 +101,8 @@ class Publisher {
   size_t free_destinations_ ABSL_GUARDED_BY(mutex_) = 0;
   View view_ ABSL_GUARDED_BY(mutex_);
   ServiceStatistics statistics_ ABSL_GUARDED_BY(mutex_);
-  bool estimates_ ABSL_GUARDED_BY(mutex_) = true;  // run_estimation
+  std::map<DestinationId, uint32_t> fwmarks_ ABSL_GUARDED_BY(mutex_);  // few services have one
+  bool estimates_ ABSL_GUARDED_BY(mutex_) = true;                      // run_estimation
 
   std::thread thread_;
 };

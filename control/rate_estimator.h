@@ -1,5 +1,6 @@
 // The kernel's estimator of rates: every two seconds an exponentially weighted average, a quarter of it new,
-// in the same fixed-point arithmetic, so that the figures are the same. Threads: a value.
+// in the same fixed-point arithmetic, so that the figures are the same.
+// Threads: a value.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -28,6 +29,9 @@ class RateEstimator {
     Follow(out_bytes_, now.out_bytes - last_.out_bytes, kByteShift);
     last_ = now;
   }
+
+  // Averages begin anew, from the count there is.
+  void Zero() { connections_ = in_packets_ = out_packets_ = in_bytes_ = out_bytes_ = 0; }
 
   // Per second.
   DestinationStatistics Rates() const {

@@ -25,13 +25,26 @@ absl::StatusCode CodeOf(v1::RefusalReason reason) {
   }
 }
 
+// What a request says is quoted in messages, which go to terminals, logs and other programs.
+std::string Printable(const std::string& text) {
+  std::string result;
+  for (const char c : text) {
+    if (c >= ' ' && c <= '~') {
+      result += c;
+    } else {
+      absl::StrAppend(&result, "\\x", absl::Hex(static_cast<uint8_t>(c), absl::kZeroPad2));
+    }
+  }
+  return result;
+}
+
 }  // namespace
 
 void Problems::Add(v1::RefusalReason reason, const std::string& field, const std::string& message) {
   v1::Refusal& refusal = *refusals_.add_refusals();
   refusal.set_reason(reason);
   refusal.set_field(field);
-  refusal.set_message(message);
+  refusal.set_message(Printable(message));
 }
 
 absl::Status Problems::ToStatus() const {

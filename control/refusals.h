@@ -14,6 +14,9 @@ namespace sluice {
 class Problems {
  public:
   void Add(v1::RefusalReason reason, const std::string& field, const std::string& message);
+  // While what was kept is restored, interfaces of the host may not be there yet.
+  void ForgiveAbsentInterfaces() { forgives_absent_interfaces_ = true; }
+  bool forgives_absent_interfaces() const { return forgives_absent_interfaces_; }
   bool Any() const { return refusals_.refusals_size() > 0; }
   int Count() const { return refusals_.refusals_size(); }
 
@@ -22,6 +25,7 @@ class Problems {
 
  private:
   v1::Refusals refusals_;
+  bool forgives_absent_interfaces_ = false;
 };
 
 // The list in a status that Problems made; empty for another.

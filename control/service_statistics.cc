@@ -6,6 +6,7 @@ namespace sluice {
 void ServiceStatistics::Follow(const Service& service) {
   Record& record = records_[service.spec.key];
   for (const Candidate& candidate : service.candidates) {
+    if (candidate.id >= lives_.size()) lives_.resize(candidate.id + 1);
     Life& life = lives_[candidate.id];
     if (life.number != destinations_.life(candidate.id)) {
       life = {.number = destinations_.life(candidate.id), .at_start = read_(candidate.id)};
@@ -19,13 +20,15 @@ void ServiceStatistics::Freed(const SnapshotBuilder::Freed& freed) {
       found != records_.end() && found->second.members.erase(freed.id) > 0) {
     found->second.former += OfDestination(freed.id);
   }
-  gone_ += OfDestination(freed.id);
-  lives_.erase(freed.id);
+  const DestinationStatistics all = OfDestination(freed.id);
+  gone_ += all;
+  if (freed.id >= next_life_) sum_ += all;  // Estimate had not come by
+  lives_[freed.id] = {};
 }
 
 DestinationStatistics ServiceStatistics::OfDestination(DestinationId id) const {
   DestinationStatistics statistics = read_(id);
-  if (const auto life = lives_.find(id); life != lives_.end()) statistics -= life->second.at_start;
+  if (id < lives_.size()) statistics -= lives_[id].at_start;
   return statistics;
 }
 
@@ -37,28 +40,64 @@ DestinationStatistics ServiceStatistics::OfService(const ServiceKey& key) const 
   return sum;
 }
 
-void ServiceStatistics::Estimate() {
-  DestinationStatistics total;
-  for (auto& [id, life] : lives_) {
-    life.now = read_(id);
+std::optional<std::set<DestinationId>> ServiceStatistics::MembersOf(const ServiceKey& key) const {
+  const auto found = records_.find(key);
+  if (found == records_.end()) return std::nullopt;
+  return found->second.members;
+}
+
+bool ServiceStatistics::Zero(const ServiceKey& key) {
+  const auto found = records_.find(key);
+  if (found == records_.end()) return false;
+  ZeroRecord(found->second);
+  return true;
+}
+
+void ServiceStatistics::ZeroAll() {
+  for (auto& [key, record] : records_) ZeroRecord(record);
+  total_.Zero();
+}
+
+// What has been counted stays in the total.
+void ServiceStatistics::ZeroRecord(Record& record) {
+  for (const DestinationId id : record.members) {
+    const DestinationStatistics until_now = OfDestination(id);
+    gone_ += until_now;
+    if (id >= next_life_) sum_ += until_now;
+    lives_[id].at_start += until_now;
+    lives_[id].now = {};
+    lives_[id].estimator = {};
+  }
+  record.former = {};
+  record.estimator = {};
+}
+
+bool ServiceStatistics::Estimate(size_t most) {
+  if (next_life_ == 0 && !last_record_) sum_ = gone_;
+  for (; next_life_ < lives_.size() && most > 0; ++next_life_, --most) {
+    Life& life = lives_[next_life_];
+    if (life.number == 0) continue;
+    life.now = read_(next_life_);
     life.now -= life.at_start;
     life.estimator.Update(life.now);
-    total += life.now;
+    sum_ += life.now;
   }
-  for (auto& [key, record] : records_) {
-    DestinationStatistics sum = record.former;
-    for (const DestinationId id : record.members) {
-      if (const auto life = lives_.find(id); life != lives_.end()) sum += life->second.now;
-    }
-    record.estimator.Update(sum);
+  auto record = last_record_ ? records_.upper_bound(*last_record_) : records_.begin();
+  for (; record != records_.end() && most > 0; ++record, --most) {
+    DestinationStatistics sum = record->second.former;
+    for (const DestinationId id : record->second.members) sum += lives_[id].now;
+    record->second.estimator.Update(sum);
+    last_record_ = record->first;
   }
-  total += gone_;
-  total_.Update(total);
+  if (most == 0) return false;
+  total_.Update(sum_);
+  next_life_ = 0;
+  last_record_.reset();
+  return true;
 }
 
 DestinationStatistics ServiceStatistics::RatesOfDestination(DestinationId id) const {
-  const auto found = lives_.find(id);
-  return found == lives_.end() ? DestinationStatistics() : found->second.estimator.Rates();
+  return id < lives_.size() ? lives_[id].estimator.Rates() : DestinationStatistics();
 }
 
 DestinationStatistics ServiceStatistics::RatesOfService(const ServiceKey& key) const {

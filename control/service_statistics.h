@@ -5,10 +5,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
-#include <unordered_map>
 
 #include "control/rate_estimator.h"
 #include "dataplane/config/service.h"
@@ -33,17 +34,25 @@ class ServiceStatistics {
   DestinationStatistics OfDestination(DestinationId id) const;
   DestinationStatistics OfService(const ServiceKey& key) const;
 
-  // Rates, as of the last Estimate. Call it every two seconds.
-  void Estimate();
+  // Those that a service has, and those removed that connections still go to; none: there is no such service.
+  std::optional<std::set<DestinationId>> MembersOf(const ServiceKey& key) const;
+
+  // They count from now on, with their destinations; false: there is no such service.
+  bool Zero(const ServiceKey& key);
+  void ZeroAll();
+
+  // Rates are as of the last time that Estimate was through; it should be every two seconds. It goes `most`
+  // destinations or services on. True: through, and the next call begins anew.
+  bool Estimate(size_t most);
   DestinationStatistics RatesOfDestination(DestinationId id) const;
   DestinationStatistics RatesOfService(const ServiceKey& key) const;
   DestinationStatistics TotalRates() const { return total_.Rates(); }
 
  private:
   struct Life {
-    uint32_t number = 0;
+    uint32_t number = 0;  // 0: nobody lives there
     DestinationStatistics at_start;
-    DestinationStatistics now;  // as of the last Estimate
+    DestinationStatistics now;  // when Estimate last came by
     RateEstimator estimator;
   };
   struct Record {
@@ -53,12 +62,18 @@ class ServiceStatistics {
     RateEstimator estimator;
   };
 
+  void ZeroRecord(Record& record);
+
   const DestinationTable& destinations_;
   std::function<DestinationStatistics(DestinationId)> read_;
-  std::unordered_map<DestinationId, Life> lives_;
+  std::deque<Life> lives_;  // by id, in the order of the workers' counters
   std::map<ServiceKey, Record> records_;
   DestinationStatistics gone_;  // of lives that have ended
   RateEstimator total_;
+  // Where Estimate is: lives first, then services.
+  DestinationId next_life_ = 0;
+  std::optional<ServiceKey> last_record_;
+  DestinationStatistics sum_;
 };
 
 }  // namespace sluice

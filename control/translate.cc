@@ -97,9 +97,10 @@ TimeoutSpec ToSpec(const v1::Timeouts& timeouts) {
 }
 
 LocalAddress ToSpec(const v1::LocalAddress& local) {
-  return {.address = IpAddress::Parse(local.address()).value_or(IpAddress{}),
-          .interface =
-              local.interface().empty() ? 0 : static_cast<int>(if_nametoindex(local.interface().c_str()))};
+  // One that is not there leads to no real server.
+  const auto known = static_cast<int>(if_nametoindex(local.interface().c_str()));
+  const int interface = local.interface().empty() ? 0 : known != 0 ? known : -1;
+  return {.address = IpAddress::Parse(local.address()).value_or(IpAddress{}), .interface = interface};
 }
 
 FwmarkRule ToSpec(const v1::FwmarkRule& rule) {

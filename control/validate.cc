@@ -144,7 +144,17 @@ std::optional<ServiceKey> ValidateKey(const v1::ServiceKey& key, const std::stri
       {*address, Be16::FromHost(static_cast<uint16_t>(key.port())), static_cast<Protocol>(key.protocol())}};
 }
 
+void ValidateName(const std::string& name, const std::string& field, Problems& problems) {
+  constexpr size_t kLongest = 253;  // of names in Kubernetes
+  if (name.size() > kLongest)
+    problems.Add(v1::INVALID_VALUE, field,
+                 absl::StrCat(name.size(), " characters: must be at most ", kLongest));
+}
+
 void ValidateService(const v1::Service& service, const std::string& field, Problems& problems) {
+  ValidateName(service.kubernetes().namespace_(), absl::StrCat(field, ".kubernetes.namespace"), problems);
+  ValidateName(service.kubernetes().service(), absl::StrCat(field, ".kubernetes.service"), problems);
+  ValidateName(service.kubernetes().port(), absl::StrCat(field, ".kubernetes.port"), problems);
   ValidateScheduler(service.scheduler(), absl::StrCat(field, ".scheduler"), problems);
   for (int i = 0; i < service.scheduler_flags_size(); ++i) {
     const v1::SchedulerFlag flag = service.scheduler_flags(i);
@@ -201,6 +211,7 @@ void ValidateDestination(const ServiceKey& service, const v1::Destination& desti
                               service.address.IsV4() ? 4 : 6, " to a real server of the other family"));
   }
   ValidateMethod(destination, field, problems);
+  ValidateName(destination.endpoint(), absl::StrCat(field, ".endpoint"), problems);
   if (destination.weight() > kMaxWeight) {
     problems.Add(v1::OUT_OF_RANGE_VALUE, absl::StrCat(field, ".weight"),
                  absl::StrCat(destination.weight(), ": must be 0..", kMaxWeight));
@@ -242,6 +253,33 @@ void ValidateSettings(const v1::Settings& settings, const std::string& field, Pr
           kMaxTimeoutSeconds);
 }
 
+std::optional<FlowKey> ValidateFlow(const v1::ExplainRequest& request, Problems& problems) {
+  const int before = problems.Count();
+  const auto address = [&](const std::string& text, const char* field) {
+    const std::optional<IpAddress> parsed = IpAddress::Parse(text);
+    if (!parsed)
+      problems.Add(v1::INVALID_VALUE, field,
+                   absl::StrCat("\"", text, "\": must be an address like 10.0.0.1 or 2001:db8::1"));
+    return parsed.value_or(IpAddress{});
+  };
+  if (request.protocol() != v1::TCP && request.protocol() != v1::UDP && request.protocol() != v1::SCTP)
+    problems.Add(v1::INVALID_VALUE, "protocol",
+                 absl::StrCat(static_cast<int>(request.protocol()), ": must be TCP, UDP or SCTP"));
+  const FlowKey flow = {address(request.source_address(), "source_address"),
+                        address(request.destination_address(), "destination_address"),
+                        Be16::FromHost(static_cast<uint16_t>(request.source_port())),
+                        Be16::FromHost(static_cast<uint16_t>(request.destination_port())),
+                        static_cast<Protocol>(request.protocol())};
+  ValidatePort(request.source_port(), "source_port", problems);
+  ValidatePort(request.destination_port(), "destination_port", problems);
+  if (problems.Count() == before && flow.source.IsV4() != flow.destination.IsV4())
+    problems.Add(
+        v1::INVALID_VALUE, "destination_address",
+        absl::StrCat(request.destination_address(), ": must be of the same family as source_address"));
+  if (problems.Count() > before) return std::nullopt;
+  return flow;
+}
+
 void ValidateFwmarkRule(const v1::FwmarkRule& rule, const std::string& field, Problems& problems) {
   if (rule.fwmark() == 0) problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".fwmark"), "must not be 0");
   if (rule.protocol() != v1::PROTOCOL_UNSPECIFIED && rule.protocol() != v1::TCP &&
@@ -265,6 +303,7 @@ void ValidateFwmarkRule(const v1::FwmarkRule& rule, const std::string& field, Pr
 void ValidateLocalAddress(const v1::LocalAddress& local, const std::string& field, Problems& problems) {
   ValidateAddress(local.address(), absl::StrCat(field, ".address"), problems);
   if (local.interface().empty() || if_nametoindex(local.interface().c_str()) != 0) return;
+  if (problems.forgives_absent_interfaces()) return;
   problems.Add(v1::INVALID_VALUE, absl::StrCat(field, ".interface"),
                absl::StrCat("\"", local.interface(), "\": this host has no such interface"));
 }

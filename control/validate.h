@@ -9,7 +9,7 @@
 
 #include "control/refusals.h"
 #include "dataplane/config/spec.h"
-#include "sluice/v1/config.pb.h"
+#include "sluice/v1/sluice.pb.h"
 
 namespace sluice {
 
@@ -28,6 +28,8 @@ void ValidateWhole(const v1::Service& service, const std::string& field, Problem
 void ValidateTimeouts(const v1::Timeouts& timeouts, const std::string& field, Problems& problems);
 void ValidateSettings(const v1::Settings& settings, const std::string& field, Problems& problems);
 void ValidateLocalAddress(const v1::LocalAddress& local, const std::string& field, Problems& problems);
+// The packet of an Explain.
+std::optional<FlowKey> ValidateFlow(const v1::ExplainRequest& request, Problems& problems);
 void ValidateFwmarkRule(const v1::FwmarkRule& rule, const std::string& field, Problems& problems);
 
 }  // namespace sluice

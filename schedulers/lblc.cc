@@ -32,13 +32,8 @@ class LocalityBasedLeastConnection final : public Scheduler {
     LocalityCache<RememberedDestination>& cache = memory_->destinations;
     cache.Tick(now, expiration_);
     RememberedDestination* remembered = cache.Find(flow.destination, now);
-    if (remembered != nullptr) {
-      // As in the kernel, one that has reached its threshold keeps what it has.
-      const int known = FindRemembered(*remembered, candidates);
-      if (known != kNoCandidate && candidates[known].weight > 0 &&
-          !IsOvertaxed(candidates[known], candidates))
-        return known;
-    }
+    const int kept = remembered == nullptr ? kNoCandidate : KeptBy(*remembered, candidates);
+    if (kept != kNoCandidate) return kept;
     const int chosen = least_.Find(candidates);
     if (chosen == kNoCandidate) return kNoCandidate;
     if (remembered == nullptr) remembered = cache.Add(flow.destination, now);
@@ -46,7 +41,22 @@ class LocalityBasedLeastConnection final : public Scheduler {
     return chosen;
   }
 
+  int Foresee(const FlowKey& flow, std::span<const Candidate> candidates) override {
+    const std::lock_guard lock(memory_->lock);
+    const RememberedDestination* remembered = memory_->destinations.Peek(flow.destination);
+    const int kept = remembered == nullptr ? kNoCandidate : KeptBy(*remembered, candidates);
+    return kept == kNoCandidate ? least_.Find(candidates) : kept;
+  }
+
  private:
+  // As in the kernel, one that has reached its threshold keeps what it has.
+  static int KeptBy(const RememberedDestination& remembered, std::span<const Candidate> candidates) {
+    const int known = FindRemembered(remembered, candidates);
+    const bool keeps =
+        known != kNoCandidate && candidates[known].weight > 0 && !IsOvertaxed(candidates[known], candidates);
+    return keeps ? known : kNoCandidate;
+  }
+
   const std::chrono::seconds expiration_;
   LeastLoaded<WeightedOverhead> least_;
   std::shared_ptr<Memory> memory_;

@@ -52,6 +52,15 @@ class LocalityBasedWithReplication final : public Scheduler {
     return chosen;
   }
 
+  int Foresee(const FlowKey& flow, std::span<const Candidate> candidates) override {
+    const std::lock_guard lock(memory_->lock);
+    if (const ServerSet* set = memory_->sets.Peek(flow.destination); set != nullptr) {
+      const int least = LeastLoadedMember(*set, candidates);
+      if (least != kNoCandidate && !IsOvertaxed(candidates[least], candidates)) return least;
+    }
+    return least_.Find(candidates);
+  }
+
  private:
   static int LeastLoadedMember(const ServerSet& set, std::span<const Candidate> candidates) {
     int best = kNoCandidate;

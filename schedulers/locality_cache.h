@@ -1,5 +1,6 @@
 // What lblc and lblcr remember: for every virtual address something about the destinations it went to.
-// Entries that nobody asks for are dropped, as the kernel does it once a minute. Threads: the caller's lock.
+// Entries that nobody asks for are dropped, as the kernel does it once a minute.
+// Threads: the caller's lock.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -24,6 +25,12 @@ class LocalityCache {
     if (found == entries_.end()) return nullptr;
     found->second.used = now;
     return &found->second.entry;
+  }
+
+  // The same, but it does not count as used.
+  const Entry* Peek(const IpAddress& address) const {
+    const auto found = entries_.find(address);
+    return found == entries_.end() ? nullptr : &found->second.entry;
   }
 
   // nullptr: there are too many, and the choice is not remembered.

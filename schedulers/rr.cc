@@ -22,8 +22,8 @@ class RoundRobin final : public Scheduler {
   explicit RoundRobin(const SchedulerSetup& setup)
       : candidates_(setup.candidates), cursor_(std::make_shared<std::atomic<Cursor>>(kBeforeTheFirst)) {}
 
-  // If the last choice has gone, the walk goes on after the one before it; if that was the first, with whoever
-  // is the first then.
+  // If the last choice has gone, the walk goes on after the one before it; if that was the first, with
+  // whoever is the first then.
   void Inherit(const Scheduler& previous) override {
     const auto& before = static_cast<const RoundRobin&>(previous);
     cursor_ = before.cursor_;
@@ -43,6 +43,10 @@ class RoundRobin final : public Scheduler {
       const Cursor next = {candidates[chosen].ordinal, static_cast<uint32_t>(chosen)};
       if (cursor_->compare_exchange_weak(last, next, std::memory_order_relaxed)) return chosen;
     }
+  }
+
+  int Foresee(const FlowKey&, std::span<const Candidate> candidates) override {
+    return NextAfter(cursor_->load(std::memory_order_relaxed), candidates);
   }
 
  private:

@@ -86,6 +86,11 @@ class Scheduler {
   // The index of the chosen candidate, or kNoCandidate. `candidates` are those of the setup.
   virtual int Pick(const FlowKey& flow, std::span<const Candidate> candidates) = 0;
 
+  // What Pick would say now, without leaving a trace. Whoever's picks leave traces overrides it.
+  virtual int Foresee(const FlowKey& flow, std::span<const Candidate> candidates) {
+    return Pick(flow, candidates);
+  }
+
   // Take over what `previous`, of the same algorithm, remembers: the service changed, not its scheduler.
   // Workers go on using `previous` for a moment; memory that both must see is shared.
   virtual void Inherit(const Scheduler& previous) {}

@@ -51,6 +51,21 @@ class WeightedRoundRobin final : public Scheduler {
 
   int Pick(const FlowKey&, std::span<const Candidate> candidates) override {
     const std::lock_guard lock(memory_->lock);
+    return Walk(candidates);
+  }
+
+  int Foresee(const FlowKey&, std::span<const Candidate> candidates) override {
+    const std::lock_guard lock(memory_->lock);
+    const uint32_t last_ordinal = memory_->last_ordinal;
+    const int level = memory_->level;
+    const int chosen = Walk(candidates);
+    memory_->last_ordinal = last_ordinal;
+    memory_->level = level;
+    return chosen;
+  }
+
+ private:
+  int Walk(std::span<const Candidate> candidates) {
     if (highest_ == 0) return kNoCandidate;
     // None is found when all were looked at for any weight at all: either the walk went through the whole
     // list at the lowest level, or it began in mid-list at that level and came round to where it began.
@@ -77,7 +92,6 @@ class WeightedRoundRobin final : public Scheduler {
     }
   }
 
- private:
   bool SameDestinations(std::span<const Candidate> before) const {
     return std::equal(candidates_.begin(), candidates_.end(), before.begin(), before.end(),
                       [](const Candidate& a, const Candidate& b) {

@@ -204,6 +204,8 @@ class Lab:
 
     def sluiced_command(self, *extra, interfaces=None):
         command = [self.build / "bin/sluiced", "--listen", self.socket]
+        if "--state" not in extra:
+            command += ["--state", "none"]
         for interface in self.interfaces() if interfaces is None else interfaces:
             command += ["--interface", interface]
         return command + list(extra)

@@ -177,15 +177,30 @@ void Balancer::Stop() {
   for (const auto& loop : loops_) loop->Stop();
 }
 
-void Balancer::ChangeAWeight(const Traffic& traffic, uint32_t count) {
-  const ServiceKey key = {traffic.ServiceAt(count % traffic.options().services), Traffic::kServicePort,
-                          traffic.options().protocol};
-  ServiceSpec spec = snapshots_.Find(key)->spec;
-  spec.destinations[0].weight = 1 + static_cast<int>(count % 2);
-  snapshots_.Put(spec);
+void Balancer::ChangeWeights(const Traffic& traffic, uint32_t first, uint32_t count) {
+  for (uint32_t number = first; number != first + count; ++number) {
+    const ServiceKey key = {traffic.ServiceAt(number % traffic.options().services), Traffic::kServicePort,
+                            traffic.options().protocol};
+    ServiceSpec spec = snapshots_.Find(key)->spec;
+    spec.destinations[0].weight = 1 + static_cast<int>(number % 2);
+    snapshots_.Put(spec);
+  }
   const std::shared_ptr<const Snapshot> before = snapshot_->Exchange(snapshots_.Build());
   grace_period_.Wait();
   snapshots_.Published();
+}
+
+void Balancer::SetSync(const SyncPolicy& policy) {
+  for (const auto& worker : workers_) worker->sync = policy;
+}
+
+uint64_t Balancer::TakeUpdates() {
+  uint64_t taken = 0;
+  SyncUpdate update;
+  for (const auto& worker : workers_) {
+    while (worker->sync_queue.Pop(update)) ++taken;
+  }
+  return taken;
 }
 
 uint64_t Balancer::Count(Counter counter) const {

@@ -40,8 +40,11 @@ class Balancer : public Contender {
   void Stop() override;
   std::map<std::string, uint64_t> Counts() const override;
 
-  // One change of the configuration, which all workers use when this returns.
-  void ChangeAWeight(const Traffic& traffic, uint32_t count);
+  // Which connections workers tell of; between turns. And takes what they told.
+  void SetSync(const SyncPolicy& policy);
+  uint64_t TakeUpdates();
+  // Changes of the configuration, numbered from `first` on, that all workers use when this returns.
+  void ChangeWeights(const Traffic& traffic, uint32_t first, uint32_t count);
 
   Worker& worker(int index) { return *workers_[static_cast<size_t>(index)]; }
   uint64_t Count(Counter counter) const;

@@ -39,6 +39,8 @@ struct Options {
   double warm_up = 0.8;
   int rounds = 5;
   double soak_seconds = 0;  // instead of turns
+  bool sync = false;        // workers tell of their connections, in turns of their own
+  int changes = 0;          // of the configuration, a second, during Sluice's turns
   uint32_t capacity = 0;    // connections per worker; 0: twice the flows, more if there are new ones
 };
 
@@ -65,6 +67,8 @@ bool ParseOptions(int argc, char** argv, Options& options) {
       {"--warm-up", [&](const std::string& value) { return absl::SimpleAtod(value, &options.warm_up); }},
       {"--seconds", [&](const std::string& value) { return absl::SimpleAtod(value, &options.seconds); }},
       {"--soak", [&](const std::string& value) { return absl::SimpleAtod(value, &options.soak_seconds); }},
+      {"--changes", number(options.changes)},
+      {"--sync", [&](const std::string& value) { return options.sync = value == "yes", true; }},
       {"--hand-over", [&](const std::string& value) { return options.hand_over = value == "yes", true; }},
       {"--family", [&](const std::string& value) { return traffic.v6 = value == "6", true; }},
       {"--protocol",
@@ -133,7 +137,34 @@ struct Turn {
   std::map<std::string, uint64_t> counts;
 };
 
-Turn TakeTurn(Contender& contender, const std::vector<std::unique_ptr<Source>>& sources, double seconds) {
+// So many changes a second. Those that become due while some are on their way go together, as sluiced does
+// it.
+struct Changes {
+  int rate = 0;
+  std::function<void(uint32_t count)> make;
+};
+
+// Sleeps for so long, but for changes; how many there were.
+uint64_t LetPass(double seconds, const Changes& changes) {
+  if (changes.rate == 0) {
+    std::this_thread::sleep_for(Seconds(seconds));
+    return 0;
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  uint64_t made = 0;
+  for (double passed = 0; passed < seconds;
+       passed = Seconds(std::chrono::steady_clock::now() - begin).count()) {
+    const auto due = static_cast<uint64_t>(passed * changes.rate);
+    if (due > made) changes.make(static_cast<uint32_t>(due - made));
+    made = due;
+    std::this_thread::sleep_until(begin + std::chrono::duration_cast<std::chrono::nanoseconds>(
+                                              Seconds(static_cast<double>(made + 1) / changes.rate)));
+  }
+  return made;
+}
+
+Turn TakeTurn(Contender& contender, const std::vector<std::unique_ptr<Source>>& sources, double seconds,
+              const Changes& changes = {}) {
   const Crew crew(contender, sources.size());
   std::this_thread::sleep_for(Seconds(0.2));
   Turn turn;
@@ -148,14 +179,15 @@ Turn TakeTurn(Contender& contender, const std::vector<std::unique_ptr<Source>>& 
   const auto begin = std::chrono::steady_clock::now();
   const uint64_t begin_ticks = rte_rdtsc();
   count(kMinus);
-  std::this_thread::sleep_for(Seconds(seconds));
+  const uint64_t changed = LetPass(seconds, changes);
   count(1);
+  turn.counts["changes"] = changed;
   turn.ticks = rte_rdtsc() - begin_ticks;
   turn.seconds = Seconds(std::chrono::steady_clock::now() - begin).count();
   return turn;
 }
 
-void Print(const Contender& contender, const Turn& turn, int round) {
+void Print(const char* name, const Turn& turn, int round) {
   std::vector<std::string> counts;
   for (const auto& [name, value] : turn.counts) {
     if (value != 0) counts.push_back(absl::StrCat("\"", name, "\": ", value));
@@ -163,8 +195,7 @@ void Print(const Contender& contender, const Turn& turn, int round) {
   std::printf(
       "{\"round\": %d, \"name\": \"%s\", \"seconds\": %.6f, \"packets\": %lu, \"new\": %lu, \"ticks\": %lu, "
       "\"counts\": {%s}}\n",
-      round, contender.name(), turn.seconds, turn.packets, turn.fresh, turn.ticks,
-      absl::StrJoin(counts, ", ").c_str());
+      round, name, turn.seconds, turn.packets, turn.fresh, turn.ticks, absl::StrJoin(counts, ", ").c_str());
   std::fflush(stdout);
 }
 
@@ -225,9 +256,28 @@ int Main(int argc, char** argv) {
       if (offered.fresh > 0 || turn.counts["connections_created"] < turn.packets / 1000) break;
     }
   }
+  uint32_t changed = 0;
   for (int round = 0; round < options.rounds; ++round) {
-    for (Contender* contender : contenders)
-      Print(*contender, TakeTurn(*contender, sources, options.seconds), round);
+    for (Contender* contender : contenders) {
+      Print(contender->name(), TakeTurn(*contender, sources, options.seconds), round);
+      if (contender != &balancer) continue;
+      if (options.sync) {
+        // Every flow is told of whenever the timer wheel comes by: with new ones among them every second.
+        balancer.SetSync({.seconds = 1, .which = SyncPolicy::Which::kLong});
+        uint64_t told = 0;
+        const Changes takes = {200, [&](uint32_t) { told += balancer.TakeUpdates(); }};
+        Turn turn = TakeTurn(balancer, sources, options.seconds, takes);
+        turn.counts["told"] = told;
+        Print("sluice, while it tells", turn, round);
+        balancer.SetSync({});
+      }
+      if (options.changes == 0) continue;
+      const Changes changes = {options.changes, [&](uint32_t count) {
+                                 balancer.ChangeWeights(traffic, changed, count);
+                                 changed += count;
+                               }};
+      Print("sluice, while it changes", TakeTurn(balancer, sources, options.seconds, changes), round);
+    }
   }
   return 0;
 }

@@ -54,15 +54,17 @@ void Soak(Balancer& balancer, const Traffic& traffic, const std::vector<std::uni
   }
   const Crew crew(balancer, sources.size());
   uint32_t changes = 0;
+  Histogram change_times;  // in ticks
   const auto begin = std::chrono::steady_clock::now();
   const double microsecond = static_cast<double>(rte_get_tsc_hz()) / 1e6;
   for (int second = 1; second <= static_cast<int>(seconds); ++second) {
     double slowest_change = 0;
     while (std::chrono::steady_clock::now() < begin + std::chrono::seconds(second)) {
       const auto before = std::chrono::steady_clock::now();
-      balancer.ChangeAWeight(traffic, changes++);
+      balancer.ChangeWeights(traffic, changes++, 1);
       const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - before;
       slowest_change = std::max(slowest_change, took.count());
+      change_times.Add(static_cast<uint64_t>(took.count() * 1000 * microsecond));
       std::this_thread::sleep_for(kChangeEvery);
     }
     uint32_t lag = 0;
@@ -79,10 +81,13 @@ void Soak(Balancer& balancer, const Traffic& traffic, const std::vector<std::uni
     }
     std::printf(
         "{\"second\": %d, \"sent\": %lu, \"created\": %lu, \"evicted\": %lu, \"refused\": %lu, "
-        "\"changes\": %u, \"slowest_change_ms\": %.2f, \"timer_lag_ms\": %u, \"resident\": %lu%s}\n",
+        "\"changes\": %u, \"change_p50_ms\": %.2f, \"change_p99_ms\": %.2f, \"slowest_change_ms\": %.2f, "
+        "\"timer_lag_ms\": %u, \"resident\": %lu%s}\n",
         second, balancer.Count(Counter::kSent), balancer.Count(Counter::kConnectionsCreated),
         balancer.Count(Counter::kConnectionsEvicted), balancer.Count(Counter::kRefusedTableFull), changes,
-        slowest_change, lag * 4, ResidentBytes(), rounds.c_str());
+        static_cast<double>(change_times.Quantile(0.5)) / microsecond / 1000,
+        static_cast<double>(change_times.Quantile(0.99)) / microsecond / 1000, slowest_change, lag * 4,
+        ResidentBytes(), rounds.c_str());
     std::fflush(stdout);
   }
 }

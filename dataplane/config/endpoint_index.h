@@ -35,6 +35,12 @@ class EndpointIndex {
       return reinterpret_cast<const Service*>(exact);
     return FindWiderService(address, port, protocol);
   }
+  // Where FindService will look first. Always inline: see ConnectionTable.
+  [[gnu::always_inline]] void PrefetchService(const IpAddress& address, Be16 port, Protocol protocol) const {
+    const uint64_t word = WordOf(port, protocol, kVirtual);
+    address.IsV4() ? PrefetchIn(v4_, Ipv4Key{address.V4().raw | word})
+                   : PrefetchIn(v6_, Ipv6Key{address, word});
+  }
   bool IsRealServer(const IpAddress& address, Be16 port, Protocol protocol) const {
     return Find(address, port, protocol, kRealServer) != 0 ||
            (any_port_servers_ > 0 && Find(address, Be16{}, protocol, kRealServer) != 0);
@@ -88,6 +94,10 @@ class EndpointIndex {
   static uint64_t FindIn(const Shards<FlatTable<Key>>& shards, const Key& key) {
     const FlatTable<Key>* shard = shards.Get(PlaceOf(key));
     return shard == nullptr ? 0 : shard->Find(key);
+  }
+  template <class Key>
+  [[gnu::always_inline]] static void PrefetchIn(const Shards<FlatTable<Key>>& shards, const Key& key) {
+    if (const FlatTable<Key>* shard = shards.Get(PlaceOf(key))) shard->Prefetch(key);
   }
   // Whether the endpoint came (1) or went (-1).
   int Set(const Endpoint& endpoint, Role role, uint64_t value);

@@ -24,6 +24,8 @@ class FlatTable {
     }
   }
 
+  [[gnu::always_inline]] void Prefetch(const Key& key) const { __builtin_prefetch(&slots_[HomeOf(key)]); }
+
   // 0 removes the key. Returns whether it came (1) or went (-1).
   int Set(const Key& key, uint64_t value) {
     const size_t mask = slots_.size() - 1;

@@ -22,6 +22,8 @@ inline constexpr uint16_t kConnectionMethod = 0x0007;
 // Our own: the rest of its addresses is in ConnectionAddresses; the real server sees a local address.
 inline constexpr uint16_t kConnectionIpv6 = 0x0008;
 inline constexpr uint16_t kConnectionFullNat = 0x0010;
+// Our own, where IPVS has one that says nearly the same: another balancer was told of it.
+inline constexpr uint16_t kConnectionAnnounced = 0x0020;
 inline constexpr uint16_t kConnectionNoOutput = 0x0080;  // no reply was seen, nor is one expected
 inline constexpr uint16_t kConnectionInactive = 0x0100;
 inline constexpr uint16_t kConnectionTemplate = 0x1000;  // only in lists: see persistence.h

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/conn/persistence.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
+
+#include "dataplane/config/endpoint_index.h"
 
 namespace sluice {
 namespace {
@@ -32,14 +35,42 @@ uint64_t PersistenceTable::HashOf(const TemplateKey& key) const {
                         secret_.words[3]);
 }
 
+TemplateKey TemplateKeyOf(const ServiceSpec& spec, const FlowKey& flow) {
+  const int unused_bits = flow.source.IsV4() ? 96 : 0;
+  TemplateKey key{.client = flow.source.Prefix(unused_bits + spec.persistence.prefix_length)};
+  if (spec.key.HasFwmark()) {
+    key.virtual_address = IpAddress::FromV4(Be32::FromHost(spec.key.fwmark));
+    if (!flow.source.IsV4()) key.virtual_address.bytes[10] = key.virtual_address.bytes[11] = 0;
+    return key;
+  }
+  key.virtual_address = flow.destination;
+  key.protocol = flow.protocol;
+  if (spec.key.port != kFtpPort) key.virtual_port = spec.key.port;
+  return key;
+}
+
+uint32_t PersistenceTable::FindIn(Shard& shard, const TemplateKey& key) {
+  uint32_t slot = HeadOf(shard, key);
+  while (slot != 0 && !(shard.slots[slot].key == key)) slot = shard.slots[slot].next;
+  return slot;
+}
+
+bool PersistenceTable::IsUsable(const Template& found, bool expire_quiescent) const {
+  const uint8_t traits = destinations_.traits(found.destination_id);
+  return (traits & kAvailable) && !(traits & kDrainOver) && !(expire_quiescent && (traits & kQuiesced));
+}
+
+std::optional<Template> PersistenceTable::Find(const TemplateKey& key, bool expire_quiescent) {
+  Shard& shard = ShardOf(key);
+  const std::lock_guard lock(shard.lock);
+  const uint32_t slot = FindIn(shard, key);
+  if (slot == 0 || !IsUsable(shard.slots[slot], expire_quiescent)) return std::nullopt;
+  return shard.slots[slot];
+}
+
 uint32_t PersistenceTable::FindUsable(Shard& shard, const Wish& wish) {
-  uint32_t slot = HeadOf(shard, wish.key);
-  while (slot != 0 && !(shard.slots[slot].key == wish.key)) slot = shard.slots[slot].next;
-  if (slot == 0) return 0;
-  const uint8_t traits = destinations_.traits(shard.slots[slot].destination_id);
-  const bool usable =
-      (traits & kAvailable) && !(traits & kDrainOver) && !(wish.expire_quiescent && (traits & kQuiesced));
-  if (usable) return slot;
+  const uint32_t slot = FindIn(shard, wish.key);
+  if (slot == 0 || IsUsable(shard.slots[slot], wish.expire_quiescent)) return slot;
   Unlink(shard, slot);
   shard.slots[slot].retired = true;
   return 0;
@@ -155,6 +186,31 @@ bool PersistenceTable::DropUnavailable(uint32_t first, uint32_t count) {
     }
   }
   return more;
+}
+
+uint64_t PersistenceTable::Forget(const std::vector<bool>& destinations) {
+  uint64_t forgotten = 0;
+  for (const auto& shard : shards_) {
+    bool more = true;
+    for (uint32_t first = 1; more; first += kChunk) {
+      const std::lock_guard lock(shard->lock);
+      const uint32_t end = std::min(first + kChunk, shard->next_unused);
+      more = end < shard->next_unused;
+      for (uint32_t slot = first; slot < end; ++slot) {
+        Template& each = shard->slots[slot];
+        if (!destinations[each.destination_id]) continue;
+        forgotten += !each.retired;
+        if (each.children == 0) {
+          shard->wheel.Unfile(slot);
+          Remove(*shard, slot);
+        } else if (!each.retired) {
+          Unlink(*shard, slot);
+          each.retired = true;
+        }
+      }
+    }
+  }
+  return forgotten;
 }
 
 void PersistenceTable::Unlink(Shard& shard, uint32_t slot) {

@@ -9,9 +9,11 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <vector>
 
 #include "dataplane/config/destination_table.h"
+#include "dataplane/config/spec.h"
 #include "dataplane/conn/jiffies.h"
 #include "dataplane/conn/timer_wheel.h"
 #include "dataplane/net/flow_hash.h"
@@ -31,6 +33,9 @@ struct TemplateKey {
 
   friend bool operator==(const TemplateKey&, const TemplateKey&) = default;
 };
+
+// What connections share a template. All ports of an FTP service do, as do those of a service of every port.
+TemplateKey TemplateKeyOf(const ServiceSpec& spec, const FlowKey& flow);
 
 using TemplateId = uint32_t;
 inline constexpr TemplateId kNoTemplate = 0;
@@ -88,9 +93,16 @@ class PersistenceTable {
   // drop_entry: looks at one of 32 slots, and drops what nobody holds and never was assured.
   void DropSome(uint32_t random);
 
-  // expire_nodest_conn: of `count` slots of every shard, from `first` on (the first of all is 1), removes what
-  // nobody holds and whose destination is not available. True: there may be more behind them.
+  // expire_nodest_conn: of `count` slots of every shard, from `first` on (the first of all is 1), removes
+  // what nobody holds and whose destination is not available. True: there may be more behind them.
   bool DropUnavailable(uint32_t first, uint32_t count);
+
+  // The templates of some destinations (by id) are found no more, and go when no connection holds them.
+  // Returns how many there were. Any thread.
+  uint64_t Forget(const std::vector<bool>& destinations);
+
+  // The template that a new connection would be made from, if there is one. Cheap for workers.
+  std::optional<Template> Find(const TemplateKey& key, bool expire_quiescent);
 
   // Calls `see` with copies of all of them, a few under one lock. Cheap for workers.
   template <class See>
@@ -119,7 +131,10 @@ class PersistenceTable {
 
   struct Shard {
     Shard(uint32_t capacity, uint32_t buckets, Jiffies now)
-        : slots(capacity + 1, Pages::kAtOnce), heads(buckets, Pages::kAtOnce), free(capacity + 1, Pages::kAtOnce), wheel(capacity, now) {}
+        : slots(capacity + 1, Pages::kAtOnce),
+          heads(buckets, Pages::kAtOnce),
+          free(capacity + 1, Pages::kAtOnce),
+          wheel(capacity, now) {}
 
     mutable SpinLock lock;
     HugeArray<Template> slots;  // [0] is nobody; free ones have no destination id
@@ -139,6 +154,8 @@ class PersistenceTable {
     return shard.heads[HashOf(key) / kShards % shard.heads.size()];
   }
 
+  uint32_t FindIn(Shard& shard, const TemplateKey& key);
+  bool IsUsable(const Template& found, bool expire_quiescent) const;
   uint32_t FindUsable(Shard& shard, const Wish& wish);
   uint32_t Make(Shard& shard, const Wish& wish, const Candidate& candidate, Jiffies now);
   Joined Hold(Shard& shard, uint32_t slot, Jiffies now);

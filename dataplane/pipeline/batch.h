@@ -14,6 +14,8 @@
 
 namespace sluice {
 
+struct Service;
+
 struct IcmpError {
   uint8_t type;
   uint8_t code;
@@ -80,7 +82,7 @@ struct Batch {
   // Of kIcmpError: the reverse of the packet it is about, which had gone the other way.
   FlowTuple tuple[kBurst];
   FlowAddresses addresses[kBurst];  // of IPv6
-  LaneMask guessed = 0;                 // of plain: Parse has begun with `entry`
+  LaneMask guessed = 0;             // of plain: Parse has begun with `entry`
   // Lookup, Schedule
   uint64_t hash[kBurst];
   ConnectionEntry entry[kBurst];
@@ -89,7 +91,8 @@ struct Batch {
   Direction direction[kBurst];
   uint8_t traits[kBurst];  // of the connection's destination
   uint8_t owner[kBurst];
-  Connection one_packet[kBurst];  // of lanes whose connection lives as long as the packet
+  const Service* service[kBurst];  // of lanes without a connection
+  Connection one_packet[kBurst];   // of lanes whose connection lives as long as the packet
   ConnectionAddresses one_packet_addresses[kBurst];
   LaneMask scheduled = 0;  // lanes that made their connection: it is in the state they lead to
   LaneMask forgotten = 0;  // lanes whose connection made room for another in this burst; they have a verdict

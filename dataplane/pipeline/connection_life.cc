@@ -2,6 +2,7 @@
 #include "dataplane/pipeline/connection_life.h"
 
 #include "dataplane/net/pseudo_header.h"
+#include "dataplane/pipeline/announce.h"
 #include "dataplane/pipeline/local_source.h"
 
 namespace sluice {
@@ -27,6 +28,8 @@ Jiffies TimeoutIn(const Worker& worker, const Connection& connection, uint8_t st
   }
   return worker.timeouts.Of(connection.protocol, state);
 }
+
+Jiffies EarlierOf(Jiffies a, Jiffies b) { return static_cast<int32_t>(a - b) < 0 ? a : b; }
 
 // The state that the first packet almost always leads to: the timer wheel need not look before its time is
 // up.
@@ -112,7 +115,10 @@ Connection* KeepConnection(Worker& worker, const NewConnection& made, uint64_t h
   const uint32_t index = worker.connections.IndexOf(*kept);
   const DestinationId destination = kept->destination_id;
   kept->deadline = worker.now + TimeoutIn(worker, *kept, LikelyFirstState(kept->protocol));
-  kept->filed_for = worker.wheel.File(index, kept->deadline);
+  Jiffies look_at = kept->deadline;
+  if (worker.sync.which == SyncPolicy::Which::kLong)
+    look_at = EarlierOf(look_at, worker.now + JiffiesFromSeconds(worker.sync.seconds));
+  kept->filed_for = worker.wheel.File(index, look_at);
   kept->flags |= kConnectionEmbryonic;
   worker.embryonic.Add(index);
   worker.destinations.AddConnection(destination);
@@ -174,6 +180,7 @@ void DropConnection(Worker& worker, Connection& connection) {
     worker.persistence.LeaveByForce(connection.template_id);
     connection.template_id = kNoTemplate;
   }
+  AnnounceEnd(worker, connection);
   worker.wheel.Unfile(worker.connections.IndexOf(connection));
   RemoveConnection(worker, connection);
   worker.counters.Add(Counter::kConnectionsDropped);
@@ -202,6 +209,7 @@ void ChangeState(Worker& worker, Connection& connection, uint8_t state) {
     worker.wheel.Unfile(index);
     connection.filed_for = worker.wheel.File(index, deadline);
   }
+  if (worker.sync.which != SyncPolicy::Which::kNone) AnnounceState(worker, connection);
 }
 
 uint8_t NextState(const Worker& worker, Connection& connection, Direction direction, uint8_t signal) {

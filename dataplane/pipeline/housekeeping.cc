@@ -1,6 +1,7 @@
 // Housekeeping: connections and templates whose time is up, connections that must go for another reason, and
 // the defences against overload. Every kind does a bounded part of its work in a round.
 // SPDX-License-Identifier: Apache-2.0
+#include "dataplane/pipeline/announce.h"
 #include "dataplane/pipeline/connection_life.h"
 #include "dataplane/pipeline/pipeline.h"
 
@@ -26,9 +27,11 @@ int ExpireConnections(Worker& worker) {
     Connection& connection = worker.connections.ByIndex(due[i]);
     if (!HasPassed(connection.deadline, worker.now)) {
       connection.filed_for = worker.wheel.File(due[i], connection.deadline);
+      if (worker.sync.which != SyncPolicy::Which::kNone) AnnounceAgain(worker, connection);
       continue;
     }
     worker.connections.PrefetchBuckets(connection);
+    __builtin_prefetch(&worker.destinations.load(connection.destination_id), 1);
     over[over_count++] = due[i];
   }
   for (int i = 0; i < over_count; ++i) RemoveConnection(worker, worker.connections.ByIndex(over[i]));

@@ -40,6 +40,12 @@ bool CanMendChecksum(const Batch& batch, int lane) {
          !(batch.IsFirstFragment(lane) || batch.IsLaterFragment(lane));
 }
 
+TunnelPacket InTunnel(Worker& worker, const Batch& batch, int lane) {
+  return {.flow_hash = batch.hash[lane],
+          .identification = worker.identification++,
+          .may_be_split = !worker.settings.pmtu_disc};
+}
+
 Worker::Tunnel& TunnelTo(Worker& worker, DestinationId id) {
   Worker::Tunnel& known = worker.tunnels[id];
   const uint32_t generation = worker.forwarding->generation();
@@ -63,14 +69,12 @@ bool EnterTunnel(Worker& worker, Batch& batch, int lane, const TunnelSpec& tunne
     Drop(worker, batch, lane, Counter::kDropNoSource);
     return false;
   }
-  const TunnelEnds ends = {.source = source,
-                           .destination = destination,
-                           .flow_hash = batch.hash[lane],
-                           .identification = worker.identification++,
-                           .may_be_split = !worker.settings.pmtu_disc};
+  const TunnelEnds ends = {source, destination, InTunnel(worker, batch, lane)};
   const bool is_v6 = batch.plain_v6 & LaneBit(lane);
-  if ((batch.plain & LaneBit(lane)) && !known.headers.Fit(tunnel, is_v6))
-    known.headers = {tunnel, source, destination, is_v6};
+  if (batch.plain & LaneBit(lane)) {
+    if (!known.headers.Fit(tunnel, is_v6)) known.headers = {tunnel, source, destination, is_v6};
+    known.fits = worker.configuration;
+  }
   if (Encapsulate(tunnel, ends, batch, lane)) return true;
   Drop(worker, batch, lane, Counter::kDropNoHeadroom);
   return false;
@@ -138,21 +142,19 @@ bool EnterPlainTunnel(Worker& worker, Batch& batch, int lane, const NextHop& hop
   const DestinationId id = batch.connection[lane]->destination_id;
   const Worker::Tunnel& tunnel = worker.tunnels[id];
   const bool is_v6 = batch.plain_v6 & LaneBit(lane);
-  const uint16_t mtu = std::min(hop.mtu, worker.destinations.PathMtu(id, worker.now));
-  if (!tunnel.IsOf(worker.forwarding->generation(), worker.destinations.life(id)) ||
-      !tunnel.headers.Fit(worker.destinations.way(id).tunnel, is_v6) ||
-      batch.ip_length[lane] + tunnel.headers.length() > mtu ||
-      !HasRoomFor(*batch.packet[lane], batch.ip[lane] - tunnel.headers.length()) ||
+  const uint16_t overhead = tunnel.headers.length();
+  rte_mbuf& packet = *batch.packet[lane];
+  const uint32_t length = batch.ip_length[lane] + overhead;
+  if (tunnel.fits != worker.configuration || !tunnel.headers.AreFor(is_v6) || length > hop.mtu ||
+      (length > LeastPathMtu(false) && length > worker.destinations.PathMtu(id, worker.now)) ||
+      packet.data_off < overhead + kMostInFront ||
       !(is_v6 ? TakeHop(batch.v6(lane)) : TakeHop(batch.v4(lane)))) {
     return false;
   }
-  const TunnelEnds ends = {.flow_hash = batch.hash[lane],
-                           .identification = worker.identification++,
-                           .may_be_split = !worker.settings.pmtu_disc};
-  tunnel.headers.PutOn(ends, batch, lane);
-  uint8_t* start = batch.ip[lane] - sizeof(EthernetHeader);
-  BeginAt(*batch.packet[lane], start);
-  reinterpret_cast<EthernetHeader*>(start)->ether_type = tunnel.headers.ether_type();
+  tunnel.headers.PutOn(InTunnel(worker, batch, lane), batch, lane);
+  packet.data_off -= overhead;
+  packet.data_len += overhead;
+  packet.pkt_len += overhead;
   return true;
 }
 

@@ -25,14 +25,6 @@ struct __attribute__((packed)) GreChecksum {
   uint16_t reserved = 0;
 };
 
-// A congestion mark of the inner packet is not repeated outside.
-uint8_t OuterTypeOfService(uint8_t inner) {
-  constexpr uint8_t kEcnMask = 3;
-  constexpr uint8_t kCongestion = 3;
-  constexpr uint8_t kCapable = 2;
-  return (inner & kEcnMask) == kCongestion ? (inner & ~kEcnMask) | kCapable : inner;
-}
-
 // What the outer headers take over from the inner one.
 struct Inner {
   bool is_v6;
@@ -45,8 +37,8 @@ struct Inner {
   Be16 ether_type() const { return is_v6 ? kEtherTypeIpv6 : kEtherTypeIpv4; }
 };
 
-Inner InnerOf(Batch& batch, int lane) {
-  if (IsV6Header(batch.ip[lane])) {
+Inner InnerOf(Batch& batch, int lane, bool is_v6) {
+  if (is_v6) {
     const Ipv6Header& ip = batch.v6(lane);
     return {true, batch.ip_length[lane], ip.traffic_class(), ip.hop_limit, Be16{}};
   }
@@ -77,7 +69,7 @@ Be16 GueSourcePort(uint64_t flow_hash) {
 void WriteGue(const TunnelSpec& tunnel, const TunnelEnds& ends, const Inner& inner, uint16_t length,
               uint8_t* at) {
   auto& udp = *reinterpret_cast<UdpHeader*>(at);
-  udp = {.source_port = GueSourcePort(ends.flow_hash),
+  udp = {.source_port = GueSourcePort(ends.packet.flow_hash),
          .destination_port = tunnel.port,
          .length = Be16::FromHost(length),
          .checksum = 0};
@@ -111,8 +103,8 @@ void WriteOuterV4(const TunnelSpec& tunnel, const TunnelEnds& ends, const Inner&
   outer = {.version_and_length = 0x45,
            .type_of_service = OuterTypeOfService(inner.type_of_service),
            .total_length = Be16::FromHost(length),
-           .identification = Be16::FromHost(ends.identification),
-           .flags_and_offset = ends.may_be_split ? Be16{} : inner.dont_fragment,
+           .identification = Be16::FromHost(ends.packet.identification),
+           .flags_and_offset = ends.packet.may_be_split ? Be16{} : inner.dont_fragment,
            .time_to_live = inner.time_to_live,
            .protocol = OuterProtocol(tunnel.type, inner),
            .checksum = 0,
@@ -150,7 +142,7 @@ bool Encapsulate(const TunnelSpec& tunnel, const TunnelEnds& ends, Batch& batch,
   rte_mbuf& packet = *batch.packet[lane];
   const bool outer_is_v6 = !ends.source.IsV4();
   const uint16_t overhead = TunnelOverhead(tunnel, outer_is_v6);
-  const Inner inner = InnerOf(batch, lane);
+  const Inner inner = InnerOf(batch, lane, IsV6Header(batch.ip[lane]));
   uint8_t* outer = batch.ip[lane] - overhead;
   if (inner.length + overhead > UINT16_MAX || !HasRoomFor(packet, outer)) return false;
   BeginAt(packet, outer);
@@ -177,7 +169,9 @@ TunnelHeaders::TunnelHeaders(const TunnelSpec& tunnel, const IpAddress& source, 
   tunnel_ = tunnel;
   inner_is_v6_ = inner_is_v6;
   outer_is_v6_ = !destination.IsV4();
+  ether_type_ = outer_is_v6_ ? kEtherTypeIpv6 : kEtherTypeIpv4;
   is_gue_ = tunnel.type == TunnelType::kGue;
+  is_ipv4_in_ipv4_ = tunnel.type == TunnelType::kIpip && !inner_is_v6 && !outer_is_v6_;
   length_ = static_cast<uint8_t>(TunnelOverhead(tunnel, outer_is_v6_));
   const TunnelEnds ends = {.source = source, .destination = destination};
   const Inner inner = {inner_is_v6, 0, 0, 0, Be16{}};
@@ -188,15 +182,16 @@ TunnelHeaders::TunnelHeaders(const TunnelSpec& tunnel, const IpAddress& source, 
     WriteOuterV6(tunnel, ends, inner, sizeof(Ipv6Header), bytes_);
   } else {
     WriteOuterV4(tunnel, ends, inner, 0, bytes_);
-    sum_ = static_cast<uint16_t>(~reinterpret_cast<const Ipv4Header*>(bytes_)->checksum);
+    auto& ip = *reinterpret_cast<Ipv4Header*>(bytes_);
+    sum_ = static_cast<uint16_t>(~ip.checksum);
+    ip.checksum = 0;
   }
 }
 
-void TunnelHeaders::PutOn(const TunnelEnds& ends, Batch& batch, int lane) const {
-  rte_mbuf& packet = *batch.packet[lane];
-  const Inner inner = InnerOf(batch, lane);
+void TunnelHeaders::PutOnAny(const TunnelPacket& packet, Batch& batch, int lane) const {
+  const Inner inner = InnerOf(batch, lane, inner_is_v6_);
   uint8_t* outer = batch.ip[lane] - length_;
-  BeginAt(packet, outer);
+  std::memcpy(outer - sizeof ether_type_, &ether_type_, sizeof ether_type_);
   const auto length = static_cast<uint16_t>(inner.length + length_);
   const uint8_t type_of_service = OuterTypeOfService(inner.type_of_service);
   const uint16_t front = OuterHeader(outer_is_v6_);
@@ -211,8 +206,8 @@ void TunnelHeaders::PutOn(const TunnelEnds& ends, Batch& batch, int lane) const 
     auto& ip = *reinterpret_cast<Ipv4Header*>(outer);
     ip.type_of_service = type_of_service;
     ip.total_length = Be16::FromHost(length);
-    ip.identification = Be16::FromHost(ends.identification);
-    ip.flags_and_offset = ends.may_be_split ? Be16{} : inner.dont_fragment;
+    ip.identification = Be16::FromHost(packet.identification);
+    ip.flags_and_offset = packet.may_be_split ? Be16{} : inner.dont_fragment;
     ip.time_to_live = inner.time_to_live;
     ip.checksum = static_cast<uint16_t>(~FoldSum(
         uint64_t{sum_} + Be16::FromHost(type_of_service).raw + ip.total_length.raw + ip.identification.raw +
@@ -223,7 +218,7 @@ void TunnelHeaders::PutOn(const TunnelEnds& ends, Batch& batch, int lane) const 
     if (is_gue_) {
       std::memcpy(outer + front, bytes_ + front, sizeof(UdpHeader) + kGueHeader);
       auto& udp = *reinterpret_cast<UdpHeader*>(outer + front);
-      udp.source_port = GueSourcePort(ends.flow_hash);
+      udp.source_port = GueSourcePort(packet.flow_hash);
       udp.length = Be16::FromHost(static_cast<uint16_t>(length - front));
     }
   }

@@ -1,6 +1,7 @@
 // Schedule: for packets without a connection. Most make one; the rest are the kernel's, another worker's,
 // or refused.
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <bit>
 
 #include "dataplane/pipeline/connection_life.h"
@@ -121,21 +122,6 @@ bool AssignByScheduler(Worker& worker, Batch& batch, int lane, const Service& se
   return true;
 }
 
-// What connections share a template. All ports of an FTP service do, as do those of a service of every port.
-TemplateKey TemplateKeyOf(const ServiceSpec& spec, const FlowKey& flow) {
-  const int unused_bits = flow.source.IsV4() ? 96 : 0;
-  TemplateKey key{.client = flow.source.Prefix(unused_bits + spec.persistence.prefix_length)};
-  if (spec.key.HasFwmark()) {
-    key.virtual_address = IpAddress::FromV4(Be32::FromHost(spec.key.fwmark));
-    if (!flow.source.IsV4()) key.virtual_address.bytes[10] = key.virtual_address.bytes[11] = 0;
-    return key;
-  }
-  key.virtual_address = flow.destination;
-  key.protocol = flow.protocol;
-  if (spec.key.port != kFtpPort) key.virtual_port = spec.key.port;
-  return key;
-}
-
 bool AssignByTemplate(Worker& worker, Batch& batch, int lane, const Service& service,
                       Assignment& assignment) {
   const FlowTuple& tuple = batch.tuple[lane];
@@ -199,8 +185,7 @@ bool MakeLasting(Worker& worker, Batch& batch, int lane, const Assignment& assig
 
 bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
   const FlowTuple& tuple = batch.tuple[lane];
-  const Service* service =
-      worker.snapshot->FindService(batch.DestinationOf(lane), tuple.destination_port(), tuple.protocol());
+  const Service* service = batch.service[lane];
   if (service == nullptr) {
     HandleForeign(worker, batch, lane);
     return false;
@@ -265,10 +250,47 @@ void ReplaceConnection(Worker& worker, Batch& batch, int lane) {
   batch.connection[lane] = nullptr;
 }
 
+// Which of these will be picked nobody knows yet, but all of them are soon asked for.
+constexpr size_t kFewCandidates = 4;
+
+// Among many services each is a chain of memory that nobody has touched for long: all of a burst are asked
+// for together, link by link.
+void FindServices(const Worker& worker, Batch& batch, LaneMask lanes) {
+  for (int lane : Lanes(lanes)) {
+    const FlowTuple& tuple = batch.tuple[lane];
+    worker.snapshot->endpoints.PrefetchService(batch.DestinationOf(lane), tuple.destination_port(),
+                                               tuple.protocol());
+  }
+  for (int lane : Lanes(lanes)) {
+    const FlowTuple& tuple = batch.tuple[lane];
+    batch.service[lane] =
+        worker.snapshot->FindService(batch.DestinationOf(lane), tuple.destination_port(), tuple.protocol());
+    const auto* memory = reinterpret_cast<const char*>(batch.service[lane]);
+    for (size_t at = 0; at < sizeof(Service); at += RTE_CACHE_LINE_SIZE) __builtin_prefetch(memory + at);
+  }
+  for (int lane : Lanes(lanes)) {
+    const Service* service = batch.service[lane];
+    if (service == nullptr) continue;
+    __builtin_prefetch(service->scheduler.get());
+    const auto* candidates = reinterpret_cast<const char*>(service->candidates.data());
+    const size_t size = std::min(service->candidates.size(), kFewCandidates) * sizeof(Candidate);
+    for (size_t at = 0; at < size; at += RTE_CACHE_LINE_SIZE) __builtin_prefetch(candidates + at);
+  }
+  for (int lane : Lanes(lanes)) {
+    const Service* service = batch.service[lane];
+    if (service == nullptr || service->candidates.size() > kFewCandidates) continue;
+    for (const Candidate& candidate : service->candidates) {
+      __builtin_prefetch(candidate.load, 1);
+      __builtin_prefetch(&worker.statistics[candidate.id], 1);
+    }
+  }
+}
+
 }  // namespace
 
 LaneMask Schedule(Worker& worker, Batch& batch, LaneMask fresh) {
   if (fresh == 0) return 0;
+  FindServices(worker, batch, fresh);
   PrefetchRoom(worker, std::popcount(fresh));
   LaneMask refused = 0;
   bool created_any = false;

@@ -1,5 +1,6 @@
 // Track: what a packet does to its connection.
 // SPDX-License-Identifier: Apache-2.0
+#include "dataplane/pipeline/announce.h"
 #include "dataplane/pipeline/connection_life.h"
 #include "dataplane/pipeline/rewrite_icmp.h"
 #include "dataplane/pipeline/stages.h"
@@ -17,7 +18,12 @@ inline void CountPacket(Worker& worker, const Connection& connection, Direction 
 
 // A second packet of the client, or a reply, makes it a connection; a reply also assures its template.
 void TrackUdp(Worker& worker, Connection& connection, Direction direction) {
-  if (direction == Direction::kOut || connection.in_packets > 0) LeaveEmbryonic(worker, connection);
+  if (worker.sync.half_open) [[unlikely]]
+    Announce(worker, connection);
+  if (connection.Has(kConnectionEmbryonic) && (direction == Direction::kOut || connection.in_packets > 0)) {
+    LeaveEmbryonic(worker, connection);
+    if (worker.sync.which == SyncPolicy::Which::kAll) Announce(worker, connection);
+  }
   if (direction == Direction::kIn || connection.Has(kConnectionAnswered)) return;
   connection.flags |= kConnectionAnswered;
   if (connection.template_id != kNoTemplate) worker.persistence.Assure(connection.template_id);
@@ -57,6 +63,8 @@ bool IsOutOfTime(Worker& worker, Batch& batch, int lane) {
 
 LaneMask Track(Worker& worker, Batch& batch, LaneMask lanes) {
   LaneMask live = 0;
+  const uint32_t announced_packet =
+      worker.sync.which == SyncPolicy::Which::kPackets ? worker.sync.packets : 0;
   lanes &= ~batch.forgotten;
   for (int lane : Lanes(lanes & ~batch.plain)) {
     if (batch.IsAboutTunnel(lane)) {
@@ -87,6 +95,8 @@ LaneMask Track(Worker& worker, Batch& batch, LaneMask lanes) {
                                                   : worker.timeouts.Of(connection.protocol, connection.state);
     connection.deadline = worker.now + timeout;
     connection.in_packets += direction == Direction::kIn;
+    if (connection.in_packets == announced_packet && direction == Direction::kIn) [[unlikely]]
+      Announce(worker, connection);
   }
   return live;
 }

@@ -28,6 +28,7 @@ Worker::Worker(const Setup& setup)
 void Worker::Use(const Snapshot& new_snapshot, const Forwarding& new_forwarding) {
   forwarding = &new_forwarding;
   snapshot = &new_snapshot;
+  configuration = new_snapshot.generation << 32 | new_forwarding.generation();
   // Not by its address: while this worker slept, another may have come and gone, and this one be where it
   // was.
   if (generation == new_snapshot.generation) return;

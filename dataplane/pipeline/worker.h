@@ -14,6 +14,7 @@
 #include "dataplane/config/snapshot.h"
 #include "dataplane/conn/connection_table.h"
 #include "dataplane/conn/embryonic_list.h"
+#include "dataplane/conn/sync_queue.h"
 #include "dataplane/conn/timer_wheel.h"
 #include "dataplane/net/check.h"
 #include "dataplane/net/flow_hash.h"
@@ -25,6 +26,7 @@
 #include "dataplane/pipeline/fragments.h"
 #include "dataplane/pipeline/icmp_limit.h"
 #include "dataplane/pipeline/rewrite_tunnel.h"
+#include "dataplane/pipeline/worker_load.h"
 
 namespace sluice {
 
@@ -85,8 +87,10 @@ struct Worker {
   const Snapshot* snapshot = nullptr;
   uint64_t generation = 0;  // of the snapshot from which timeouts and settings are
   const Forwarding* forwarding = nullptr;
+  uint64_t configuration = 0;  // another number for every pair of those two
   StateTimeouts timeouts{TimeoutSpec{}};
   Settings settings;
+  SyncPolicy sync;  // which connections are told of
 
   ConnectionTable connections;
   TimerWheel wheel;
@@ -98,7 +102,10 @@ struct Worker {
   uint32_t template_sweep_at = 0;  // the same of templates, which begin at 1; 0: none
   uint32_t drop_entry_at = UINT32_MAX;
   Counters counters;
+  WorkerLoad load;
   HugeArray<StatisticsLine> statistics;  // by DestinationId
+  static constexpr uint64_t kSyncQueue = 1 << 14;
+  SyncQueue sync_queue{kSyncQueue};
   Output output;
   FragmentTable fragments;
   IcmpLimit icmp_limit;
@@ -106,11 +113,12 @@ struct Worker {
   uint32_t split_identification;  // of the next outer IPv6 packet in fragments
   // What is worked out once for each destination and generation of routes.
   struct alignas(128) Tunnel {
+    uint64_t fits = 0;      // as of this configuration, the headers are right
+    TunnelHeaders headers;  // made when a plain packet wants them
     IpAddress source;
     uint32_t generation = 0;  // of the routes
     uint32_t life = 0;        // of the id
     bool is_set = false;
-    TunnelHeaders headers;  // made when a plain packet wants them
 
     bool IsOf(uint32_t generation_now, uint32_t life_now) const {
       return is_set && generation == generation_now && life == life_now;

@@ -1,30 +1,17 @@
-// A question to a worker for some of its connections. The asker provides the room, so that the worker
-// allocates nothing and spends a bounded time.
-// Threads: filled by the worker, then `answered` is set and it is the asker's again.
+// The questions to a worker for some of its connections, for that of a flow, and to forget some.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstdint>
+#include <vector>
 
 #include "dataplane/conn/connection.h"
-#include "dataplane/pipeline/worker.h"
+#include "dataplane/pipeline/announce.h"
+#include "dataplane/pipeline/connection_life.h"
+#include "dataplane/runtime/question.h"
 
 namespace sluice {
-
-struct ConnectionQuery {
-  static constexpr int kRoom = 256;
-  static constexpr uint32_t kLooks = 4096;  // at most, at slots that may be empty
-
-  uint32_t next_index = 1;  // where to go on
-  bool at_end = false;
-  Jiffies now = 0;
-  int count = 0;
-  std::array<Connection, kRoom> connections;
-  std::array<ConnectionAddresses, kRoom> addresses;  // of either family
-  std::atomic<bool> answered{false};
-};
 
 // In tunnels a real server may be of the other family than its clients.
 inline ConnectionAddresses AllAddressesOf(const Worker& worker, const Connection& connection) {
@@ -38,22 +25,126 @@ inline ConnectionAddresses AllAddressesOf(const Worker& worker, const Connection
   return addresses;
 }
 
-inline void Answer(const Worker& worker, ConnectionQuery& query) {
-  query.count = 0;
-  query.now = worker.now;
-  const uint32_t end = worker.connections.IndexEnd();
-  uint32_t index = query.next_index;
-  for (uint32_t looks = 0;
-       index < end && looks < ConnectionQuery::kLooks && query.count < ConnectionQuery::kRoom;
-       ++index, ++looks) {
-    if (!worker.connections.IsInUse(index)) continue;
-    const Connection& connection = worker.connections.ByIndex(index);
-    query.connections[query.count] = connection;
-    query.addresses[query.count++] = AllAddressesOf(worker, connection);
+// Which connections a worker has, some at a time.
+class ConnectionQuery final : public Question {
+ public:
+  static constexpr int kRoom = 256;
+  static constexpr uint32_t kLooks = 4096;  // at most, at slots that may be empty
+
+  uint32_t next_index = 1;  // where to go on
+  bool at_end = false;
+  Jiffies now = 0;
+  int count = 0;
+  std::array<Connection, kRoom> connections;
+  std::array<ConnectionAddresses, kRoom> addresses;  // of either family
+
+  void Answer(Worker& worker) override {
+    count = 0;
+    now = worker.now;
+    const uint32_t end = worker.connections.IndexEnd();
+    uint32_t index = next_index;
+    for (uint32_t looks = 0; index < end && looks < kLooks && count < kRoom; ++index, ++looks) {
+      if (!worker.connections.IsInUse(index)) continue;
+      const Connection& connection = worker.connections.ByIndex(index);
+      connections[count] = connection;
+      addresses[count] = AllAddressesOf(worker, connection);
+      ++count;
+    }
+    next_index = index;
+    at_end = index >= end;
   }
-  query.next_index = index;
-  query.at_end = index >= end;
-  query.answered.store(true, std::memory_order_release);
-}
+};
+
+// What another balancer can be told of, some at a time: what is open, or what is being opened.
+class UpdateQuery final : public Question {
+ public:
+  static constexpr int kRoom = 256;
+  static constexpr uint32_t kLooks = 4096;
+
+  explicit UpdateQuery(bool half_open) : half_open_(half_open) {}
+
+  uint32_t next_index = 1;  // where to go on
+  bool at_end = false;
+  int count = 0;
+  std::array<SyncUpdate, kRoom> updates;
+
+  void Answer(Worker& worker) override {
+    count = 0;
+    const uint32_t end = worker.connections.IndexEnd();
+    for (uint32_t looks = 0; next_index < end && looks < kLooks && count < kRoom; ++next_index, ++looks) {
+      if (!worker.connections.IsInUse(next_index)) continue;
+      Connection& connection = worker.connections.ByIndex(next_index);
+      if (IsHalfOpen(connection) != half_open_ || !CanBeAnnounced(worker, connection)) continue;
+      connection.flags |= kConnectionAnnounced;
+      updates[count++] = UpdateOf(worker, connection);
+    }
+    at_end = next_index >= end;
+  }
+
+ private:
+  const bool half_open_;
+};
+
+// The connection of a packet with these addresses, from either side, and where packets to `towards` leave.
+class FlowQuery final : public Question {
+ public:
+  FlowKey flow;
+  IpAddress towards;
+
+  Jiffies now = 0;
+  bool found = false;
+  Direction direction = Direction::kIn;
+  Connection connection;
+  ConnectionAddresses addresses;
+  NextHop hop;
+
+  void Answer(Worker& worker) override {
+    const bool is_v6 = !flow.source.IsV4();
+    const auto word = [&](const IpAddress& address) {
+      return is_v6 ? AddressWord(address, worker.secret) : address.V4();
+    };
+    const FlowTuple tuple = FlowTuple::Of(word(flow.source), word(flow.destination), flow.source_port,
+                                          flow.destination_port, flow.protocol, is_v6);
+    now = worker.now;
+    hop = worker.forwarding->hop(worker.forwarding->Resolve(towards, worker.connections.Hash(tuple)));
+    const ConnectionEntry entry =
+        worker.connections.Search(tuple, {flow.source, flow.destination}, worker.connections.Hash(tuple));
+    found = entry != 0;
+    if (!found) return;
+    connection = worker.connections.At(entry);
+    direction = ConnectionTable::DirectionOf(entry);
+    addresses = AllAddressesOf(worker, worker.connections.At(entry));
+  }
+};
+
+// Forgets the connections of some destinations, as many at a time as a burst may wait for.
+class ForgetConnections final : public Question {
+ public:
+  static constexpr int kAtOnce = 64;
+  static constexpr uint32_t kLooks = 4096;
+
+  explicit ForgetConnections(const std::vector<bool>& destinations) : destinations_(destinations) {}
+
+  uint32_t next_index = 1;  // where to go on
+  bool at_end = false;
+  uint64_t forgotten = 0;
+
+  void Answer(Worker& worker) override {
+    const uint32_t end = worker.connections.IndexEnd();
+    int count = 0;
+    for (uint32_t looks = 0; next_index < end && looks < kLooks && count < kAtOnce; ++next_index, ++looks) {
+      if (!worker.connections.IsInUse(next_index)) continue;
+      Connection& connection = worker.connections.ByIndex(next_index);
+      if (!destinations_[connection.destination_id]) continue;
+      DropConnection(worker, connection);
+      ++count;
+    }
+    forgotten += static_cast<uint64_t>(count);
+    at_end = next_index >= end;
+  }
+
+ private:
+  const std::vector<bool>& destinations_;  // by id
+};
 
 }  // namespace sluice

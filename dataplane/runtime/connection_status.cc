@@ -15,8 +15,8 @@ uint32_t SecondsUntil(Jiffies deadline, Jiffies now) {
 
 ConnectionStatus StatusOf(const Connection& connection, const ConnectionAddresses& addresses, Jiffies now,
                           int worker) {
-  constexpr uint32_t kOurOwn =
-      kConnectionIpv6 | kConnectionFullNat | kConnectionEmbryonic | kConnectionAnswered;
+  constexpr uint32_t kOurOwn = kConnectionIpv6 | kConnectionFullNat | kConnectionAnnounced |
+                               kConnectionEmbryonic | kConnectionAnswered;
   return {
       .client = {addresses.client, connection.client_port, connection.protocol},
       .virtual_endpoint = {addresses.virtual_address, connection.virtual_port, connection.protocol},
@@ -26,6 +26,7 @@ ConnectionStatus StatusOf(const Connection& connection, const ConnectionAddresse
       .active = !connection.IsInactive(),
       .worker = worker,
       .flags = connection.flags & ~kOurOwn,
+      .destination_id = connection.destination_id,
   };
 }
 
@@ -41,6 +42,8 @@ ConnectionStatus StatusOf(const Template& each, Jiffies now) {
       .state = each.assured ? "ASSURED" : "NONE",
       .expires_seconds = SecondsUntil(each.deadline, now),
       .flags = kConnectionTemplate,
+      .destination_id = each.destination_id,
+      .is_template = true,
   };
 }
 

@@ -6,6 +6,8 @@
 #include <thread>
 
 #include "dataplane/pipeline/counters.h"
+#include "dataplane/runtime/adopt_query.h"
+#include "dataplane/runtime/connection_query.h"
 #include "dataplane/runtime/connection_status.h"
 #include "dataplane/runtime/runtime.h"
 
@@ -62,6 +64,7 @@ absl::Status Dataplane::Publish(std::shared_ptr<const Forwarding> forwarding) {
 }
 
 DestinationTable& Dataplane::destinations() { return runtime_->destinations; }
+const DestinationTable& Dataplane::destinations() const { return runtime_->destinations; }
 const std::vector<PortStatus>& Dataplane::ports() const { return runtime_->port_status; }
 bool Dataplane::LinkUp(size_t port) const { return runtime_->ports[port]->LinkUp(); }
 int Dataplane::workers() const { return static_cast<int>(runtime_->workers.size()); }
@@ -112,16 +115,31 @@ std::vector<CounterStatus> Dataplane::Counters() const {
   return counters;
 }
 
+std::vector<WorkerStatus> Dataplane::WorkerStatuses() const {
+  std::vector<WorkerStatus> statuses;
+  const uint64_t now = runtime_->clock->Nanoseconds();
+  for (const auto& worker : runtime_->workers) {
+    const auto& counters = worker->counters;
+    const WorkerLoad& load = worker->load;
+    const uint64_t last = load.last_round.load(std::memory_order_relaxed);
+    statuses.push_back(
+        {.rounds = load.rounds.load(std::memory_order_relaxed),
+         .bursts = load.bursts.load(std::memory_order_relaxed),
+         .packets = counters.Get(Counter::kReceived) + counters.Get(Counter::kPeerTaken),
+         .busy_nanoseconds = load.busy_nanoseconds.load(std::memory_order_relaxed),
+         .silent_nanoseconds = now > last ? now - last : 0,
+         .connections =
+             counters.Get(Counter::kConnectionsCreated) - counters.Get(Counter::kConnectionsExpired) -
+             counters.Get(Counter::kConnectionsReused) - counters.Get(Counter::kConnectionsRescheduled) -
+             counters.Get(Counter::kConnectionsEvicted) - counters.Get(Counter::kConnectionsDropped),
+         .timer_lag_ms = load.timer_lag.load(std::memory_order_relaxed) * (1000 / kJiffiesPerSecond)});
+  }
+  return statuses;
+}
+
 uint64_t Dataplane::ConnectionCount() const {
   uint64_t count = 0;
-  for (const auto& worker : runtime_->workers) {
-    count += worker->counters.Get(Counter::kConnectionsCreated) -
-             worker->counters.Get(Counter::kConnectionsExpired) -
-             worker->counters.Get(Counter::kConnectionsReused) -
-             worker->counters.Get(Counter::kConnectionsRescheduled) -
-             worker->counters.Get(Counter::kConnectionsEvicted) -
-             worker->counters.Get(Counter::kConnectionsDropped);
-  }
+  for (const WorkerStatus& worker : WorkerStatuses()) count += worker.connections;
   return count;
 }
 
@@ -129,8 +147,15 @@ uint64_t Dataplane::ConnectionCapacity() const {
   return runtime_->workers.size() * uint64_t{runtime_->workers.front()->connections.capacity()};
 }
 
-void Dataplane::ListConnections(const std::function<bool(const std::vector<ConnectionStatus>&)>& receive) {
+// The lock is held for one question, not while somebody does something with the answer.
+void Dataplane::Ask(size_t worker, Question& question) {
   const std::lock_guard lock(runtime_->questions);
+  question.answered.store(false, std::memory_order_relaxed);
+  runtime_->loops[worker]->Ask(&question);
+  while (!question.answered.load(std::memory_order_acquire)) std::this_thread::yield();
+}
+
+void Dataplane::ListConnections(const std::function<bool(const std::vector<ConnectionStatus>&)>& receive) {
   std::vector<ConnectionStatus> templates;
   const Jiffies now = Clock::ToJiffies(runtime_->clock->Nanoseconds());
   runtime_->persistence->ForEach([&](const Template& each) { templates.push_back(StatusOf(each, now)); });
@@ -140,9 +165,7 @@ void Dataplane::ListConnections(const std::function<bool(const std::vector<Conne
     query->next_index = 1;
     query->at_end = false;
     while (!query->at_end) {
-      query->answered.store(false, std::memory_order_relaxed);
-      runtime_->loops[worker]->Ask(query.get());
-      while (!query->answered.load(std::memory_order_acquire)) std::this_thread::yield();
+      Ask(worker, *query);
       std::vector<ConnectionStatus> chunk;
       for (int i = 0; i < query->count; ++i)
         chunk.push_back(
@@ -151,5 +174,142 @@ void Dataplane::ListConnections(const std::function<bool(const std::vector<Conne
     }
   }
 }
+
+Dataplane::FoundFlow Dataplane::FindFlow(const FlowKey& flow) {
+  // A packet of a client's, or of a real server's to a client; with full NAT the real server's may be
+  // anywhere.
+  FoundFlow found;
+  found.worker = static_cast<int>(owners().OwnerOf(flow.source, flow.source_port, flow.protocol));
+  for (size_t worker = 0; worker < runtime_->loops.size(); ++worker) {
+    FlowQuery query;
+    query.flow = flow;
+    query.towards = flow.destination;
+    Ask(worker, query);
+    if (!query.found) continue;
+    found.worker = static_cast<int>(worker);
+    found.connection = StatusOf(query.connection, query.addresses, query.now, found.worker);
+    found.is_reply = query.direction == Direction::kOut;
+    break;
+  }
+  return found;
+}
+
+std::optional<ConnectionStatus> Dataplane::FindTemplate(const ServiceSpec& service, const FlowKey& flow,
+                                                        bool expire_quiescent) const {
+  const std::optional<Template> found =
+      runtime_->persistence->Find(TemplateKeyOf(service, flow), expire_quiescent);
+  if (!found) return std::nullopt;
+  return StatusOf(*found, Clock::ToJiffies(runtime_->clock->Nanoseconds()));
+}
+
+Way Dataplane::WayTowards(const IpAddress& address) {
+  FlowQuery query;
+  query.flow.source = query.flow.destination = query.towards = address;
+  Ask(0, query);
+  Way way{.hop = query.hop};
+  if (query.hop.kind == NextHopKind::kWire) way.port = runtime_->port_status[query.hop.port].name;
+  return way;
+}
+
+Dataplane::Forgotten Dataplane::ForgetConnections(const std::vector<bool>& destinations) {
+  Forgotten forgotten;
+  // First the templates, so that no connection is made from them.
+  forgotten.templates = runtime_->persistence->Forget(destinations);
+  for (size_t worker = 0; worker < runtime_->loops.size(); ++worker) {
+    sluice::ForgetConnections question(destinations);
+    while (!question.at_end) Ask(worker, question);
+    forgotten.connections += question.forgotten;
+  }
+  runtime_->persistence->Forget(destinations);  // those that connections held
+  return forgotten;
+}
+
+std::vector<QueueCounts> Dataplane::Queues(size_t port) const { return runtime_->ports[port]->Counts(); }
+
+void Dataplane::SetSyncPolicy(const SyncPolicy& policy) {
+  runtime_->sync_policy.store(policy, std::memory_order_relaxed);
+}
+
+size_t Dataplane::TakeUpdates(size_t most, std::vector<SyncUpdate>& updates) {
+  size_t taken = 0;
+  SyncUpdate update;
+  for (const auto& worker : runtime_->workers) {
+    for (size_t of_this = 0; of_this < most / runtime_->workers.size() && worker->sync_queue.Pop(update);
+         ++of_this) {
+      updates.push_back(update);
+      ++taken;
+    }
+  }
+  return taken;
+}
+
+uint64_t Dataplane::LostUpdates() const {
+  uint64_t lost = 0;
+  for (const auto& worker : runtime_->workers) lost += worker->sync_queue.lost();
+  return lost;
+}
+
+void Dataplane::ListUpdates(bool half_open, const std::function<bool(std::span<const SyncUpdate>)>& receive) {
+  auto query = std::make_unique<UpdateQuery>(half_open);
+  for (size_t worker = 0; worker < runtime_->loops.size(); ++worker) {
+    query->next_index = 1;
+    query->at_end = false;
+    while (!query->at_end) {
+      Ask(worker, *query);
+      if (!receive({query->updates.data(), static_cast<size_t>(query->count)})) return;
+    }
+  }
+}
+
+void Dataplane::ListTemplateUpdates(const std::function<void(const SyncUpdate&, uint64_t)>& receive) const {
+  runtime_->persistence->ForEach([&](const Template& each) {
+    const DestinationTable::Way way = runtime_->destinations.way(each.destination_id);
+    if (each.retired || way.method == ForwardingMethod::kFullNat ||
+        each.key.client.IsV4() != each.destination.IsV4())
+      return;
+    const bool any_port = each.key.virtual_port == Be16{};
+    const SyncUpdate update{
+        .client = each.key.client,
+        .virtual_address = each.key.virtual_address,
+        .destination = each.destination,
+        .virtual_port = each.key.virtual_port,
+        .destination_port = any_port ? Be16{} : each.destination_port,
+        .flags = static_cast<uint16_t>(kConnectionTemplate | static_cast<uint16_t>(way.method)),
+        .protocol = each.key.protocol,
+        .state = each.assured,
+        .timeout_seconds = each.timeout / kJiffiesPerSecond + 1,
+        .destination_id = each.destination_id};
+    receive(update, uint64_t{each.deadline} << 1 | each.assured);
+  });
+}
+
+Dataplane::AdoptedCounts Dataplane::Adopt(const std::vector<AdoptedConnection>& connections) {
+  AdoptedCounts counts;
+  const FlowOwners who = owners();
+  std::vector<AdoptQuery> queries(runtime_->loops.size());
+  const auto ask = [&](size_t worker) {
+    AdoptQuery& query = queries[worker];
+    if (query.count == 0) return;
+    Ask(worker, query);
+    counts.made += static_cast<uint64_t>(query.made);
+    counts.present += static_cast<uint64_t>(query.present);
+    query.count = 0;
+  };
+  for (const AdoptedConnection& each : connections) {
+    const size_t worker = who.OwnerOf(each.flow.source, each.flow.source_port, each.flow.protocol);
+    AdoptQuery& query = queries[worker];
+    query.connections[static_cast<size_t>(query.count++)] = each;
+    if (query.count == AdoptQuery::kRoom) ask(worker);
+  }
+  for (size_t worker = 0; worker < queries.size(); ++worker) ask(worker);
+  return counts;
+}
+
+void Dataplane::SetSteering(bool on) {
+  runtime_->steers.store(on);
+  runtime_->grace_period->Wait();  // each worker has seen it
+}
+
+bool Dataplane::steering() const { return runtime_->steers.load(); }
 
 }  // namespace sluice

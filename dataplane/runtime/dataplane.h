@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +17,7 @@
 #include "dataplane/config/destination_table.h"
 #include "dataplane/config/forwarding.h"
 #include "dataplane/config/snapshot.h"
+#include "dataplane/conn/sync_update.h"
 #include "dataplane/net/endpoint.h"
 #include "dataplane/net/mac_address.h"
 
@@ -88,7 +91,44 @@ struct ConnectionStatus {
   bool active = false;
   int worker = 0;
   uint32_t flags = 0;  // IPVS's
+  DestinationId destination_id = kNoDestination;
+  bool is_template = false;  // of persistence
 };
+
+// A connection that another balancer has had until now.
+struct AdoptedConnection {
+  FlowKey flow;  // of the client's packets
+  Endpoint server;
+  DestinationId destination_id = kNoDestination;
+  uint8_t state = 0;
+  uint32_t expires_seconds = 0;
+};
+
+// How packets leave towards an address.
+struct Way {
+  std::string port;  // its name; empty: none of the data path's
+  NextHop hop;
+};
+
+// Since the start, but for what is as of now.
+struct WorkerStatus {
+  uint64_t rounds = 0;
+  uint64_t bursts = 0;
+  uint64_t packets = 0;
+  uint64_t busy_nanoseconds = 0;
+  uint64_t silent_nanoseconds = 0;  // since it began its last round
+  uint64_t connections = 0;         // now
+  uint32_t timer_lag_ms = 0;        // now
+};
+
+struct QueueCounts {
+  uint64_t received_packets = 0;
+  uint64_t received_bytes = 0;
+  uint64_t sent_packets = 0;
+  uint64_t sent_bytes = 0;
+};
+
+class Question;
 
 class Dataplane {
  public:
@@ -103,6 +143,7 @@ class Dataplane {
   absl::Status Publish(std::shared_ptr<const Forwarding> forwarding);
 
   DestinationTable& destinations();
+  const DestinationTable& destinations() const;
 
   // The rest may be called by any thread.
   const std::vector<PortStatus>& ports() const;  // as at start; LinkUp tells the present state
@@ -113,17 +154,58 @@ class Dataplane {
   DestinationStatistics Statistics(DestinationId id) const;
   DestinationStatistics TotalStatistics() const;
   std::vector<CounterStatus> Counters() const;
+  std::vector<WorkerStatus> WorkerStatuses() const;
   uint64_t ConnectionCount() const;
   uint64_t ConnectionCapacity() const;
   // Calls `receive` with chunks of connections; a chunk costs its worker a few microseconds. Stops when
   // `receive` returns false.
   void ListConnections(const std::function<bool(const std::vector<ConnectionStatus>&)>& receive);
+  // The connection of a packet with these addresses, whichever side it comes from.
+  struct FoundFlow {
+    int worker = 0;  // that has it, or would have it if a client sends it
+    std::optional<ConnectionStatus> connection;
+    bool is_reply = false;
+  };
+  FoundFlow FindFlow(const FlowKey& flow);
+  // The template that decides about a new connection of a persistent service.
+  std::optional<ConnectionStatus> FindTemplate(const ServiceSpec& service, const FlowKey& flow,
+                                               bool expire_quiescent) const;
+  Way WayTowards(const IpAddress& address);
+  // Forgets the connections and templates of some destinations, by id.
+  struct Forgotten {
+    uint64_t connections = 0;
+    uint64_t templates = 0;
+  };
+  Forgotten ForgetConnections(const std::vector<bool>& destinations);
+  // Which connections are told of to another balancer, from now on.
+  void SetSyncPolicy(const SyncPolicy& policy);
+  // Takes up to `most` updates that workers have left there; one thread. And how many made room for others.
+  size_t TakeUpdates(size_t most, std::vector<SyncUpdate>& updates);
+  uint64_t LostUpdates() const;
+  // Calls `receive` with updates of all connections that are open, or of those that are being opened, some at
+  // a time; stops when it returns false.
+  void ListUpdates(bool half_open, const std::function<bool(std::span<const SyncUpdate>)>& receive);
+  // The same of persistence templates, with a number that is another whenever a template has changed.
+  void ListTemplateUpdates(const std::function<void(const SyncUpdate&, uint64_t)>& receive) const;
+  // Connections of others become ours; those that are ours already get their state. An error of none.
+  struct AdoptedCounts {
+    uint64_t made = 0;
+    uint64_t present = 0;
+  };
+  AdoptedCounts Adopt(const std::vector<AdoptedConnection>& connections);
+  // Whether packets on shared interfaces come here; they do at first. Otherwise they are the kernel's, as if
+  // no worker lived. When this returns it is so.
+  void SetSteering(bool on);
+  bool steering() const;
+  // What the device has counted, by queue.
+  std::vector<QueueCounts> Queues(size_t port) const;
 
  private:
   class Runtime;
   explicit Dataplane(std::unique_ptr<Runtime> runtime);
   absl::Status SteerBy(const Snapshot& snapshot);
   absl::Status SteerHostAddresses();
+  void Ask(size_t worker, Question& question);
   std::unique_ptr<Runtime> runtime_;
 };
 

@@ -23,6 +23,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "dataplane/runtime/captured_log.h"
+#include "dataplane/runtime/dataplane.h"
 #include "dataplane/runtime/pci_device.h"
 #include "dataplane/xdp/steering.h"
 
@@ -304,6 +305,22 @@ uint64_t Port::Missed() const {
     if (rte_eth_stats_get(id, &statistics) == 0) missed += statistics.imissed + statistics.rx_nombuf;
   }
   return missed;
+}
+
+std::vector<QueueCounts> Port::Counts() const {
+  std::vector<QueueCounts> counts;
+  for (const PortQueue& queue : queues_) {
+    rte_eth_stats statistics{};
+    const bool known =
+        queue.queue < RTE_ETHDEV_QUEUE_STAT_CNTRS && rte_eth_stats_get(queue.dpdk_port, &statistics) == 0;
+    counts.push_back({});
+    if (!known) continue;
+    counts.back() = {.received_packets = statistics.q_ipackets[queue.queue],
+                     .received_bytes = statistics.q_ibytes[queue.queue],
+                     .sent_packets = statistics.q_opackets[queue.queue],
+                     .sent_bytes = statistics.q_obytes[queue.queue]};
+  }
+  return counts;
 }
 
 }  // namespace sluice

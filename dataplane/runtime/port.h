@@ -31,6 +31,8 @@ struct PortQueue {
   int socket = -1;  // AF_XDP: a worker may sleep on it
 };
 
+struct QueueCounts;
+
 class Port {
  public:
   // An interface of the kernel; its queues all get sockets. `stub_program` as Steering gives it.
@@ -55,6 +57,8 @@ class Port {
   void SetVlans(const std::vector<uint16_t>& vlans);
   // Packets that came and found no room: the queue was full, or no buffer was left.
   uint64_t Missed() const;
+  // By queue.
+  std::vector<QueueCounts> Counts() const;
 
  private:
   Port() = default;

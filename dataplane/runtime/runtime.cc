@@ -216,6 +216,8 @@ absl::Status Dataplane::Runtime::MakeWorkers(const DataplaneOptions& options) {
   for (int index = 0; index < options.workers; ++index) {
     WorkerLoop::Setup setup{.snapshot = &snapshot,
                             .forwarding = &forwarding,
+                            .steers = &steers,
+                            .sync_policy = &sync_policy,
                             .grace_period = grace_period.get(),
                             .handoff = handoff.get(),
                             .kernel_port = kernel_port.get(),

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -40,6 +41,8 @@ class Dataplane::Runtime {
   std::unique_ptr<GracePeriod> grace_period;
   std::unique_ptr<Handoff> handoff;
   std::unique_ptr<PersistenceTable> persistence;
+  std::atomic<SyncPolicy> sync_policy{};
+  std::atomic<bool> steers{true};
   Published<Snapshot> snapshot{std::make_shared<Snapshot>()};
   Published<Forwarding> forwarding{std::make_shared<Forwarding>()};
   std::vector<std::unique_ptr<Worker>> workers;

@@ -35,8 +35,9 @@ void WorkerLoop::Run() {
   int rounds_left = kDrainRounds;
   bool busy = true;
   while (!stop_.load(std::memory_order_relaxed) || (busy && --rounds_left > 0)) {
-    ReadClock();
+    ReadClock(busy);
     worker_.Use(setup_.snapshot->Get(), setup_.forwarding->Get());
+    if (setup_.sync_policy != nullptr) worker_.sync = setup_.sync_policy->load(std::memory_order_relaxed);
     busy = ReceiveAll();
     busy |= TakeFromPeers();
     busy |= SendForKernel();
@@ -49,10 +50,23 @@ void WorkerLoop::Run() {
   setup_.grace_period->Offline(worker_.index);
 }
 
-void WorkerLoop::ReadClock() {
+void WorkerLoop::ReadClock(bool was_busy) {
   const uint64_t now_ns = setup_.clock->Nanoseconds();
   worker_.now = Clock::ToJiffies(now_ns);
-  if (setup_.heartbeat == nullptr || now_ns - last_heartbeat_ns_ < kHeartbeatEveryNs) return;
+  WorkerLoad& load = worker_.load;
+  const uint64_t last = load.last_round.load(std::memory_order_relaxed);
+  WorkerLoad::Add(load.rounds, 1);
+  if (was_busy && last != 0) WorkerLoad::Add(load.busy_nanoseconds, now_ns - last);
+  load.last_round.store(now_ns, std::memory_order_relaxed);
+  const auto lag = static_cast<int32_t>(worker_.now - worker_.wheel.LookedAtUntil());
+  load.timer_lag.store(lag > 0 ? static_cast<uint32_t>(lag) : 0, std::memory_order_relaxed);
+  if (setup_.heartbeat == nullptr) return;
+  if (setup_.steers != nullptr && !setup_.steers->load(std::memory_order_relaxed)) {
+    __atomic_store_n(setup_.heartbeat, 0, __ATOMIC_RELAXED);
+    last_heartbeat_ns_ = 0;
+    return;
+  }
+  if (now_ns - last_heartbeat_ns_ < kHeartbeatEveryNs) return;
   last_heartbeat_ns_ = now_ns;
   __atomic_store_n(setup_.heartbeat, MonotonicNs(), __ATOMIC_RELAXED);
 }
@@ -96,6 +110,7 @@ bool WorkerLoop::SendForKernel() {
 }
 
 void WorkerLoop::Process() {
+  WorkerLoad::Add(worker_.load.bursts, 1);
   do {
     ProcessBurst(worker_, batch_);
     Flush();
@@ -160,21 +175,22 @@ void WorkerLoop::SendWire(size_t port, PacketList& list) {
   list.count = 0;
 }
 
-void WorkerLoop::Ask(ConnectionQuery* query) {
-  query_.store(query, std::memory_order_release);
+void WorkerLoop::Ask(Question* question) {
+  question_.store(question, std::memory_order_release);
   setup_.handoff->Wake(worker_.index);
 }
 
 void WorkerLoop::AnswerQuestions() {
-  ConnectionQuery* query = query_.load(std::memory_order_acquire);
-  if (query == nullptr) return;
-  query_.store(nullptr, std::memory_order_relaxed);
-  Answer(worker_, *query);
+  Question* question = question_.load(std::memory_order_acquire);
+  if (question == nullptr) return;
+  question_.store(nullptr, std::memory_order_relaxed);
+  question->Answer(worker_);
+  question->answered.store(true, std::memory_order_release);
 }
 
 void WorkerLoop::Sleep() {
   if (!setup_.handoff->FallAsleep(worker_.index)) return;
-  if (query_.load() == nullptr) {
+  if (question_.load() == nullptr) {
     pollfd polled[64] = {{setup_.handoff->wake_fd(worker_.index), POLLIN, 0}};
     nfds_t count = 1;
     for (const PortQueue& queue : setup_.receive) polled[count++] = {queue.socket, POLLIN, 0};

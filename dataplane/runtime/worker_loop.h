@@ -12,11 +12,11 @@
 #include "dataplane/pipeline/pipeline.h"
 #include "dataplane/pipeline/worker.h"
 #include "dataplane/runtime/clock.h"
-#include "dataplane/runtime/connection_query.h"
 #include "dataplane/runtime/grace_period.h"
 #include "dataplane/runtime/handoff.h"
 #include "dataplane/runtime/kernel_port.h"
 #include "dataplane/runtime/port.h"
+#include "dataplane/runtime/question.h"
 
 namespace sluice {
 
@@ -28,6 +28,8 @@ class WorkerLoop {
     std::vector<int> dedicated_ports;  // whose kernel twin's packets it sends
     const Published<Snapshot>* snapshot = nullptr;
     const Published<Forwarding>* forwarding = nullptr;
+    const std::atomic<bool>* steers = nullptr;             // nullptr: always
+    const std::atomic<SyncPolicy>* sync_policy = nullptr;  // nullptr: as the worker has it
     GracePeriod* grace_period = nullptr;
     Handoff* handoff = nullptr;
     KernelPort* kernel_port = nullptr;
@@ -39,11 +41,11 @@ class WorkerLoop {
 
   void Run();
   void Stop() { stop_.store(true, std::memory_order_relaxed); }
-  // The worker fills the query within a few rounds.
-  void Ask(ConnectionQuery* query);
+  // The worker answers within a few rounds.
+  void Ask(Question* question);
 
  private:
-  void ReadClock();
+  void ReadClock(bool was_busy);
   bool ReceiveAll();
   bool TakeFromPeers();
   bool SendForKernel();
@@ -58,7 +60,7 @@ class WorkerLoop {
   Worker& worker_;
   Batch batch_;
   uint64_t last_heartbeat_ns_ = 0;
-  std::atomic<ConnectionQuery*> query_{nullptr};
+  std::atomic<Question*> question_{nullptr};
   std::atomic<bool> stop_{false};
 };
 

@@ -9,7 +9,7 @@
 #define SLUICE_ROLE_VIRTUAL 1u     /* packets to it */
 #define SLUICE_ROLE_REAL_SERVER 2u /* packets from it */
 
-/* What the program must look for besides exact endpoints: the bits of the one word in the map `wider`. */
+/* What the program must look for besides exact endpoints: bits of `wider`. */
 #define SLUICE_WIDER_VIRTUAL 1u /* endpoints of port 0 that stand for every port */
 #define SLUICE_WIDER_REAL_SERVER 2u
 #define SLUICE_WIDER_PREFIX 4u /* prefixes whose every packet may be Sluice's */
@@ -20,6 +20,30 @@
 #define SLUICE_MAX_QUEUES 64u
 #define SLUICE_MAX_WORKERS 64u
 
+struct sluice_address_v6 {
+  __u32 words[4];
+};
+
+/* The one value of the array `hints`, memory-mapped by the daemon: what spares the program most of its looks
+ * into the maps of endpoints. An address whose slot has not the role is no endpoint of that role; others may
+ * share a slot. */
+#define SLUICE_ADDRESS_SLOT_BITS 18
+#define SLUICE_ADDRESS_SLOTS (1u << SLUICE_ADDRESS_SLOT_BITS)
+struct sluice_hints {
+  __u32 wider;
+  __u8 roles[SLUICE_ADDRESS_SLOTS];
+};
+
+static inline __u32 sluice_mix(__u32 word) { return (word ^ word >> 16) * 0x9e3779b1u; }
+static inline __u32 sluice_slot(__u32 word) {
+  word = sluice_mix(word);
+  return (word ^ word >> 15) * 0x85ebca6bu >> (32 - SLUICE_ADDRESS_SLOT_BITS);
+}
+static inline __u32 sluice_slot_v6(const struct sluice_address_v6* address) {
+  const __u32* words = address->words;
+  return sluice_slot(sluice_mix(sluice_mix(sluice_mix(words[0]) ^ words[1]) ^ words[2]) ^ words[3]);
+}
+
 /* Key of the map `endpoints`; network byte order as in the packet. The value is a __u32 of roles. Port and
  * protocol 0: the address alone, which decides about fragments. */
 struct sluice_endpoint_key {
@@ -27,10 +51,6 @@ struct sluice_endpoint_key {
   __u16 port;
   __u8 protocol;
   __u8 zero;
-};
-
-struct sluice_address_v6 {
-  __u32 words[4];
 };
 
 /* The same of IPv6, in the map `endpoints_v6`. */

@@ -34,7 +34,7 @@ SLUICE_MAP(prefixes_v6, BPF_MAP_TYPE_LPM_TRIE, SLUICE_MAX_PREFIXES, BPF_F_NO_PRE
 SLUICE_MAP(host_addresses, BPF_MAP_TYPE_HASH, SLUICE_MAX_HOST_ADDRESSES, BPF_F_NO_PREALLOC, __u32, __u8);
 SLUICE_MAP(host_addresses_v6, BPF_MAP_TYPE_HASH, SLUICE_MAX_HOST_ADDRESSES, BPF_F_NO_PREALLOC,
            struct sluice_address_v6, __u8);
-SLUICE_MAP(wider, BPF_MAP_TYPE_ARRAY, 1, 0, __u32, __u32);
+SLUICE_MAP(hints, BPF_MAP_TYPE_ARRAY, 1, BPF_F_MMAPABLE, __u32, struct sluice_hints);
 SLUICE_MAP(heartbeats, BPF_MAP_TYPE_ARRAY, SLUICE_MAX_WORKERS, BPF_F_MMAPABLE, __u32,
            struct sluice_heartbeat);
 SLUICE_MAP(counts, BPF_MAP_TYPE_PERCPU_ARRAY, SLUICE_COUNT_MAX, 0, __u32, __u64);
@@ -46,8 +46,14 @@ static __always_inline void count(__u32 what) {
 
 static __always_inline __u32 wider_bits(void) {
   const __u32 first = 0;
-  const __u32* bits = bpf_map_lookup_elem(&wider, &first);
-  return bits ? *bits : 0;
+  const struct sluice_hints* known = bpf_map_lookup_elem(&hints, &first);
+  return known ? known->wider : 0;
+}
+
+static __always_inline int may_have_role(__u32 slot, __u32 role) {
+  const __u32 first = 0;
+  const struct sluice_hints* known = bpf_map_lookup_elem(&hints, &first);
+  return known && (known->roles[slot % SLUICE_ADDRESS_SLOTS] & role);
 }
 
 /* A packet's ports, or those of the packet that an ICMP error quotes. */

@@ -21,6 +21,7 @@ struct icmp_header {
 #define ICMP_EXCEEDED 11
 
 static __always_inline int has_role(__u32 address, __u16 port, __u8 protocol, __u32 role) {
+  if (!may_have_role(sluice_slot(address), role)) return 0;
   const struct sluice_endpoint_key key = {.address = address, .port = port, .protocol = protocol};
   const __u32* roles = bpf_map_lookup_elem(&endpoints, &key);
   return roles && (*roles & role);

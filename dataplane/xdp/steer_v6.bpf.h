@@ -21,6 +21,7 @@ static __always_inline struct sluice_address_v6 address_of(const struct in6_addr
 
 static __always_inline int has_role_v6(const struct sluice_address_v6* address, __u16 port, __u8 protocol,
                                        __u32 role) {
+  if (!may_have_role(sluice_slot_v6(address), role)) return 0;
   const struct sluice_endpoint_key_v6 key = {.address = *address, .port = port, .protocol = protocol};
   const __u32* roles = bpf_map_lookup_elem(&endpoints_v6, &key);
   return roles && (*roles & role);

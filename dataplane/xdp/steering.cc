@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdarg>
 #include <cstdio>
@@ -32,7 +33,7 @@ constexpr size_t kHeartbeatBytes = SLUICE_MAX_WORKERS * sizeof(sluice_heartbeat)
 // The maps that all interfaces share.
 constexpr const char* kSharedMaps[] = {"endpoints",   "endpoints_v6",   "prefixes",
                                        "prefixes_v6", "host_addresses", "host_addresses_v6",
-                                       "wider",       "heartbeats",     "counts"};
+                                       "hints",       "heartbeats",     "counts"};
 
 using Object = std::unique_ptr<bpf_object, decltype(&bpf_object__close)>;
 
@@ -130,6 +131,12 @@ Place PlaceOfHost(const IpAddress& address) {
   return place;
 }
 
+uint32_t SlotOf(const IpAddress& address) {
+  if (address.IsV4()) return sluice_slot(address.V4().raw);
+  const sluice_address_v6 words = V6Of(address);
+  return sluice_slot_v6(&words);
+}
+
 uint32_t RoleBit(EndpointRole role) {
   return role == EndpointRole::kVirtual ? SLUICE_ROLE_VIRTUAL : SLUICE_ROLE_REAL_SERVER;
 }
@@ -177,13 +184,21 @@ struct Steering::State {
   SteeringOptions options;
   Object maps{nullptr, bpf_object__close};  // loaded, never attached: keeps the shared maps
   sluice_heartbeat* heartbeats = nullptr;
+  sluice_hints* hints = nullptr;
   int stub_file = -1;
   std::map<std::string, Attached> interfaces;
   std::unordered_map<Endpoint, uint32_t, EndpointHash> roles;
   std::vector<IpAddress> host_addresses;  // sorted
+  struct Counts {
+    uint32_t virtual_ones = 0;
+    uint32_t real_servers = 0;
+
+    uint32_t& of(EndpointRole role) { return role == EndpointRole::kVirtual ? virtual_ones : real_servers; }
+  };
+  std::vector<Counts> by_slot =
+      std::vector<Counts>(SLUICE_ADDRESS_SLOTS);  // endpoints in each slot of the hints
   // How many stand for every port, or are prefixes.
-  int any_port_virtual = 0;
-  int any_port_real_servers = 0;
+  Counts any_port;
   int prefixes = 0;
 };
 
@@ -200,10 +215,14 @@ absl::StatusOr<std::unique_ptr<Steering>> Steering::Create(const SteeringOptions
                        "the kernel does not take the XDP program; it needs Linux 5.11 or newer and CAP_BPF");
   }
   state.maps = *std::move(object);
-  void* mapped =
-      mmap(nullptr, kHeartbeatBytes, PROT_READ | PROT_WRITE, MAP_SHARED, state.Map("heartbeats"), 0);
-  if (mapped == MAP_FAILED) return absl::ErrnoToStatus(errno, "the heartbeat map cannot be mapped");
-  state.heartbeats = static_cast<sluice_heartbeat*>(mapped);
+  const auto map_memory = [&](const char* name, size_t size, auto*& memory) {
+    void* mapped = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, state.Map(name), 0);
+    if (mapped == MAP_FAILED) return absl::ErrnoToStatus(errno, absl::StrCat("the map ", name, " in memory"));
+    memory = static_cast<std::remove_reference_t<decltype(memory)>>(mapped);
+    return absl::OkStatus();
+  };
+  if (const absl::Status s = map_memory("heartbeats", kHeartbeatBytes, state.heartbeats); !s.ok()) return s;
+  if (const absl::Status s = map_memory("hints", sizeof(sluice_hints), state.hints); !s.ok()) return s;
   state.stub_file = memfd_create("sluice_stub.o", MFD_CLOEXEC);
   if (state.stub_file < 0 ||
       write(state.stub_file, stub_bpf, sizeof stub_bpf) != static_cast<ssize_t>(sizeof stub_bpf)) {
@@ -215,6 +234,7 @@ absl::StatusOr<std::unique_ptr<Steering>> Steering::Create(const SteeringOptions
 Steering::~Steering() {
   while (!state_->interfaces.empty()) Detach(state_->interfaces.begin()->first);
   if (state_->heartbeats != nullptr) munmap(state_->heartbeats, kHeartbeatBytes);
+  if (state_->hints != nullptr) munmap(state_->hints, sizeof(sluice_hints));
   if (state_->stub_file >= 0) close(state_->stub_file);
 }
 
@@ -309,6 +329,8 @@ absl::Status Steering::Apply(std::span<const EndpointChange> endpoints,
     NoteRole(change);
     changed.insert(change.endpoint);
   }
+  // Before the maps know what is new.
+  for (const Endpoint& endpoint : changed) WriteHint(SlotOf(endpoint.address));
   absl::Status result;
   std::vector<Endpoint> v4, v6;
   for (const Endpoint& endpoint : changed) {
@@ -322,7 +344,7 @@ absl::Status Steering::Apply(std::span<const EndpointChange> endpoints,
   result.Update(state_->PutRoles<sluice_endpoint_key>(v4));
   result.Update(state_->PutRoles<sluice_endpoint_key_v6>(v6));
   for (const PrefixChange& change : prefixes) result.Update(ApplyPrefix(change));
-  result.Update(LookFor());
+  LookFor();
   return result;
 }
 
@@ -330,10 +352,18 @@ void Steering::NoteRole(const EndpointChange& change) {
   uint32_t& roles = state_->roles[change.endpoint];
   const uint32_t before = roles;
   roles = change.added ? roles | RoleBit(change.role) : roles & ~RoleBit(change.role);
-  if (change.endpoint.port != Be16{} || change.endpoint.protocol == kAnyProtocol || roles == before) return;
-  int& count =
-      change.role == EndpointRole::kVirtual ? state_->any_port_virtual : state_->any_port_real_servers;
-  count += change.added ? 1 : -1;
+  if (roles == before) return;
+  const uint32_t by = change.added ? 1 : -1;
+  state_->by_slot[SlotOf(change.endpoint.address)].of(change.role) += by;
+  if (change.endpoint.port == Be16{} && change.endpoint.protocol != kAnyProtocol)
+    state_->any_port.of(change.role) += by;
+}
+
+void Steering::WriteHint(uint32_t slot) {
+  const State::Counts& counts = state_->by_slot[slot];
+  const uint32_t roles = (counts.virtual_ones > 0 ? SLUICE_ROLE_VIRTUAL : 0) |
+                         (counts.real_servers > 0 ? SLUICE_ROLE_REAL_SERVER : 0);
+  std::atomic_ref(state_->hints->roles[slot]).store(static_cast<uint8_t>(roles), std::memory_order_release);
 }
 
 absl::Status Steering::ApplyPrefix(const PrefixChange& change) {
@@ -349,13 +379,11 @@ absl::Status Steering::ApplyPrefix(const PrefixChange& change) {
   return absl::OkStatus();
 }
 
-absl::Status Steering::LookFor() {
-  const uint32_t first = 0;
-  const uint32_t bits = (state_->any_port_virtual > 0 ? SLUICE_WIDER_VIRTUAL : 0) |
-                        (state_->any_port_real_servers > 0 ? SLUICE_WIDER_REAL_SERVER : 0) |
+void Steering::LookFor() {
+  const uint32_t bits = (state_->any_port.virtual_ones > 0 ? SLUICE_WIDER_VIRTUAL : 0) |
+                        (state_->any_port.real_servers > 0 ? SLUICE_WIDER_REAL_SERVER : 0) |
                         (state_->prefixes > 0 ? SLUICE_WIDER_PREFIX : 0);
-  if (bpf_map_update_elem(state_->Map("wider"), &first, &bits, BPF_ANY) == 0) return absl::OkStatus();
-  return absl::ErrnoToStatus(errno, "the XDP program's map of wider matches");
+  std::atomic_ref(state_->hints->wider).store(bits, std::memory_order_release);
 }
 
 absl::Status Steering::SetHostAddresses(std::span<const IpAddress> addresses) {

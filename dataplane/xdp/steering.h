@@ -63,7 +63,8 @@ class Steering {
  private:
   void NoteRole(const EndpointChange& change);
   absl::Status ApplyPrefix(const PrefixChange& change);
-  absl::Status LookFor();
+  void WriteHint(uint32_t slot);
+  void LookFor();
 
   struct State;
   Steering();

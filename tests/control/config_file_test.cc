@@ -25,19 +25,22 @@ TEST(ConfigFileTest, JsonAndTextAreTheSameMessage) {
   ASSERT_TRUE(json.ok() && text.ok()) << json.status() << text.status();
   EXPECT_EQ(json->request().SerializeAsString(), text->request().SerializeAsString());
   EXPECT_EQ(json->request().owner(), v1::FILE);
-  EXPECT_EQ(json->request().changes_size(), 2);
+  ASSERT_EQ(json->request().changes_size(), 1);
+  EXPECT_EQ(json->request().changes(0).replace_owned().config().services_size(), 1);
 }
 
 TEST(ConfigFileTest, AnEmptyFileIsAnEmptyConfiguration) {
-  EXPECT_EQ(ConfigFile::Parse("f", "")->request().changes_size(), 0);
-  EXPECT_EQ(ConfigFile::Parse("f", "  {}\n")->request().changes_size(), 0);
+  for (const char* text : {"", "  {}\n"}) {
+    EXPECT_EQ(ConfigFile::Parse("f", text)->request().changes(0).replace_owned().config().ByteSizeLong(), 0u);
+  }
 }
 
 TEST(ConfigFileTest, ErrorsHaveLines) {
   EXPECT_THAT(Error("{\n\"services\": [\n}"), StartsWith("f:3: expected a value, found '}'"));
   EXPECT_THAT(Error("{\"services\": [{\"key\": {\"port\": \"many\"}}]}"),
               StartsWith("f:1: services[0].key.port: "));
-  EXPECT_THAT(Error("{\n\"services\": [\n{\n\"shceduler\": 1}]}"), StartsWith("f:"));
+  EXPECT_THAT(Error("{\n\"services\": [\n{\n\"shceduler\": 1}]}"),
+              StartsWith("f:3: services[0]: shceduler: "));
   EXPECT_THAT(Error("services {\n  key {\n    port: many\n"), StartsWith("f:3: "));
   EXPECT_THAT(Error("services {\n"), StartsWith("f:2: "));
   EXPECT_THAT(Error("{"), StartsWith("f:1: "));
@@ -46,8 +49,9 @@ TEST(ConfigFileTest, ErrorsHaveLines) {
 
 TEST(ConfigFileTest, RefusalsGetTheLinesOfTheFile) {
   Problems problems;
-  problems.Add(v1::INVALID_VALUE, "changes[0].put_service.service.destinations[1].weight", "too heavy");
-  problems.Add(v1::INVALID_VALUE, "changes[1].set_timeouts.udp_seconds", "too long");
+  problems.Add(v1::INVALID_VALUE, "changes[0].replace_owned.config.services[0].destinations[1].weight",
+               "too heavy");
+  problems.Add(v1::INVALID_VALUE, "changes[0].replace_owned.config.timeouts.udp_seconds", "too long");
   const auto json = ConfigFile::Parse("f",
                                       "{\"services\": [{\n\"destinations\": [\n{},\n{\n\"weight\": "
                                       "1}]}],\n\"timeouts\": {\"udpSeconds\": 1}}");

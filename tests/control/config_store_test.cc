@@ -67,6 +67,82 @@ class ConfigStoreTest : public testing::Test {
   }
 };
 
+TEST_F(ConfigStoreTest, AnOwnerReplacesWhatItOwns) {
+  const auto replace = [](const std::string& owner, const std::string& config) {
+    return "owner: " + owner + " changes { replace_owned { config { " + config + " } } }";
+  };
+  const auto service = [](int port, const std::string& more = "") {
+    return R"(services { key { protocol: TCP address: "10.99.0.1" port: )" + std::to_string(port) + " } " +
+           more + " } ";
+  };
+  const std::string server = R"(destinations { address: "10.1.0.1" port: 80 method: NAT } )";
+  const std::string rule = R"(fwmark_rules { fwmark: 7 prefix: "10.99.0.0/24" } )";
+  const std::string other_rule = R"(fwmark_rules { fwmark: 8 prefix: "10.98.0.0/24" } )";
+  Changed(add_);  // the operator's, port 80
+  EXPECT_THAT(Changed(replace("KUBERNETES", service(81, server) + service(82) + rule)),
+              ElementsAre("added rule 10.99.0.0/24 ports 0-65535 to mark 7", "added service TCP 10.99.0.1:81",
+                          "added server 10.1.0.1:80 of TCP 10.99.0.1:81", "added service TCP 10.99.0.1:82"));
+  EXPECT_THAT(Changed(replace("KUBERNETES", service(81, server) + service(82) + rule)), ElementsAre());
+  EXPECT_THAT(Changed(replace("KUBERNETES", service(81) + service(83) + other_rule + rule)),
+              ElementsAre("deleted rule 10.99.0.0/24 ports 0-65535 to mark 7",
+                          "added rule 10.98.0.0/24 ports 0-65535 to mark 8",
+                          "added rule 10.99.0.0/24 ports 0-65535 to mark 7",
+                          "deleted server 10.1.0.1:80 of TCP 10.99.0.1:81", "added service TCP 10.99.0.1:83",
+                          "deleted service TCP 10.99.0.1:82"));
+  // What is wrong changes nothing; what is another's is named with both owners.
+  EXPECT_THAT(
+      Refused(replace("KUBERNETES", service(80) + service(84) + service(84))),
+      ElementsAre(HasSubstr("services[0]: service TCP 10.99.0.1:80 belongs to cli: kubernetes may not"),
+                  HasSubstr("services[2]: service TCP 10.99.0.1:84 is listed twice")));
+  EXPECT_THAT(Changed(replace("KUBERNETES", "")),
+              ElementsAre("deleted rule 10.98.0.0/24 ports 0-65535 to mark 8",
+                          "deleted rule 10.99.0.0/24 ports 0-65535 to mark 7",
+                          "deleted service TCP 10.99.0.1:81", "deleted service TCP 10.99.0.1:83"));
+  EXPECT_EQ(store_.Config().config().services_size(), 1) << "the operator's is still there";
+}
+
+// A VLAN that is not up yet when sluiced starts must not cost the configuration.
+TEST_F(ConfigStoreTest, RestoresWhatIsOfAnInterfaceThatIsAway) {
+  const std::string local = R"(local_addresses { address: "10.2.0.1" interface: "nowhere0" } )";
+  EXPECT_THAT(Refused("changes { replace_owned { config { " + local + " } } }"),
+              ElementsAre(HasSubstr("\"nowhere0\": this host has no such interface")));
+  v1::ConfigDiff kept;
+  ASSERT_TRUE(google::protobuf::TextFormat::ParseFromString(
+      "generation: 7 config { timeouts { tcp_seconds: 1 tcp_fin_seconds: 2 udp_seconds: 3 } " + local + "}",
+      &kept));
+  EXPECT_TRUE(store_.Restore(kept).ok());
+  EXPECT_EQ(store_.Config().config().local_addresses(0).interface(), "nowhere0");
+  EXPECT_EQ(store_.generation(), 7u);
+  publisher_.WaitFor(7);
+}
+
+TEST_F(ConfigStoreTest, NamesOfKubernetesAreKept) {
+  EXPECT_TRUE(Apply("changes { put_service { replace_destinations: true service { " + key_ +
+                    " kubernetes { namespace: 'shop' service: 'cart' port: 'http' } "
+                    "destinations { address: '10.1.0.1' port: 80 method: NAT endpoint: 'cart-7d9' } } } }")
+                  .ok());
+  const v1::GetConfigResponse config = store_.Config();
+  EXPECT_EQ(config.config().services(0).kubernetes().service(), "cart");
+  EXPECT_EQ(config.config().services(0).destinations(0).endpoint(), "cart-7d9");
+  EXPECT_THAT(Refused("changes { put_service { service { " + key_ + " kubernetes { service: '" +
+                      std::string(254, 'x') + "' } } } }"),
+              ElementsAre(HasSubstr("kubernetes.service: 254 characters")));
+}
+
+TEST_F(ConfigStoreTest, WhatIsQuotedIsPrintable) {
+  EXPECT_THAT(Refused("changes { put_service { service { " + key_ + R"( scheduler: "a\033[31m\n" } } })"),
+              ElementsAre(HasSubstr("a\\x1b[31m\\x0a")));
+}
+
+TEST_F(ConfigStoreTest, WarnsOfServicesThatRefuseEverybody) {
+  const auto response = Apply(add_ + Server(R"(address: "10.1.0.1" port: 80 weight: 0)"));
+  ASSERT_TRUE(response.ok());
+  EXPECT_THAT(
+      std::vector<std::string>(response->warnings().begin(), response->warnings().end()),
+      ElementsAre("service TCP 10.99.0.1:80: every real server has weight 0: new connections are refused"));
+  EXPECT_EQ(Apply(Server(R"(address: "10.1.0.2" port: 80 weight: 1)"))->warnings_size(), 0);
+}
+
 TEST_F(ConfigStoreTest, OfManyChangesTheFirstThousandAreTold) {
   constexpr int kServices = 1003;
   std::string text;

@@ -42,7 +42,7 @@ TEST(OptionsTest, Everything) {
   EXPECT_FALSE(options->dataplane.use_hugepages);
   EXPECT_EQ(options->dataplane.connections_per_worker, 65536u);
   EXPECT_EQ(options->dataplane.heartbeat_limit_ms, 250u);
-  EXPECT_EQ(options->listen, "unix:/s");
+  EXPECT_EQ(options->grpc.listen, "unix:/s");
   EXPECT_EQ(options->config_file, "f");
 }
 

@@ -95,5 +95,63 @@ TEST_F(ServiceStatisticsTest, ANewServiceStartsAtZeroWhateverItsDestinationsBrin
   EXPECT_EQ(Service(), 4u);
 }
 
+TEST_F(ServiceStatisticsTest, ZeroedTheyCountOn) {
+  Put({1, 2});
+  Count(1, 4000);
+  Put({2});
+  EmptyTrash();
+  Count(2, 8000);
+  statistics_.Estimate(100);
+  EXPECT_EQ(Service(), 12000u);
+  EXPECT_TRUE(statistics_.Zero(key_));
+  EXPECT_EQ(Service(), 0u);
+  EXPECT_EQ(Destination(2), 0u);
+  EXPECT_EQ(statistics_.RatesOfService(key_).in_packets, 0u);
+  EXPECT_EQ(statistics_.TotalRates().in_packets, 1500u) << "it is about all services";
+  Count(2, 800);
+  statistics_.Estimate(100);
+  EXPECT_EQ(Service(), 800u);
+  EXPECT_EQ(statistics_.RatesOfService(key_).in_packets, 100u);
+  EXPECT_EQ(statistics_.TotalRates().in_packets, 1225u);
+  statistics_.ZeroAll();
+  EXPECT_EQ(Service(), 0u);
+  EXPECT_EQ(statistics_.TotalRates().in_packets, 0u);
+  statistics_.Estimate(100);
+  EXPECT_EQ(statistics_.TotalRates().in_packets, 0u);
+  const ServiceKey absent{*IpAddress::Parse("10.99.0.9"), Be16::FromHost(80), Protocol::kTcp};
+  EXPECT_FALSE(statistics_.Zero(absent));
+}
+
+// However small the steps, and whoever goes in between, all rates are those of one step.
+TEST_F(ServiceStatisticsTest, RatesAreEstimatedInSteps) {
+  Put({1, 2, 3});
+  const auto estimate = [&](size_t most) {
+    int steps = 1;
+    while (!statistics_.Estimate(most)) ++steps;
+    return steps;
+  };
+  Count(1, 4000);
+  Count(3, 8000);
+  EXPECT_EQ(estimate(100), 1);
+  EXPECT_EQ(statistics_.RatesOfDestination(IdOf(1)).in_packets, 500u);
+  EXPECT_EQ(statistics_.RatesOfDestination(IdOf(3)).in_packets, 1000u);
+  EXPECT_EQ(statistics_.RatesOfService(key_).in_packets, 1500u);
+  EXPECT_EQ(statistics_.TotalRates().in_packets, 1500u);
+  Count(2, 12000);
+  EXPECT_GT(estimate(1), 3);
+  EXPECT_EQ(statistics_.RatesOfDestination(IdOf(1)).in_packets, 375u);
+  EXPECT_EQ(statistics_.RatesOfDestination(IdOf(2)).in_packets, 1500u);
+  EXPECT_EQ(statistics_.RatesOfService(key_).in_packets, 2625u);
+  EXPECT_EQ(statistics_.TotalRates().in_packets, 2625u);
+  // It goes before the estimate has come to it: its packets are in the total once.
+  Count(3, 8000);
+  Put({1, 2});
+  EXPECT_FALSE(statistics_.Estimate(1));
+  EmptyTrash();
+  estimate(1);
+  EXPECT_EQ(statistics_.TotalRates().in_packets, 2969u) << "three quarters, and a quarter of 4,000";
+  EXPECT_EQ(statistics_.RatesOfService(key_).in_packets, 2969u);
+}
+
 }  // namespace
 }  // namespace sluice

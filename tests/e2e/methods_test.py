@@ -32,7 +32,7 @@ class MethodsTest(unittest.TestCase):
         lab.adm(f"-A -t {service} -s rr")
         for i in range(3):
             server = lab.server_address(i)
-            lab.adm(f"-a -t {service} -r {server if lab.family == 4 else f'[{server}]'} {words}")
+            lab.adm(f"-a -t {service} -r {server if lab.family == 4 else f'[{server}]:80'} {words}")
 
     def test_direct_routing(self):
         for family in (4, 6):

@@ -24,6 +24,8 @@ def initramfs(scenarios, name="kernel"):
         files.add_program(program)
     files.add_file(HERE / "guest/init", "init")
     files.add_file(HERE / "guest/fresh_ipvs", "bin/fresh_ipvs")
+    files.add_file(HERE / "guest/run_commands", "bin/run_commands")
+    files.add_file("/etc/services", "etc/services")
     files.add_modules(*MODULES)
     (files.root / "scenarios").mkdir()
     for scenario in scenarios:

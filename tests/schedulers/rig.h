@@ -65,6 +65,10 @@ class SchedulerRig {
     Load(d).total.fetch_add(1);
     return d;
   }
+  int ForeseeOne(const FlowKey& flow) {
+    const int chosen = scheduler_->Foresee(flow, *current_);
+    return chosen == kNoCandidate ? 0 : static_cast<int>((*current_)[chosen].ordinal);
+  }
   // One new connection from each of these clients, from ports 5000, 5001 ...
   std::string PicksFrom(const std::vector<std::string>& clients) {
     std::string text;

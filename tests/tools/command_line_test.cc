@@ -95,18 +95,21 @@ TEST(CommandLineTest, Messages) {
   EXPECT_EQ(Error("-A -t 10.0.0.1:80 -b junk"), "2 invalid scheduler flag `junk'");
   EXPECT_EQ(Error("-a -t 10.0.0.1:80 -r [2001:db8::1]:80 -m"),
             "2 Different address family is allowed only for tunneling servers");
-  EXPECT_EQ(Error("-A -D -t 10.0.0.1:80"), "2 multiple commands specified");
+  EXPECT_EQ(Error("-A -D -t 10.0.0.1:80"), "2 invalid option `-D'");
   EXPECT_EQ(Error("--frobnicate"), "255 Try `ipvsadm -h' or 'ipvsadm --help' for more information.");
   EXPECT_EQ(Error("-q"), "255 Try `ipvsadm -h' or 'ipvsadm --help' for more information.");
   EXPECT_EQ(Error("-t 10.0.0.1:80"), "255 Try `ipvsadm -h' or 'ipvsadm --help' for more information.");
-  EXPECT_EQ(Error("-A -t"), "255 Try `ipvsadm -h' or 'ipvsadm --help' for more information.");
-  EXPECT_EQ(Error("-C -t 10.0.0.1:80"), "2 Illegal 'service-address' option with the 'clear' command");
+  EXPECT_EQ(Error("-A -t"), "255 -t: missing argument");
+  EXPECT_EQ(Error("-C -t 10.0.0.1:80"), "2 Illegal 'service-address' option with the 'flush' command");
   EXPECT_EQ(Error("-D -t 10.0.0.1:80 -w 1"), "2 Illegal 'weight' option with the 'delete-service' command");
 }
 
-TEST(CommandLineTest, WhatIsNotThereYetIsSaidSo) {
-  EXPECT_EQ(Error("-S -n"), "2 'save' is not supported yet by sluiceadm");
-  EXPECT_EQ(Error("-L --daemon"), "2 'daemon' is not supported yet by sluiceadm");
+TEST(CommandLineTest, Daemons) {
+  EXPECT_EQ(Error("--start-daemon nonsense"), "2 illegal start-daemon parameter specified");
+  EXPECT_EQ(Error("--stop-daemon nonsense"), "2 illegal start_daemon specified");
+  EXPECT_EQ(Error("--start-daemon master --syncid 256"), "2 illegal syncid specified");
+  EXPECT_EQ(Error("--start-daemon master --mcast-port 0"), "2 illegal mcast-port specified");
+  EXPECT_EQ(Error("--start-daemon master --mcast-group ff::x"), "2 invalid IPv6 mcast-group `ff::x'");
 }
 
 }  // namespace

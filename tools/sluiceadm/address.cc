@@ -51,11 +51,9 @@ std::optional<Address> ParseAddress(const std::string& text, const char* protoco
     const size_t close = text.find(']');
     if (close == std::string::npos) return std::nullopt;
     host = text.substr(1, close - 1);
-    if (close + 1 < text.size()) {
-      if (text[close + 1] != ':') return std::nullopt;
-      port = text.substr(close + 2);
-      if (port.empty()) return std::nullopt;
-    }
+    // As in ipvsadm, where brackets are about the port.
+    if (close + 2 >= text.size() || text[close + 1] != ':') return std::nullopt;
+    port = text.substr(close + 2);
   } else if (const size_t colon = text.rfind(':'); colon != std::string::npos && text.find(':') == colon) {
     host = text.substr(0, colon);
     port = text.substr(colon + 1);

@@ -3,6 +3,19 @@
 
 namespace sluice {
 
+bool IsChange(Verb verb) {
+  switch (verb) {
+    case Verb::kList:
+    case Verb::kSave:
+    case Verb::kRestore:
+    case Verb::kZero:
+    case Verb::kStartDaemon:
+    case Verb::kStopDaemon:
+    case Verb::kHelp: return false;
+    default: return true;
+  }
+}
+
 v1::Change ChangeOf(const Command& command) {
   v1::Change change;
   switch (command.verb) {

@@ -9,6 +9,9 @@
 namespace sluice {
 
 // REQUIRES: not a command that lists or helps.
+// Whether it asks for a change of the configuration.
+bool IsChange(Verb verb);
+
 v1::Change ChangeOf(const Command& command);
 
 }  // namespace sluice

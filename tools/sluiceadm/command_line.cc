@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tools/sluiceadm/command_line.h"
 
+#include <arpa/inet.h>
+
 #include <map>
 #include <set>
 
@@ -33,6 +35,10 @@ class Parser {
     error_ = {message, status};
     return false;
   }
+  // What is wrong with the first option ipvsadm does not say.
+  bool BadOption(const std::string& given, const char* what) {
+    return taken_ == 0 ? TryHelp() : Fail(absl::StrCat(given, ": ", what), 255);
+  }
   bool TryHelp() {
     return Fail(absl::StrCat("Try `", program_, " -h' or '", program_, " --help' for more information."),
                 255);
@@ -50,40 +56,47 @@ class Parser {
         const size_t equals = argument.find('=');
         const Option* option = FindOption(
             absl::string_view(argument).substr(2, equals == std::string::npos ? equals : equals - 2));
-        if (option == nullptr) return TryHelp();
+        if (option == nullptr) return BadOption(argument, "unknown option");
         std::optional<std::string> attached;
         if (equals != std::string::npos) attached = argument.substr(equals + 1);
-        if (!Take(*option, attached, i)) return false;
+        if (!Take(*option, argument.substr(0, equals), attached, i)) return false;
         continue;
       }
       for (size_t at = 1; at < argument.size(); ++at) {
         const Option* option = FindOption(argument[at]);
-        if (option == nullptr) return TryHelp();
+        if (option == nullptr) return BadOption(absl::StrCat("-", argument.substr(at, 1)), "unknown option");
         std::optional<std::string> attached;
         if (option->argument != Argument::kNone && at + 1 < argument.size())
           attached = argument.substr(at + 1);
-        if (!Take(*option, attached, i)) return false;
+        if (!Take(*option, absl::StrCat("-", argument.substr(at, 1)), attached, i)) return false;
         if (option->argument != Argument::kNone) break;
       }
     }
     return true;
   }
 
-  bool Take(const Option& option, std::optional<std::string> value, size_t& i) {
+  // `given`: the option as it stands there.
+  bool Take(const Option& option, const std::string& given, std::optional<std::string> value, size_t& i) {
     if (option.argument == Argument::kNone && value) return TryHelp();
     if (option.argument == Argument::kRequired && !value) {
-      if (i + 1 >= arguments_.size()) return TryHelp();
+      if (i + 1 >= arguments_.size()) return BadOption(given, "missing argument");
       value = arguments_[++i];
     }
     if (option.argument == Argument::kOptional && !value && i + 1 < arguments_.size() &&
         arguments_[i + 1][0] != '-')
       value = arguments_[++i];
+    ++taken_;
     const std::string name = option.name;
-    if (kNotYet.contains(name)) return Fail(absl::StrCat("'", name, "' is not supported yet by sluiceadm"));
     if (const auto verb = kVerbs.find(name); verb != kVerbs.end()) {
-      if (has_verb_) return Fail("multiple commands specified");
+      if (has_verb_) return Fail(absl::StrCat("invalid option `", given, "'"));
       has_verb_ = true;
       command_.verb = verb->second;
+      if (name == "start-daemon" || name == "stop-daemon") {
+        if (*value != "master" && *value != "backup")
+          return Fail(name == "start-daemon" ? "illegal start-daemon parameter specified"
+                                             : "illegal start_daemon specified");
+        command_.is_master = *value == "master";
+      }
       if (name == "set-sysctl") return SetSysctl(*value);
       if (name == "add-laddr" || name == "delete-laddr")
         return SetLocalAddress(*value, command_.local_address);
@@ -108,6 +121,12 @@ class Parser {
       return Fail(absl::StrCat("multiple '", name, "' options specified"));
     v1::Service& service = command_.service;
     v1::Destination& destination = command_.destination;
+    if (name == "mcast-interface") return command_.daemon.set_interface(value), true;
+    if (name == "mcast-group") return SetGroup(value);
+    if (name == "syncid") return SetDaemonNumber(name, value, 0, 255, &v1::SyncDaemon::set_sync_id);
+    if (name == "sync-maxlen") return SetDaemonNumber(name, value, 1, 65507, &v1::SyncDaemon::set_max_length);
+    if (name == "mcast-port") return SetDaemonNumber(name, value, 1, 65535, &v1::SyncDaemon::set_port);
+    if (name == "mcast-ttl") return SetDaemonNumber(name, value, 1, 255, &v1::SyncDaemon::set_ttl);
     if (name == "scheduler") return service.set_scheduler(value), true;
     if (name == "persistent") return SetPersistence(value);
     if (name == "netmask") return service.mutable_persistence()->set_netmask(value), true;
@@ -157,11 +176,15 @@ class Parser {
     if (name == "rate") return command_.rates = true;
     if (name == "sysctl") return command_.show_settings = true;
     if (name == "fwmark-rules") return command_.show_fwmark_rules = true;
+    if (name == "json") return command_.json = true;
     if (name == "laddrs") return command_.show_local_addresses = true;
     if (name == "exact") return command_.exact = true;
     if (name == "thresholds") return command_.thresholds = true;
     if (name == "persistent-conn") return command_.persistent_connections = true;
     if (name == "nosort") return command_.unsorted = true;
+    if (name == "daemon") return command_.show_daemons = true;
+    if (name == "complete") return command_.complete = true;
+    if (name == "partial") return command_.partial = true;
     return true;  // --sort is how it is
   }
 
@@ -189,8 +212,8 @@ class Parser {
   }
 
   bool SetMethod(v1::ForwardingMethod method) {
-    if (!given_.insert("packet-forwarding").second)
-      return Fail("multiple 'packet-forwarding' options specified");
+    if (!given_.insert("forwarding-method").second)
+      return Fail("multiple 'forwarding-method' options specified");
     command_.destination.set_method(method);
     return true;
   }
@@ -285,6 +308,24 @@ class Parser {
     return true;
   }
 
+  bool SetDaemonNumber(const std::string& name, const std::string& value, uint32_t least, uint64_t most,
+                       void (v1::SyncDaemon::*set)(uint32_t)) {
+    uint32_t number = 0;
+    if (!ParseNumber(value, most, number) || number < least)
+      return Fail(absl::StrCat("illegal ", name, " specified"));
+    (command_.daemon.*set)(number);
+    return true;
+  }
+
+  bool SetGroup(const std::string& value) {
+    in6_addr binary;
+    const bool is_v6 = value.find(':') != std::string::npos;
+    if (inet_pton(is_v6 ? AF_INET6 : AF_INET, value.c_str(), &binary) != 1)
+      return Fail(absl::StrCat("invalid IPv", is_v6 ? 6 : 4, " mcast-group `", value, "'"));
+    command_.daemon.set_group(value);
+    return true;
+  }
+
   bool SetNoDestination(const std::string& value) {
     static const std::map<std::string, v1::NoDestinationPolicy> kPolicies = {
         {"icmp", v1::ICMP_UNREACHABLE}, {"reset", v1::TCP_RESET}, {"drop", v1::SILENCE}};
@@ -320,7 +361,7 @@ class Parser {
       return Fail(
           absl::StrCat("You need to supply the 'real-server' option for the '", rule.name, "' command"));
     }
-    if (command_.key && !rule.needs_service && command_.verb != Verb::kList) {
+    if (command_.key && !rule.needs_service && command_.verb != Verb::kList && command_.verb != Verb::kZero) {
       return Fail(absl::StrCat("Illegal 'service-address' option with the '", rule.name, "' command"));
     }
     for (const std::string& option : given_) {
@@ -328,12 +369,13 @@ class Parser {
         return Fail(absl::StrCat("Illegal '", option, "' option with the '", rule.name, "' command"));
     }
     if (command_.verb == Verb::kSetTimeouts) return SetTimeouts();
-    if (!rest_.empty()) return Fail(absl::StrCat("unexpected argument ", rest_.front()), 255);
+    if (!rest_.empty()) return Fail(absl::StrCat("unexpected argument ", rest_.front()));
     return true;
   }
 
   bool SetTimeouts() {
-    if (rest_.size() != 3) return Fail("--set option requires 3 timeout values");
+    if (rest_.size() < 3) return Fail("--set option requires 3 timeout values");
+    if (rest_.size() > 3) return Fail(absl::StrCat("unexpected argument ", rest_[3]));
     uint32_t seconds[3];
     for (int i = 0; i < 3; ++i) {
       if (!ParseNumber(rest_[i], kMaxPersistenceSeconds, seconds[i]))
@@ -345,10 +387,23 @@ class Parser {
     return true;
   }
 
+  bool CheckMask(const std::string& mask) {
+    uint32_t length = 0;
+    in_addr binary;
+    const bool is_v6 = service_is_v6_ || is_v6_;
+    if (is_v6 && (!ParseNumber(mask, 128, length) || length == 0))
+      return Fail("illegal ipv6 netmask specified");
+    return is_v6 || inet_aton(mask.c_str(), &binary) != 0 ||
+           Fail("illegal virtual server persistent mask specified");
+  }
+
   // What depends on several options.
   bool Finish() {
     if (command_.key && command_.key->fwmark() != 0) command_.key->set_family(is_v6_ ? v1::IPV6 : v1::IPV4);
     if (command_.verb == Verb::kAddService || command_.verb == Verb::kEditService) {
+      if (given_.contains("netmask") && !CheckMask(command_.service.persistence().netmask())) return false;
+      // A mask is nothing by itself.
+      if (given_.contains("netmask") && !given_.contains("persistent")) command_.service.clear_persistence();
       if (command_.service.one_packet() && command_.key->fwmark() == 0 &&
           command_.key->protocol() != v1::UDP) {
         return Fail("One-Packet Scheduling is only for UDP virtual services");
@@ -373,7 +428,8 @@ class Parser {
       return Fail("Different address family is allowed only for tunneling servers");
     }
     // Only NAT can change the port.
-    const bool keeps_port = destination.method() == v1::NAT || command_.verb == Verb::kDeleteServer;
+    const bool is_nat = destination.method() == v1::NAT || destination.method() == v1::FULLNAT;
+    const bool keeps_port = is_nat || command_.verb == Verb::kDeleteServer;
     destination.set_port(keeps_port && address->port ? *address->port : command_.key->port());
     return true;
   }
@@ -383,6 +439,7 @@ class Parser {
   Command command_;
   UsageError error_;
   bool has_verb_ = false;
+  int taken_ = 0;  // options
   bool is_v6_ = false;
   bool service_is_v6_ = false;
   const char* protocol_name_ = "tcp";

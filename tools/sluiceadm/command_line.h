@@ -27,6 +27,11 @@ enum class Verb {
   kDeleteFwmarkRule,
   kAddLocalAddress,
   kDeleteLocalAddress,
+  kSave,
+  kRestore,
+  kZero,
+  kStartDaemon,
+  kStopDaemon,
   kHelp,
 };
 
@@ -53,6 +58,13 @@ struct Command {
   bool thresholds = false;
   bool persistent_connections = false;
   bool unsorted = false;
+  bool show_daemons = false;
+  v1::SyncDaemon daemon;     // of --start-daemon
+  bool is_master = true;     // the same, and --stop-daemon
+  bool json = false;         // as the API has it
+  bool complete = false;     // of -S: thresholds, too, which ipvsadm leaves out
+  bool partial = false;      // of -R: line by line, as ipvsadm does it
+  bool clear_first = false;  // of -R, as ipvsadm-restore does it
   // Where sluiced listens; not an option of ipvsadm's.
   std::string server;
 };

@@ -22,6 +22,12 @@ constexpr Option kOptions[] = {
     {'Z', "zero", Argument::kNone},
     {0, "start-daemon", Argument::kRequired},
     {0, "stop-daemon", Argument::kRequired},
+    {0, "syncid", Argument::kRequired},
+    {0, "sync-maxlen", Argument::kRequired},
+    {0, "mcast-interface", Argument::kRequired},
+    {0, "mcast-group", Argument::kRequired},
+    {0, "mcast-port", Argument::kRequired},
+    {0, "mcast-ttl", Argument::kRequired},
     {'t', "tcp-service", Argument::kRequired},
     {'u', "udp-service", Argument::kRequired},
     {0, "sctp-service", Argument::kRequired},
@@ -75,18 +81,22 @@ constexpr Option kOptions[] = {
     {0, "add-laddr", Argument::kRequired},
     {0, "delete-laddr", Argument::kRequired},
     {0, "laddrs", Argument::kNone},
+    {0, "json", Argument::kNone},
+    {0, "complete", Argument::kNone},
+    {0, "partial", Argument::kNone},
     {0, "sysctl", Argument::kNone},
     {0, "fwmark-rules", Argument::kNone},
 };
 
-const std::set<std::string> kListOptions = {"numeric", "connection",   "timeout",         "stats", "rate",
-                                            "exact",   "thresholds",   "persistent-conn", "sort",  "nosort",
-                                            "sysctl",  "fwmark-rules", "tun-info",        "laddrs"};
+const std::set<std::string> kListOptions = {"numeric", "connection",   "timeout",         "stats",  "rate",
+                                            "exact",   "thresholds",   "persistent-conn", "sort",   "nosort",
+                                            "sysctl",  "fwmark-rules", "tun-info",        "laddrs", "syncid",
+                                            "daemon",  "json"};
 const std::set<std::string> kServiceOptions = {
     "scheduler",   "persistent",     "netmask",     "pe",    "sched-flags",        "ops",
     "timeout-tcp", "timeout-tcpfin", "timeout-udp", "drain", "strict-persistence", "no-destination",
     "allow",       "deny",           "laddr"};
-const std::set<std::string> kServerOptions = {"real-server", "packet-forwarding", "weight",   "u-threshold",
+const std::set<std::string> kServerOptions = {"real-server", "forwarding-method", "weight",   "u-threshold",
                                               "l-threshold", "tun-type",          "tun-port", "tun-nocsum",
                                               "tun-csum",    "tun-remcsum"};
 
@@ -107,20 +117,32 @@ const std::map<std::string, Verb> kVerbs = {
     {"add-laddr", Verb::kAddLocalAddress},
     {"delete-laddr", Verb::kDeleteLocalAddress},
     {"list", Verb::kList},
+    {"save", Verb::kSave},
+    {"restore", Verb::kRestore},
+    {"zero", Verb::kZero},
+    {"start-daemon", Verb::kStartDaemon},
+    {"stop-daemon", Verb::kStopDaemon},
     {"help", Verb::kHelp},
 };
-
-const std::set<std::string> kNotYet = {"restore", "save", "zero", "start-daemon", "stop-daemon", "daemon"};
 
 const std::map<Verb, Rule> kRules = {
     {Verb::kAddService, {"add-service", kServiceOptions, true, false}},
     {Verb::kEditService, {"edit-service", kServiceOptions, true, false}},
     {Verb::kDeleteService, {"delete-service", {}, true, false}},
-    {Verb::kClear, {"clear", {}, false, false}},
+    {Verb::kClear, {"flush", {}, false, false}},
     {Verb::kAddServer, {"add-server", kServerOptions, true, true}},
     {Verb::kEditServer, {"edit-server", kServerOptions, true, true}},
     {Verb::kDeleteServer, {"delete-server", {"real-server"}, true, true}},
     {Verb::kList, {"list", kListOptions, false, false}},
+    {Verb::kSave, {"save", {"numeric", "complete"}, false, false}},
+    {Verb::kRestore, {"restore", {"partial"}, false, false}},
+    {Verb::kZero, {"zero", {}, false, false}},
+    {Verb::kStartDaemon,
+     {"start-daemon",
+      {"syncid", "sync-maxlen", "mcast-interface", "mcast-group", "mcast-port", "mcast-ttl"},
+      false,
+      false}},
+    {Verb::kStopDaemon, {"stop-daemon", {"syncid"}, false, false}},
     {Verb::kSetTimeouts, {"set", {}, false, false}},
     {Verb::kSetSysctl, {"set-sysctl", {}, false, false}},
     {Verb::kAddFwmarkRule, {"add-fwmark-rule", {}, false, false}},

@@ -27,8 +27,6 @@ const Option* FindOption(absl::string_view name);
 
 // Commands by the name of their option.
 extern const std::map<std::string, Verb> kVerbs;
-// ipvsadm has them; sluiceadm not yet.
-extern const std::set<std::string> kNotYet;
 
 // Which options go with a command, besides the service address; and which it cannot do without.
 struct Rule {

@@ -32,16 +32,13 @@ std::string HostName(const std::string& address, bool numeric) {
 }
 
 std::string PortName(uint32_t port, v1::Protocol protocol, bool numeric) {
-  if (!numeric && port != 0) {
+  // ipvsadm has no names for the ports of SCTP, nor for those of a mark's servers.
+  if (!numeric && port != 0 && (protocol == v1::TCP || protocol == v1::UDP)) {
     const servent* known =
         getservbyport(htons(static_cast<uint16_t>(port)), protocol == v1::UDP ? "udp" : "tcp");
     if (known != nullptr) return known->s_name;
   }
   return absl::StrCat(port);
-}
-
-std::string AddressAndPort(const std::string& address, uint32_t port, v1::Protocol protocol, bool numeric) {
-  return absl::StrCat(HostName(address, numeric), ":", PortName(port, protocol, numeric));
 }
 
 std::string ServiceName(const v1::ServiceKey& key, bool numeric) {
@@ -82,27 +79,13 @@ std::string TunnelInfo(const v1::Destination& destination) {
                                   : absl::StrCat("gre:", checksum);
 }
 
-std::string FlagNames(const v1::Service& service) {
-  std::string names;
-  for (const int flag : service.scheduler_flags()) {
-    const std::string& scheduler = service.scheduler();
-    std::string name = absl::StrCat("flag-", flag);
-    if ((scheduler == "sh" || scheduler == "mh") && flag != v1::FLAG_3)
-      name = absl::StrCat(scheduler, flag == v1::FLAG_1 ? "-fallback" : "-port");
-    absl::StrAppend(&names, names.empty() ? "" : ",", name);
-  }
-  return names;
-}
-
 // What follows a service's address in the plain table.
 std::string Settings(const v1::Service& service) {
   std::string text = absl::StrCat(" ", service.scheduler());
   if (service.scheduler_flags_size() > 0) absl::StrAppend(&text, " (", FlagNames(service), ")");
   if (service.has_persistence()) {
     absl::StrAppend(&text, " persistent ", service.persistence().timeout_seconds());
-    const std::string& mask = service.persistence().netmask();
-    if (!mask.empty() && mask != "255.255.255.255")
-      absl::StrAppend(&text, " mask ", service.persistence().netmask());
+    if (HasMask(service.persistence())) absl::StrAppend(&text, " mask ", service.persistence().netmask());
     if (!service.persistence().engine().empty())
       absl::StrAppend(&text, " pe ", service.persistence().engine());
   }
@@ -200,8 +183,7 @@ std::string PrintService(const v1::ServiceStatus& status, const Command& command
   for (const v1::DestinationStatus& destination : status.destinations()) destinations.push_back(&destination);
   if (!command.unsorted) {
     std::stable_sort(destinations.begin(), destinations.end(), [](const auto* a, const auto* b) {
-      return SortKey(a->destination().address(), a->destination().port()) <
-             SortKey(b->destination().address(), b->destination().port());
+      return ComesBefore(a->destination(), b->destination());
     });
   }
   for (const v1::DestinationStatus* each : destinations) {
@@ -214,6 +196,34 @@ std::string PrintService(const v1::ServiceStatus& status, const Command& command
 }
 
 }  // namespace
+
+std::string AddressAndPort(const std::string& address, uint32_t port, v1::Protocol protocol, bool numeric) {
+  return absl::StrCat(HostName(address, numeric), ":", PortName(port, protocol, numeric));
+}
+
+std::string FlagNames(const v1::Service& service) {
+  std::string names;
+  for (const int flag : service.scheduler_flags()) {
+    const std::string& scheduler = service.scheduler();
+    std::string name = absl::StrCat("flag-", flag);
+    if ((scheduler == "sh" || scheduler == "mh") && flag != v1::FLAG_3)
+      name = absl::StrCat(scheduler, flag == v1::FLAG_1 ? "-fallback" : "-port");
+    absl::StrAppend(&names, names.empty() ? "" : ",", name);
+  }
+  return names;
+}
+
+bool HasMask(const v1::Persistence& persistence) {
+  return !persistence.netmask().empty() && persistence.netmask() != "255.255.255.255";
+}
+
+bool ComesBefore(const v1::ServiceKey& a, const v1::ServiceKey& b) {
+  return ServiceOrder(a) < ServiceOrder(b);
+}
+
+bool ComesBefore(const v1::Destination& a, const v1::Destination& b) {
+  return SortKey(a.address(), a.port()) < SortKey(b.address(), b.port());
+}
 
 std::string PrintLarge(uint64_t number, bool exact) {
   constexpr uint64_t kMillion = 1'000'000;
@@ -232,10 +242,16 @@ std::string PrintServices(const v1::ListServicesResponse& services, const Comman
   std::vector<const v1::ServiceStatus*> sorted;
   for (const v1::ServiceStatus& service : services.services()) sorted.push_back(&service);
   std::stable_sort(sorted.begin(), sorted.end(), [](const auto* a, const auto* b) {
-    return ServiceOrder(a->service().key()) < ServiceOrder(b->service().key());
+    return ComesBefore(a->service().key(), b->service().key());
   });
   for (const v1::ServiceStatus* service : sorted) text += PrintService(*service, command);
   return text;
+}
+
+std::string PrintDaemon(const v1::SyncDaemon& daemon) {
+  return absl::StrCat("master sync daemon (mcast=", daemon.interface(), ", syncid=", daemon.sync_id(),
+                      ", maxlen=", daemon.max_length(), ", group=", daemon.group(), ", port=", daemon.port(),
+                      ", ttl=", daemon.ttl(), ")\n");
 }
 
 std::string ConnectionsTitle() {

@@ -109,6 +109,27 @@ TEST_F(PersistenceTableTest, ByForce) {
 }
 
 // A hundred thousand operations on templates of few clients, against a plain map.
+TEST_F(PersistenceTableTest, ForgetsThoseOfSomeDestinations) {
+  const TemplateKey keys[] = {KeyOf("2001:db8:1::1", 128), KeyOf("2001:db8:1::2", 128),
+                              KeyOf("2001:db8:1::3", 128)};
+  const TemplateId held = Join(keys[0], 0).id;
+  table_.Assure(held);
+  table_.Leave(Join(keys[1], 0).id);
+  table_.Leave(Join(keys[2], 1).id);
+  EXPECT_EQ(table_.Find(keys[0], false)->destination_id, candidates_[0].id);
+  std::vector<bool> forgotten(candidates_.back().id + 1);
+  forgotten[candidates_[0].id] = true;
+  EXPECT_EQ(table_.Forget(forgotten), 2u);
+  EXPECT_EQ(table_.size(), 2u) << "one is held";
+  EXPECT_FALSE(table_.Find(keys[0], false)) << "but found no more";
+  EXPECT_TRUE(table_.Find(keys[2], false));
+  EXPECT_NE(Join(keys[0], 1).id, held) << "its client is free";
+  table_.Leave(held);
+  EXPECT_EQ(table_.Forget(forgotten), 0u) << "counted once";
+  EXPECT_EQ(table_.size(), 2u) << "and now it has gone";
+  EXPECT_EQ(Persistent(0), 0);
+}
+
 TEST_F(PersistenceTableTest, AsAPlainMap) {
   struct Model {
     DestinationId destination;

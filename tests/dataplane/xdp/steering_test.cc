@@ -19,6 +19,7 @@
 
 #include <cstdlib>
 
+#include "dataplane/xdp/steer_abi.h"
 #include "tests/support/packet_builder.h"
 
 namespace sluice {
@@ -198,6 +199,33 @@ TEST_F(SteeringTest, RolesComeAndGo) {
   EXPECT_EQ(Ask(Packet().From("10.99.0.1", 80).To("10.0.0.1", 1000).Tcp(kTcpAck).Bytes()), "sluice");
   Apply({{both, EndpointRole::kRealServer, false}, {both, EndpointRole::kVirtual, true}});
   EXPECT_EQ(Ask(Request().Bytes()), "sluice");
+}
+
+// The hints say of each slot what its addresses are; a slot's last address takes its role along.
+TEST_F(SteeringTest, AddressesThatShareAHint) {
+  const Be32 first = IpAddress::Parse("10.99.0.1")->V4();
+  Be32 second{};
+  for (uint32_t i = 1; second == Be32{}; ++i) {
+    const Be32 candidate = Be32::FromHost(0x0b000000 + i);
+    if (sluice_slot(candidate.raw) == sluice_slot(first.raw)) second = candidate;
+  }
+  const Endpoint neighbour = {IpAddress::FromV4(second), Be16::FromHost(80), Protocol::kTcp};
+  const Packet to_neighbour = Request().To(neighbour.address.ToString(), 80);
+  EXPECT_EQ(Ask(Packet(to_neighbour).Bytes()), "kernel");
+  Apply({{neighbour, EndpointRole::kVirtual, true}});
+  EXPECT_EQ(Ask(Packet(to_neighbour).Bytes()), "sluice");
+  EXPECT_EQ(Ask(Request().Bytes()), "sluice");
+  Apply({{Ours("10.99.0.1", 80), EndpointRole::kVirtual, false}});
+  EXPECT_EQ(Ask(Packet(to_neighbour).Bytes()), "sluice");
+  EXPECT_EQ(Ask(Request().Bytes()), "kernel");
+  Apply({{neighbour, EndpointRole::kVirtual, false}, {Ours("10.99.0.1", 80), EndpointRole::kVirtual, true}});
+  EXPECT_EQ(Ask(Packet(to_neighbour).Bytes()), "kernel");
+  EXPECT_EQ(Ask(Request().Bytes()), "sluice");
+  // Told twice, taken back once.
+  Apply({{neighbour, EndpointRole::kVirtual, true}, {neighbour, EndpointRole::kVirtual, true}});
+  Apply({{neighbour, EndpointRole::kVirtual, false}, {Ours("10.99.0.1", 80), EndpointRole::kVirtual, false}});
+  EXPECT_EQ(Ask(Packet(to_neighbour).Bytes()), "kernel");
+  EXPECT_EQ(Ask(Request().Bytes()), "kernel");
 }
 
 TEST_F(SteeringTest, AnswersToTheHostItselfAreTheHosts) {

@@ -1,0 +1,81 @@
+"""bench/run goals: the ratios that Sluice has set itself as goals, each of two configurations that take turns."""
+
+import argparse
+import statistics
+
+from forward import CHANGING, TELLING, Result, measure, parser
+
+MANY = ["--services", "10000"]
+TCP_FLOOD = ["--flows", "64k", "--new", "90%", "--protocol", "tcp"]
+ALL_NEW = ["--flows", "1k", "--new", "100%"]
+TWO = ["--workers", "2"]
+
+# What it is; goal; floor; how it is found; the options of `bench/run forward`, and of what it is compared with.
+ROWS = (
+    ("NAT, 64k flows, of the straw man", 0.8, 0.65, "share", ["--flows", "64k"], None),
+    ("NAT, 1M flows, of the straw man", 0.8, 0.65, "share", [], None),
+    ("direct against NAT", 1, 0.95, "rate", ["--method", "dr"], []),
+    ("IPIP against NAT", 1, 0.95, "rate", ["--method", "ipip"], []),
+    ("full NAT against NAT", 0.9, 0.8, "rate", ["--method", "fullnat"], []),
+    ("IPv6 against IPv4", 0.85, 0.7, "rate", ["--family", "6"], []),
+    ("8M flows against 1M", 0.95, 0.85, "rate", ["--flows", "8M"], []),
+    ("10,000 services against 1, established", 0.98, 0.95, "rate", MANY, []),
+    ("10,000 services against 1, new flows", 0.98, 0.95, "rate", [*ALL_NEW, *MANY], ALL_NEW),
+    ("new connections, of the straw man's", 0.7, None, "share", ALL_NEW, None),
+    ("new connections, million/s", 4, 2.5, "opened", ALL_NEW, None),
+    ("new connections, full NAT, million/s", 2.5, 1.5, "opened", [*ALL_NEW, "--method", "fullnat"], None),
+    ("a flood of SYNs: established packets kept", 0.95, 0.85, "kept", TCP_FLOOD, None),
+    ("two workers against one", 1.95, 1.85, "rate", TWO, []),
+    ("every packet handed over, against none", 0.6, 0.5, "rate", [*TWO, "--hand-over"], TWO),
+    ("1,000 changes a second among 10,000 services, against none", 0.97, None, "changing", [*MANY, "--changes", "1000"], None),
+    ("connections told to the kernel, established flows", 0.97, None, "telling", ["--sync"], None),
+    ("connections told to the kernel, a tenth of the packets opens one", 0.97, None, "telling", ["--sync", "--new", "10%"], None),
+    ("bytes for an IPv4 connection, at most", 160, 256, "bytes", [], None),
+)
+
+
+def turn(words, short):
+    options = parser().parse_args([*words, "--rounds", "1", *short])
+    return Result(options, *measure(options))
+
+
+def value(kind, result, other):
+    if kind == "share":
+        return result.shares("sluice", "straw man")[0]
+    if kind == "opened":
+        return result.opened("sluice")[0] / 1e6
+    if kind == "kept":
+        return result.established_kept()
+    if kind == "changing":
+        return result.shares(CHANGING, "sluice")[0]
+    if kind == "telling":
+        return result.shares(TELLING, "sluice")[0]
+    if kind == "bytes":
+        return result.bytes_per_connection
+    return result.rate("sluice")[0] / other.rate("sluice")[0]
+
+
+def main(arguments):
+    options = argparse.ArgumentParser(prog="bench/run goals", description=__doc__)
+    options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--only", default="", help="rows that contain this text")
+    options.add_argument("--quick", action="store_true", help="only to see that it works")
+    options = options.parse_args(arguments)
+    short = ["--seconds", "0.5", "--warm-up", "0.5"]
+    if options.quick:
+        options.rounds, short = 1, ["--flows", "1k", "--seconds", "0.1", "--warm-up", "0.1"]
+    print("| | goal | floor | middle | least | most | bench/run forward |\n|---|---|---|---|---|---|---|")
+    for name, goal, floor, kind, words, other in ROWS:
+        if options.only not in name:
+            continue
+        found = []
+        for _ in range(options.rounds):
+            result = turn(words, short)
+            found.append(value(kind, result, None if other is None else turn(other, short)))
+        middle = statistics.median(found)
+        reached = middle <= (floor or goal) if kind == "bytes" else middle >= (floor or goal)
+        mark = "" if reached else "**"
+        versus = "" if other is None else f" / {' '.join(other) or 'default'}"
+        print(f"| {name} | {goal} | {floor or ''} | {mark}{middle:.3g}{mark} | {min(found):.3g} | {max(found):.3g} | "
+              f"`{' '.join(words) or 'default'}{versus}` |", flush=True)
+    return 0

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/ipvs/kernel_connections.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
+#include "dataplane/conn/protocol_state.h"
+
+namespace sluice {
+namespace {
+
+// "0A006301", or of IPv6 "[fd99::1]" or "2001:0db8:...".
+std::optional<IpAddress> AddressOf(absl::string_view text) {
+  uint32_t v4 = 0;
+  if (text.size() == 8 && absl::SimpleHexAtoi(text, &v4)) return IpAddress::FromV4(Be32::FromHost(v4));
+  absl::ConsumePrefix(&text, "[");
+  absl::ConsumeSuffix(&text, "]");
+  return IpAddress::Parse({text.data(), text.size()});
+}
+
+std::optional<Be16> PortOf(absl::string_view text) {
+  uint32_t port = 0;
+  if (text.size() != 4 || !absl::SimpleHexAtoi(text, &port)) return std::nullopt;
+  return Be16::FromHost(static_cast<uint16_t>(port));
+}
+
+std::optional<uint8_t> StateOf(Protocol protocol, absl::string_view name) {
+  const int states = protocol == Protocol::kTcp ? kTcpStates : protocol == Protocol::kSctp ? kSctpStates : 1;
+  for (int state = 0; state < states; ++state) {
+    const std::string_view known = StateName(protocol, static_cast<uint8_t>(state));
+    if (absl::string_view(known.data(), known.size()) == name) return static_cast<uint8_t>(state);
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<KernelConnection> ParseKernelConnection(const std::string& line) {
+  const std::vector<absl::string_view> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
+  if (words.size() < 9) return std::nullopt;
+  KernelConnection connection;
+  const Protocol protocol = words[0] == "TCP"    ? Protocol::kTcp
+                            : words[0] == "UDP"  ? Protocol::kUdp
+                            : words[0] == "SCTP" ? Protocol::kSctp
+                                                 : Protocol{0};
+  const auto client = AddressOf(words[1]), service = AddressOf(words[3]), server = AddressOf(words[5]);
+  const auto client_port = PortOf(words[2]), service_port = PortOf(words[4]), server_port = PortOf(words[6]);
+  const auto state = StateOf(protocol, words[7]);
+  if (protocol == Protocol{0} || !client || !service || !server || !client_port || !service_port ||
+      !server_port || !state || *client_port == Be16{} ||
+      !absl::SimpleAtoi(words[8], &connection.expires_seconds))
+    return std::nullopt;
+  connection.flow = {*client, *service, *client_port, *service_port, protocol};
+  connection.server = {*server, *server_port, protocol};
+  connection.state = *state;
+  return connection;
+}
+
+absl::StatusOr<std::vector<KernelConnection>> ReadKernelConnections(const std::string& path) {
+  const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot be read"));
+  std::vector<KernelConnection> connections;
+  std::vector<char> bytes(1 << 20);
+  std::string rest;
+  ssize_t got = 0;
+  while ((got = read(file, bytes.data(), bytes.size())) > 0) {
+    rest.append(bytes.data(), static_cast<size_t>(got));
+    size_t begin = 0;
+    for (size_t end = rest.find('\n'); end != std::string::npos; end = rest.find('\n', begin)) {
+      if (auto connection = ParseKernelConnection(rest.substr(begin, end - begin)))
+        connections.push_back(*std::move(connection));
+      begin = end + 1;
+    }
+    rest.erase(0, begin);
+  }
+  const int error = got < 0 ? errno : 0;
+  close(file);
+  if (error != 0) return absl::ErrnoToStatus(error, absl::StrCat(path, ": cannot be read"));
+  return connections;
+}
+
+std::vector<AdoptedConnection> Assign(const std::vector<KernelConnection>& connections,
+                                      const Snapshot& snapshot, const DestinationTable& destinations) {
+  std::vector<AdoptedConnection> assigned;
+  for (const KernelConnection& each : connections) {
+    const Service* service =
+        snapshot.FindService(each.flow.destination, each.flow.destination_port, each.flow.protocol);
+    if (service == nullptr || service->spec.one_packet) continue;
+    const auto found =
+        std::find_if(service->candidates.begin(), service->candidates.end(), [&](const Candidate& candidate) {
+          return candidate.address == each.server.address &&
+                 (candidate.port == each.server.port || candidate.port == Be16{});
+        });
+    if (found == service->candidates.end() ||
+        destinations.way(found->id).method == ForwardingMethod::kFullNat)
+      continue;
+    assigned.push_back({each.flow, each.server, found->id, each.state, each.expires_seconds});
+  }
+  return assigned;
+}
+
+}  // namespace sluice

@@ -1,0 +1,103 @@
+// Keeps the kernel's IPVS loaded with our services, and their addresses on an interface of the host's, so
+// that traffic goes on when Sluice does not. Writes what differs; what somebody else changes of ours is
+// repaired; what is not ours is not touched.
+// Threads: has one of its own; the member functions may be called
+// by any.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "control/config_store.h"
+#include "control/ipvs/kernel_ipvs.h"
+#include "control/kernel/dummy_interface.h"
+#include "control/mutex.h"
+
+namespace sluice {
+
+class Mirror {
+ public:
+  struct Options {
+    // Where it is noted which of the kernel's services are ours; it should live as long as the kernel.
+    std::string record;
+    std::string interface = "sluice-ipvs0";               // for the services' addresses
+    std::vector<std::pair<IpAddress, uint8_t>> excluded;  // whose services are somebody else's
+    std::chrono::milliseconds resync{30'000};
+  };
+
+  static absl::StatusOr<std::unique_ptr<Mirror>> Start(const Options& options, ConfigStore& store);
+  ~Mirror();  // the kernel keeps what it has
+
+  // Services of the kernel that the record does not name.
+  static absl::StatusOr<std::vector<KernelService>> Foreign(const Options& options);
+  // From now on all of the kernel's services are ours.
+  static absl::Status Claim(const Options& options, const std::vector<KernelService>& services);
+
+  // Returns when the kernel has this generation, or did not take it in time.
+  bool WaitFor(uint64_t generation, std::chrono::milliseconds limit);
+  void Describe(v1::KernelMirror& mirror);
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  struct Note {
+    bool impossible = false;
+    std::string what;
+  };
+
+  Mirror(const Options& options, ConfigStore& store) : options_(options), store_(store) {}
+  void Run();
+  void Take(const v1::WatchConfigResponse& news);
+  absl::Status ReadKernel();
+  void Write();
+  KernelForm FormOf(const v1::Service& service) const;
+  void Send(const std::vector<std::pair<ServiceKey, KernelServiceChange>>& changes,
+            std::set<ServiceKey>& failed);
+  absl::Status SetAddresses();
+  absl::Status KeepRecord();
+  void Complain(const absl::Status& status);
+
+  const Options options_;
+  ConfigStore& store_;
+  std::unique_ptr<KernelIpvs> ipvs_;
+  std::unique_ptr<DummyInterface> interface_;
+  std::atomic<bool> stop_{false};
+
+  // The thread's own.
+  std::map<ServiceKey, v1::Service> wanted_;
+  std::optional<TimeoutSpec> timeouts_;        // not yet written
+  std::map<ServiceKey, KernelService> known_;  // ours, as the kernel has them
+  std::set<ServiceKey> foreign_;
+  std::set<ServiceKey> owned_;  // as the record has it
+  std::set<ServiceKey> dirty_;
+  std::map<ServiceKey, Note> notes_;
+  // What the kernel would not take, until it changes.
+  struct Refused {
+    std::string service;  // why
+    std::vector<KernelDestination> destinations;
+  };
+  std::map<ServiceKey, Refused> refused_;
+  std::set<std::string> missing_schedulers_;
+  bool in_doubt_ = true;  // what the kernel has must be read
+  std::string last_complaint_;
+
+  Mutex mutex_;
+  uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool in_step_ ABSL_GUARDED_BY(mutex_) = false;  // the kernel took everything
+  v1::KernelMirror description_ ABSL_GUARDED_BY(mutex_);
+
+  std::thread thread_;
+};
+
+}  // namespace sluice

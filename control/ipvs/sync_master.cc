@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/ipvs/sync_master.h"
+
+#include <arpa/inet.h>
+#include <net/if.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <fstream>
+
+#include "absl/strings/str_cat.h"
+#include "control/translate.h"
+
+namespace sluice {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr char kGroup[] = "224.0.0.81";
+constexpr uint16_t kPort = 8848;
+constexpr char kOwnAddress[] = "169.254.88.48";  // only so that messages have a source
+constexpr auto kEvery = 5ms;
+constexpr auto kLookForDaemonEvery = 1s;
+constexpr auto kTemplatesEvery = 2s;
+// A burst of connections must fit into the daemon's buffer, which is as large as it was when it began.
+constexpr int kBufferBytes = 4 * 1024 * 1024;
+
+// As large as the system allows; more where we may say so.
+void EnlargeBuffers() {
+  const auto raise = [](const char* path) {
+    long now = 0;
+    std::ifstream(path) >> now;
+    if (now < kBufferBytes) std::ofstream(path) << kBufferBytes;
+  };
+  raise("/proc/sys/net/core/rmem_max");
+  raise("/proc/sys/net/ipv4/vs/sync_sock_size");
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<SyncMaster>> SyncMaster::Start(
+    const Options& options, Dataplane& dataplane, std::function<uint32_t(DestinationId)> fwmark_of) {
+  std::unique_ptr<SyncMaster> master(new SyncMaster(options, dataplane, std::move(fwmark_of)));
+  absl::StatusOr<std::unique_ptr<KernelIpvs>> ipvs = KernelIpvs::Open();
+  if (!ipvs.ok()) return ipvs.status();
+  master->ipvs_ = *std::move(ipvs);
+  absl::StatusOr<std::unique_ptr<DummyInterface>> interface = DummyInterface::Open(options.interface);
+  if (!interface.ok()) return interface.status();
+  master->interface_ = *std::move(interface);
+  EnlargeBuffers();
+  if (const absl::Status made = master->interface_->SetAddresses({*IpAddress::Parse(kOwnAddress)}).status();
+      !made.ok())
+    return made;
+  if (const absl::Status listening = master->HaveDaemon(); !listening.ok()) return listening;
+  if (const absl::Status open = master->OpenSocket(); !open.ok()) return open;
+  dataplane.SetSyncPolicy(options.policy);
+  master->thread_ = std::thread([raw = master.get()] { raw->Run(); });
+  return master;
+}
+
+SyncMaster::~SyncMaster() {
+  stop_.store(true);
+  if (thread_.joinable()) thread_.join();
+  dataplane_.SetSyncPolicy({});
+  if (socket_ >= 0) close(socket_);
+}
+
+absl::Status SyncMaster::OpenSocket() {
+  socket_ = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  ip_mreqn membership{};
+  membership.imr_ifindex = static_cast<int>(if_nametoindex(options_.interface.c_str()));
+  const uint8_t loop = 1;
+  sockaddr_in group{};
+  group.sin_family = AF_INET;
+  group.sin_port = htons(kPort);
+  inet_pton(AF_INET, kGroup, &group.sin_addr);
+  if (socket_ < 0 || setsockopt(socket_, IPPROTO_IP, IP_MULTICAST_IF, &membership, sizeof membership) != 0 ||
+      setsockopt(socket_, IPPROTO_IP, IP_MULTICAST_LOOP, &loop, sizeof loop) != 0 ||
+      connect(socket_, reinterpret_cast<const sockaddr*>(&group), sizeof group) != 0)
+    return absl::ErrnoToStatus(errno, absl::StrCat("sync messages over ", options_.interface));
+  return absl::OkStatus();
+}
+
+// There is one backup daemon a network namespace: ours, or somebody else's.
+absl::Status SyncMaster::HaveDaemon() {
+  const absl::StatusOr<std::vector<KernelDaemon>> daemons = ipvs_->Daemons();
+  if (!daemons.ok()) return daemons.status();
+  for (const KernelDaemon& daemon : *daemons) {
+    if (!daemon.is_backup) continue;
+    if (daemon.interface == options_.interface && daemon.sync_id == options_.sync_id) return absl::OkStatus();
+    if (daemon.interface == options_.interface) {  // an earlier sluiced's, with another id
+      if (const absl::Status stopped = ipvs_->StopDaemon(daemon); !stopped.ok()) return stopped;
+      continue;
+    }
+    return absl::AlreadyExistsError(absl::StrCat("the kernel's backup daemon is somebody else's (",
+                                                 daemon.interface, ", syncid ", daemon.sync_id,
+                                                 "): live connections are not told"));
+  }
+  if (const absl::Status started =
+          ipvs_->StartDaemon({.interface = options_.interface, .sync_id = options_.sync_id});
+      !started.ok())
+    return absl::Status(started.code(), absl::StrCat("the kernel's backup daemon: ", started.message()));
+  const MutexLock lock(mutex_);
+  ++wanted_tellings_;
+  return absl::OkStatus();
+}
+
+void SyncMaster::TellAll() {
+  if (paused_.load()) return;
+  const MutexLock lock(mutex_);
+  const uint64_t telling = ++wanted_tellings_;
+  while (done_tellings_ < telling && !stop_.load()) mutex_.WaitUntil(Clock::now() + 100ms);
+}
+
+void SyncMaster::TellHalfOpen() {
+  if (paused_.load()) return;
+  SyncPolicy policy = options_.policy;
+  policy.half_open = true;
+  dataplane_.SetSyncPolicy(policy);
+  const MutexLock lock(mutex_);
+  half_open_wanted_ = true;
+  while (half_open_wanted_ && !stop_.load()) mutex_.WaitUntil(Clock::now() + 100ms);
+}
+
+void SyncMaster::TellTheRest() {
+  const MutexLock lock(mutex_);
+  // The one that is under way may have looked before.
+  const uint64_t enough = rounds_ + 2;
+  while (rounds_ < enough && !stop_.load()) mutex_.WaitUntil(Clock::now() + 100ms);
+}
+
+void SyncMaster::SetPaused(bool paused) {
+  paused_.store(paused);
+  dataplane_.SetSyncPolicy(paused ? SyncPolicy{} : options_.policy);
+}
+
+absl::Status SyncMaster::StopDaemon() {
+  stop_.store(true);
+  thread_.join();
+  return ipvs_->StopDaemon({.interface = options_.interface, .sync_id = options_.sync_id});
+}
+
+void SyncMaster::Describe(v1::KernelMirror& mirror) const {
+  v1::SyncDaemon& daemon = *mirror.mutable_sync_daemon();
+  daemon.set_interface(options_.interface);
+  daemon.set_sync_id(options_.sync_id);
+  daemon.set_max_length(SyncMessage::kMostBytes);
+  daemon.set_group(kGroup);
+  daemon.set_port(kPort);
+  daemon.set_ttl(1);
+  mirror.set_told_connections(told_.load(std::memory_order_relaxed));
+  mirror.set_told_all(told_all_.load(std::memory_order_relaxed));
+  mirror.set_untold_connections(dataplane_.LostUpdates());
+}
+
+void SyncMaster::Run() {
+  Clock::time_point look_at = Clock::now() + kLookForDaemonEvery;
+  Clock::time_point templates_at{};
+  std::vector<SyncUpdate> updates;
+  bool complained = false;
+  while (!stop_.load()) {
+    const Clock::time_point round = Clock::now();
+    if (round >= look_at) {
+      look_at = round + kLookForDaemonEvery;
+      const absl::Status daemon = HaveDaemon();
+      if (!daemon.ok() && !complained)
+        std::fprintf(stderr, "sluiced: kernel IPVS: %s\n", std::string(daemon.message()).c_str());
+      complained = !daemon.ok();
+    }
+    uint64_t wanted = 0;
+    bool half_open = false;
+    {
+      const MutexLock lock(mutex_);
+      half_open = half_open_wanted_;
+      if (wanted_tellings_ > done_tellings_ && !paused_.load()) wanted = wanted_tellings_;
+    }
+    updates.clear();
+    dataplane_.TakeUpdates(options_.records_per_second / 100, updates);
+    for (const SyncUpdate& update : updates) Send(update);
+    if (wanted != 0) {
+      told_all_.fetch_add(1, std::memory_order_relaxed);
+      told_templates_.clear();
+      SendConnections(/*half_open=*/false);
+    }
+    if (half_open) SendConnections(/*half_open=*/true);
+    if (wanted != 0 || (round >= templates_at && !paused_.load())) {
+      SendTemplates();
+      templates_at = round + kTemplatesEvery;
+    }
+    SendMessage();
+    {
+      const MutexLock lock(mutex_);
+      ++rounds_;
+      done_tellings_ = std::max(done_tellings_, wanted);
+      if (half_open) half_open_wanted_ = false;
+      mutex_.NotifyAll();
+    }
+    std::this_thread::sleep_until(round + kEvery);
+  }
+}
+
+void SyncMaster::SendConnections(bool half_open) {
+  dataplane_.ListUpdates(half_open, [&](std::span<const SyncUpdate> updates) {
+    for (const SyncUpdate& update : updates) Send(update);
+    return !stop_.load();
+  });
+}
+
+void SyncMaster::Send(const SyncUpdate& update) {
+  const uint32_t fwmark = fwmark_of_(update.destination_id);
+  if (message_.Add(update, fwmark)) return;
+  SendMessage();
+  message_.Add(update, fwmark);
+}
+
+// Not faster than the kernel takes them.
+void SyncMaster::SendMessage() {
+  if (message_.empty()) return;
+  std::this_thread::sleep_until(next_message_);
+  next_message_ = std::max(next_message_, Clock::now() - kEvery) +
+                  std::chrono::nanoseconds(1'000'000'000ull * static_cast<uint64_t>(message_.records()) /
+                                           options_.records_per_second);
+  const std::span<const uint8_t> bytes = message_.Bytes();
+  for (int tries = 0; tries < 100 && send(socket_, bytes.data(), bytes.size(), 0) < 0; ++tries) {
+    if (errno != ENOBUFS && errno != EAGAIN && errno != EINTR) break;
+    std::this_thread::sleep_for(1ms);
+  }
+  told_.fetch_add(static_cast<uint64_t>(message_.records()), std::memory_order_relaxed);
+  message_.Clear();
+}
+
+// Those that have changed since they were told of.
+void SyncMaster::SendTemplates() {
+  std::map<TemplateName, uint64_t> present;
+  dataplane_.ListTemplateUpdates([&](const SyncUpdate& update, uint64_t version) {
+    const TemplateName name = {update.client, update.virtual_address, update.virtual_port.raw,
+                               static_cast<uint8_t>(update.protocol)};
+    const auto told = told_templates_.find(name);
+    if (told == told_templates_.end() || told->second != version) Send(update);
+    present[name] = version;
+  });
+  told_templates_ = std::move(present);
+}
+
+}  // namespace sluice

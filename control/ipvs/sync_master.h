@@ -1,0 +1,96 @@
+// Tells the kernel's IPVS of our live connections, as a director with a synchronisation daemon tells its
+// backup: starts the kernel's backup daemon on an interface of our own, sends it what workers announce, and
+// all there is when the daemon has just begun to listen.
+// Threads: has one of its own; the member functions may be called by any.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <thread>
+#include <tuple>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "control/ipvs/kernel_ipvs.h"
+#include "control/ipvs/sync_message.h"
+#include "control/kernel/dummy_interface.h"
+#include "control/mutex.h"
+#include "dataplane/runtime/dataplane.h"
+
+namespace sluice {
+
+class SyncMaster {
+ public:
+  struct Options {
+    SyncPolicy policy{.which = SyncPolicy::Which::kAll};
+    std::string interface = "sluice-sync0";
+    uint8_t sync_id = 83;
+    uint32_t records_per_second = 200'000;  // what a kernel surely takes
+  };
+  // `fwmark_of`: the mark of the service that a destination belongs to, 0 for none.
+  static absl::StatusOr<std::unique_ptr<SyncMaster>> Start(const Options& options, Dataplane& dataplane,
+                                                           std::function<uint32_t(DestinationId)> fwmark_of);
+  ~SyncMaster();
+
+  // Everything there is, once more; returns when it is sent.
+  void TellAll();
+  // What is being opened, and, until it is paused, what will be: a switch is near.
+  void TellHalfOpen();
+  // What was announced until now; returns when it is sent.
+  void TellTheRest();
+  // While the kernel forwards it knows better.
+  void SetPaused(bool paused);
+  // The kernel listens no more.
+  absl::Status StopDaemon();
+  void Describe(v1::KernelMirror& mirror) const;
+
+ private:
+  using Clock = std::chrono::steady_clock;
+
+  SyncMaster(const Options& options, Dataplane& dataplane, std::function<uint32_t(DestinationId)> fwmark_of)
+      : options_(options),
+        dataplane_(dataplane),
+        fwmark_of_(std::move(fwmark_of)),
+        message_(options.sync_id) {}
+  absl::Status OpenSocket();
+  absl::Status HaveDaemon();
+  void Run();
+  void Send(const SyncUpdate& update);
+  void SendMessage();
+  void SendConnections(bool half_open);
+  void SendTemplates();
+
+  const Options options_;
+  Dataplane& dataplane_;
+  const std::function<uint32_t(DestinationId)> fwmark_of_;
+  std::unique_ptr<KernelIpvs> ipvs_;
+  std::unique_ptr<DummyInterface> interface_;
+  int socket_ = -1;
+  std::atomic<bool> stop_{false};
+  std::atomic<bool> paused_{false};
+
+  // The thread's own.
+  SyncMessage message_;
+  Clock::time_point next_message_{};
+  using TemplateName = std::tuple<IpAddress, IpAddress, uint16_t, uint8_t>;
+  std::map<TemplateName, uint64_t> told_templates_;  // as they were
+
+  Mutex mutex_;
+  uint64_t rounds_ ABSL_GUARDED_BY(mutex_) = 0;  // that are over
+  uint64_t wanted_tellings_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t done_tellings_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool half_open_wanted_ ABSL_GUARDED_BY(mutex_) = false;
+  std::atomic<uint64_t> told_{0};
+  std::atomic<uint64_t> told_all_{0};
+
+  std::thread thread_;
+};
+
+}  // namespace sluice

@@ -1,0 +1,193 @@
+// What is kept on disk comes back: whole, after any cut, and never in halves.
+#include "control/state_file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+namespace sluice {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+class StateFileTest : public testing::Test {
+ protected:
+  StateFileTest() {
+    char name[] = "/tmp/state_file_test.XXXXXX";
+    folder_ = mkdtemp(name);
+    path_ = folder_ + "/deep/state";
+  }
+  ~StateFileTest() override { std::filesystem::remove_all(folder_); }
+
+  static v1::Service Service(int port, const std::string& scheduler = "rr") {
+    v1::Service service;
+    service.mutable_key()->set_address("10.99.0.1");
+    service.mutable_key()->set_port(static_cast<uint32_t>(port));
+    service.set_scheduler(scheduler);
+    return service;
+  }
+  static v1::ConfigDiff Record(uint64_t generation, std::vector<v1::Service> services,
+                               std::vector<int> deleted = {}) {
+    v1::ConfigDiff record;
+    record.set_generation(generation);
+    for (const v1::Service& service : services) *record.mutable_config()->add_services() = service;
+    for (const int port : deleted) *record.add_deleted_services() = Service(port).key();
+    return record;
+  }
+  // Every scheduler, and the generation.
+  static std::vector<std::string> In(const v1::ConfigDiff& record) {
+    std::vector<std::string> all;
+    for (const v1::Service& service : record.config().services())
+      all.push_back(std::to_string(service.key().port()) + " " + service.scheduler());
+    all.push_back("generation " + std::to_string(record.generation()));
+    return all;
+  }
+  std::unique_ptr<StateFile> Open() {
+    loaded_ = {};
+    auto file = StateFile::Open(path_, loaded_);
+    EXPECT_TRUE(file.ok()) << file.status();
+    return file.ok() ? *std::move(file) : nullptr;
+  }
+  void Keep(StateFile& file, const v1::ConfigDiff& change, const v1::ConfigDiff& whole) {
+    const absl::Status kept = file.Append({change}, [&] { return whole; });
+    EXPECT_TRUE(kept.ok()) << kept;
+  }
+  std::string Bytes() const {
+    std::ifstream file(path_, std::ios::binary);
+    std::stringstream bytes;
+    bytes << file.rdbuf();
+    return bytes.str();
+  }
+  void SetBytes(const std::string& bytes) { std::ofstream(path_, std::ios::binary) << bytes; }
+
+  std::string folder_;
+  std::string path_;
+  StateFile::Loaded loaded_;
+};
+
+TEST_F(StateFileTest, ChangesComeBackTogether) {
+  {
+    const auto file = Open();
+    EXPECT_THAT(In(loaded_.whole), ElementsAre("generation 0"));
+    v1::ConfigDiff first = Record(1, {Service(80), Service(81)});
+    first.set_has_global(true);
+    first.mutable_config()->mutable_timeouts()->set_udp_seconds(9);
+    Keep(*file, first, first);
+    Keep(*file, Record(2, {Service(81, "wlc"), Service(82)}), {});
+    Keep(*file, Record(3, {}, {80}), {});
+  }
+  const auto file = Open();
+  EXPECT_THAT(In(loaded_.whole), ElementsAre("81 wlc", "82 rr", "generation 3"));
+  EXPECT_EQ(loaded_.whole.config().timeouts().udp_seconds(), 9u);
+  EXPECT_THAT(loaded_.damage, IsEmpty());
+}
+
+// A writer that died left any number of its last bytes; a machine that did, perhaps zeros.
+TEST_F(StateFileTest, WhateverTheLastBytesItIsOneOfTheTwo) {
+  {
+    const auto file = Open();
+    Keep(*file, Record(1, {Service(80)}), Record(1, {Service(80)}));
+  }
+  const size_t one = Bytes().size();
+  {
+    const auto file = Open();
+    Keep(*file, {}, Record(1, {Service(80)}));
+    Keep(*file, Record(2, {Service(81)}), {});
+  }
+  const std::string both = Bytes();
+  ASSERT_GT(both.size(), one);
+  for (size_t size = one; size <= both.size(); ++size) {
+    for (const bool zeros : {false, true}) {
+      SetBytes(both.substr(0, size) + (zeros ? std::string(both.size() - size, '\0') : ""));
+      Open();
+      EXPECT_THAT(loaded_.damage, IsEmpty()) << size;
+      if (size == both.size()) {
+        EXPECT_THAT(In(loaded_.whole), ElementsAre("80 rr", "81 rr", "generation 2"));
+      } else {
+        EXPECT_THAT(In(loaded_.whole), ElementsAre("80 rr", "generation 1")) << size;
+      }
+    }
+  }
+}
+
+TEST_F(StateFileTest, WhatTheWholeHasAlreadyIsNotSaidAgain) {
+  {
+    const auto file = Open();
+    const v1::ConfigDiff third = Record(3, {Service(80, "wlc")});  // applied while the first was brought here
+    Keep(*file, Record(1, {Service(80)}), third);
+    Keep(*file, Record(2, {Service(80, "lc")}), third);
+    Keep(*file, third, third);
+    Keep(*file, Record(4, {Service(81)}), {});
+  }
+  Open();
+  EXPECT_THAT(loaded_.damage, IsEmpty());
+  EXPECT_THAT(In(loaded_.whole), ElementsAre("80 wlc", "81 rr", "generation 4"));
+}
+
+TEST_F(StateFileTest, DamageIsSetAsideWhole) {
+  {
+    const auto file = Open();
+    Keep(*file, Record(1, {Service(80)}), Record(1, {Service(80)}));
+    Keep(*file, Record(2, {Service(81)}), {});
+    Keep(*file, Record(3, {Service(82)}), {});
+  }
+  const std::string sound = Bytes();
+  int set_aside = 0;
+  for (size_t at = 0; at < sound.size(); ++at) {
+    std::string bytes = sound;
+    bytes[at] = static_cast<char>(bytes[at] ^ 0x40);
+    SetBytes(bytes);
+    Open();
+    if (loaded_.damage.empty()) {
+      EXPECT_THAT(In(loaded_.whole), ElementsAre("80 rr", "81 rr", "generation 2"))
+          << "only of the last record";
+      continue;
+    }
+    ++set_aside;
+    EXPECT_THAT(In(loaded_.whole), ElementsAre("generation 0")) << at;
+    EXPECT_THAT(loaded_.damage, HasSubstr("is not used")) << at;
+    EXPECT_FALSE(std::filesystem::exists(path_));
+    EXPECT_TRUE(std::filesystem::exists(path_ + ".damaged-" + std::to_string(set_aside)));
+  }
+  EXPECT_GT(set_aside, static_cast<int>(sound.size()) / 2);
+}
+
+TEST_F(StateFileTest, ItDoesNotGrowForEver) {
+  const auto file = Open();
+  const v1::ConfigDiff whole = Record(1, {Service(80)});
+  v1::Service large = Service(80);
+  for (int i = 0; i < 1000; ++i) large.add_destinations()->set_address("10.1.0.1");
+  for (uint64_t i = 1; i <= 1000; ++i) Keep(*file, Record(i, {large}), Record(i, {large}));
+  EXPECT_LT(Bytes().size(), 3u << 20);
+}
+
+TEST_F(StateFileTest, AFullDiskIsSaidAndMended) {
+  const auto file = Open();
+  Keep(*file, Record(1, {Service(80)}), Record(1, {Service(80)}));
+  std::filesystem::remove_all(folder_ + "/deep");  // the open file has no name any more: the next must be new
+  std::ofstream(folder_ + "/deep") << "in the way";
+  v1::Service large = Service(80);
+  for (int i = 0; i < 100'000; ++i) large.add_destinations()->set_address("10.1.0.1");
+  const absl::Status kept = file->Append({Record(2, {large})}, [&] { return Record(2, {large}); });
+  EXPECT_THAT(std::string(kept.message()), HasSubstr(path_));
+  std::filesystem::remove(folder_ + "/deep");
+  std::filesystem::create_directory(folder_ + "/deep");
+  Keep(*file, Record(3, {}, {80}), Record(3, {Service(81)}));
+}
+
+TEST_F(StateFileTest, OnlyOneMayUseIt) {
+  const auto file = Open();
+  StateFile::Loaded loaded;
+  EXPECT_THAT(std::string(StateFile::Open(path_, loaded).status().message()),
+              HasSubstr("another sluiced uses it"));
+  EXPECT_THAT(std::string(StateFile::Open("relative", loaded).status().message()), HasSubstr("absolute"));
+}
+
+}  // namespace
+}  // namespace sluice

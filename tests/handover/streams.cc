@@ -1,0 +1,241 @@
+// TCP connections that live long and check every byte, and short ones beside them: who stands between client
+// and server may change, and nobody may notice.
+//   streams server ADDRESS:PORT...       echoes, until it is killed
+//   streams client ADDRESS:PORT STREAMS NEW_PER_SECOND FILE
+//       until SIGTERM; then one line goes to FILE:
+//       streams N blocks N reset N wrong N longest_ms N new N failed N slowest_new_ms N
+//   A file FILE.now with the same is written every second, so that somebody can look.
+// SPDX-License-Identifier: Apache-2.0
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr int kBlock = 512;
+constexpr auto kEvery = std::chrono::milliseconds(50);  // a block of each stream
+constexpr auto kPatience = std::chrono::seconds(30);    // of a short connection
+
+volatile sig_atomic_t g_stop = 0;
+
+sockaddr_in Parse(const std::string& text) {
+  sockaddr_in address{};
+  const size_t colon = text.rfind(':');
+  address.sin_family = AF_INET;
+  if (colon == std::string::npos ||
+      inet_pton(AF_INET, text.substr(0, colon).c_str(), &address.sin_addr) != 1) {
+    std::fprintf(stderr, "streams: %s: must be ADDRESS:PORT\n", text.c_str());
+    std::exit(2);
+  }
+  address.sin_port = htons(static_cast<uint16_t>(std::atoi(text.c_str() + colon + 1)));
+  return address;
+}
+
+int Serve(int count, char** endpoints) {
+  const int events = epoll_create1(0);
+  std::map<int, bool> listeners;
+  const auto add = [&](int fd) {
+    epoll_event wanted{.events = EPOLLIN, .data = {.fd = fd}};
+    epoll_ctl(events, EPOLL_CTL_ADD, fd, &wanted);
+  };
+  for (int i = 0; i < count; ++i) {
+    const sockaddr_in address = Parse(endpoints[i]);
+    const int fd = socket(AF_INET, SOCK_STREAM, 0);
+    const int on = 1;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || listen(fd, 4096) != 0)
+      return std::perror(endpoints[i]), 1;
+    listeners[fd] = true;
+    add(fd);
+  }
+  for (;;) {
+    epoll_event ready[64];
+    const int found = epoll_wait(events, ready, 64, -1);
+    for (int i = 0; i < found; ++i) {
+      const int fd = ready[i].data.fd;
+      if (listeners.contains(fd)) {
+        add(accept(fd, nullptr, nullptr));
+        continue;
+      }
+      char bytes[16384];
+      const ssize_t got = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
+      if (got > 0 && send(fd, bytes, static_cast<size_t>(got), MSG_NOSIGNAL) == got) continue;
+      close(fd);
+    }
+  }
+}
+
+struct Figures {
+  long blocks = 0, reset = 0, wrong = 0, longest_ms = 0, fresh = 0, failed = 0, slowest_new_ms = 0;
+
+  void Write(const std::string& path, size_t streams) const {
+    const std::string next = path + ".part";
+    FILE* file = std::fopen(next.c_str(), "w");
+    if (file == nullptr) return;
+    std::fprintf(
+        file,
+        "streams %zu blocks %ld reset %ld wrong %ld longest_ms %ld new %ld failed %ld slowest_new_ms %ld\n",
+        streams, blocks, reset, wrong, longest_ms, fresh, failed, slowest_new_ms);
+    std::fclose(file);
+    std::rename(next.c_str(), path.c_str());
+  }
+};
+
+long Since(Clock::time_point begin) {
+  return std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - begin).count();
+}
+
+// One connection: sends a block of a pattern of its own, waits for its echo, and so on; a short one once.
+class Stream {
+ public:
+  Stream(const sockaddr_in& server, uint32_t number, bool is_short) : number_(number), is_short_(is_short) {
+    fd_ = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    const int on = 1;
+    setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (connect(fd_, reinterpret_cast<const sockaddr*>(&server), sizeof server) != 0 && errno != EINPROGRESS)
+      over_ = true;
+  }
+  ~Stream() { close(fd_); }
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  pollfd Wanted() const { return {fd_, static_cast<short>(connected_ ? POLLIN : POLLOUT), 0}; }
+  bool over() const { return over_; }
+  bool connected() const { return connected_; }
+
+  void Do(short ready, Figures& figures) {
+    if (over_) return;
+    if (!connected_ && (ready & (POLLOUT | POLLERR | POLLHUP))) {
+      int error = 0;
+      socklen_t size = sizeof error;
+      getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
+      if (error != 0) return Fail(figures);
+      connected_ = true;
+    }
+    if (connected_ && (ready & (POLLIN | POLLERR | POLLHUP))) Receive(figures);
+    if (over_) return;
+    if (connected_ && !waiting_ && Clock::now() >= next_) Send(figures);
+    const long waited = is_short_ ? Since(begun_) : waiting_ ? Since(sent_) : 0;
+    if (is_short_ && Clock::now() - begun_ > kPatience) return Fail(figures);
+    if (!is_short_ && waited > figures.longest_ms) figures.longest_ms = waited;
+  }
+
+ private:
+  char ByteAt(int i) const { return static_cast<char>(number_ * 31 + block_ * 7 + static_cast<uint32_t>(i)); }
+
+  void Fail(Figures& figures) {
+    over_ = true;
+    ++(is_short_ ? figures.failed : figures.reset);
+    std::fprintf(stderr, "streams: %s %u: %s, block %u\n", is_short_ ? "short" : "long", number_,
+                 errno != 0 ? std::strerror(errno) : "ended", block_);
+  }
+  void Send(Figures& figures) {
+    char bytes[kBlock];
+    for (int i = 0; i < kBlock; ++i) bytes[i] = ByteAt(i);
+    if (send(fd_, bytes, kBlock, MSG_NOSIGNAL) != kBlock) return Fail(figures);
+    waiting_ = true;
+    got_ = 0;
+    sent_ = Clock::now();
+  }
+  void Receive(Figures& figures) {
+    char bytes[4096];
+    const ssize_t got = recv(fd_, bytes, sizeof bytes, 0);
+    if (got < 0 && errno == EAGAIN) return;
+    if (got <= 0) return Fail(figures);
+    for (ssize_t i = 0; i < got; ++i) {
+      if (!waiting_ || got_ == kBlock || bytes[i] != ByteAt(got_)) {
+        ++figures.wrong;
+        over_ = true;
+        return;
+      }
+      ++got_;
+    }
+    if (got_ < kBlock) return;
+    waiting_ = false;
+    ++block_;
+    ++figures.blocks;
+    next_ = sent_ + kEvery;
+    if (!is_short_) return;
+    over_ = true;
+    ++figures.fresh;
+    figures.slowest_new_ms = std::max(figures.slowest_new_ms, Since(begun_));
+  }
+
+  const uint32_t number_;
+  const bool is_short_;
+  int fd_;
+  bool connected_ = false;
+  bool over_ = false;
+  bool waiting_ = false;
+  int got_ = 0;
+  uint32_t block_ = 0;
+  Clock::time_point begun_ = Clock::now();
+  Clock::time_point sent_{};
+  Clock::time_point next_{};
+};
+
+int RunClient(const sockaddr_in& server, size_t count, int fresh_per_second, const std::string& path) {
+  signal(SIGTERM, [](int) { g_stop = 1; });
+  Figures figures;
+  std::vector<std::unique_ptr<Stream>> streams;
+  std::vector<std::unique_ptr<Stream>> shorts;
+  uint32_t number = 0;
+  const Clock::time_point begin = Clock::now();
+  Clock::time_point told = begin;
+  long opened = 0;
+  while (g_stop == 0) {
+    // A few at a time, so that nobody's backlog overflows.
+    for (int i = 0; i < 8 && streams.size() < count; ++i)
+      streams.push_back(std::make_unique<Stream>(server, ++number, false));
+    if (streams.size() == count && Since(begin) * fresh_per_second / 1000 > opened) {
+      opened = Since(begin) * fresh_per_second / 1000;
+      shorts.push_back(std::make_unique<Stream>(server, ++number, true));
+    }
+    std::vector<pollfd> polled;
+    for (const auto& each : streams) polled.push_back(each->Wanted());
+    for (const auto& each : shorts) polled.push_back(each->Wanted());
+    for (size_t i = 0; i < streams.size(); ++i) {
+      if (streams[i]->over()) polled[i].fd = -1;
+    }
+    poll(polled.data(), polled.size(), 5);
+    for (size_t i = 0; i < streams.size(); ++i) streams[i]->Do(polled[i].revents, figures);
+    for (size_t i = 0; i < shorts.size(); ++i) shorts[i]->Do(polled[streams.size() + i].revents, figures);
+    std::erase_if(shorts, [](const auto& each) { return each->over(); });
+    if (Since(told) < 250) continue;
+    told = Clock::now();
+    size_t connected = 0;
+    for (const auto& each : streams) connected += each->connected() && !each->over();
+    figures.Write(path + ".now", connected);
+  }
+  size_t alive = 0;
+  for (const auto& each : streams) alive += each->connected() && !each->over();
+  figures.Write(path, alive);
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  signal(SIGPIPE, SIG_IGN);
+  if (argc > 2 && std::strcmp(argv[1], "server") == 0) return Serve(argc - 2, argv + 2);
+  if (argc == 6 && std::strcmp(argv[1], "client") == 0)
+    return RunClient(Parse(argv[2]), static_cast<size_t>(std::atoi(argv[3])), std::atoi(argv[4]), argv[5]);
+  std::fprintf(stderr,
+               "streams server ADDRESS:PORT... | streams client ADDRESS:PORT STREAMS NEW_PER_SECOND FILE\n");
+  return 2;
+}
