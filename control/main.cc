@@ -98,12 +98,15 @@ HandoverOptions OptionsOfHandover(const Options& options) {
   HandoverOptions handover{.use = options.kernel_ipvs,
                            .mirror = {},
                            .sync = {.policy = options.sync_policy},
-                           .adopt = options.adopt};
+                           .adopt = options.adopt,
+                           .saved = {}};
   handover.mirror.resync = std::chrono::seconds(options.kernel_ipvs_resync_seconds);
+  handover.mirror.strict_arp = options.strict_arp;
   handover.mirror.record =
       absl::StrCat(options.grpc.listen.substr(options.grpc.listen.find('/')), ".mirrored");
   for (const std::string& text : options.kernel_ipvs_excluded)
     handover.mirror.excluded.push_back(*ParsePrefix(text));
+  if (!options.state_file.empty()) handover.saved = options.state_file + ".connections";
   return handover;
 }
 

@@ -36,7 +36,9 @@ Work:
 When Sluice does not forward:
   --kernel-ipvs=auto|mirror|off  mirror: the kernel's own IPVS has the same services; auto: if the kernel has IPVS and
                             nobody else programs it (auto)
-  --adopt=yes|no            at the start, connections that the kernel has become Sluice's (yes)
+  --adopt=yes|no            at the start, connections that the kernel has become Sluice's, and those that were saved (yes)
+  --strict-arp=yes|no       yes: the host answers ARP for an address only where it has it, so not for the services', which
+                            are on sluice-ipvs0: routers then need routes to them (no)
   --kernel-ipvs-exclude PREFIX  services of these addresses are somebody else's in the kernel; repeatable
   --sync-policy=all|packets:N|seconds:N|none  which connections the kernel is told of, so that they go on there: all, those
                             with so many packets of the client's, those that have lived for so long (all)
@@ -111,6 +113,13 @@ absl::Status SetSyncPolicy(const std::string& value, SyncPolicy& policy) {
       "--sync-policy=", value, ": must be all, none, packets:N (1..1000000) or seconds:N (1..3600)"));
 }
 
+absl::Status SetYesOrNo(const std::string& option, const std::string& value, bool& target) {
+  if (value != "yes" && value != "no")
+    return absl::InvalidArgumentError(absl::StrCat(option, "=", value, ": must be yes or no"));
+  target = value == "yes";
+  return absl::OkStatus();
+}
+
 absl::Status SetKernelIpvs(const std::string& value, KernelIpvsUse& use) {
   if (value != "auto" && value != "mirror" && value != "off")
     return absl::InvalidArgumentError(absl::StrCat("--kernel-ipvs=", value, ": must be auto, mirror or off"));
@@ -176,12 +185,9 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) 
          return SetNumber("--kernel-ipvs-resync-seconds", value, 1, 86400,
                           options.kernel_ipvs_resync_seconds);
        }},
-      {"--adopt",
-       [&](const std::string& value) {
-         if (value != "yes" && value != "no")
-           return absl::InvalidArgumentError(absl::StrCat("--adopt=", value, ": must be yes or no"));
-         return options.adopt = value == "yes", absl::OkStatus();
-       }},
+      {"--adopt", [&](const std::string& value) { return SetYesOrNo("--adopt", value, options.adopt); }},
+      {"--strict-arp",
+       [&](const std::string& value) { return SetYesOrNo("--strict-arp", value, options.strict_arp); }},
       {"--sync-policy", [&](const std::string& value) { return SetSyncPolicy(value, options.sync_policy); }},
       {"--max-requests-per-second",
        [&](const std::string& value) {

@@ -19,6 +19,7 @@ struct Options {
   KernelIpvsUse kernel_ipvs = KernelIpvsUse::kAuto;
   std::vector<std::string> kernel_ipvs_excluded;  // prefixes
   int kernel_ipvs_resync_seconds = 30;
+  bool strict_arp = false;
   bool adopt = true;
   SyncPolicy sync_policy{.which = SyncPolicy::Which::kAll};  // of connections that the kernel is told of
   SluiceService::Limits limits;

@@ -4,7 +4,7 @@
 #include <cstdio>
 
 #include "absl/strings/str_cat.h"
-#include "control/ipvs/kernel_connections.h"
+#include "control/ipvs/saved_connections.h"
 #include "control/refusals.h"
 
 namespace sluice {
@@ -26,15 +26,22 @@ std::unique_ptr<Handover> Handover::Start(const HandoverOptions& options, Config
   {
     const MutexLock lock(handover->switching_);
     handover->StartMirror();
-    if (handover->Now().mirror != nullptr && options.adopt) {
-      const absl::StatusOr<Dataplane::AdoptedCounts> adopted = handover->Adopt();
-      if (!adopted.ok())
-        Say(absl::StrCat("the kernel's connections are not adopted: ",
-                         absl::string_view(adopted.status().message())));
-    }
+    if (options.adopt) handover->AdoptAtStart();
   }
   dataplane.SetSteering(true);
   return handover;
+}
+
+void Handover::AdoptAtStart() {
+  const auto adopt = [&](const char* whose, absl::StatusOr<std::vector<ListedConnection>> connections)
+                         ABSL_EXCLUSIVE_LOCKS_REQUIRED(switching_) {
+                           const absl::Status adopted = Adopt(std::move(connections)).status();
+                           if (!adopted.ok())
+                             Say(absl::StrCat(whose, " connections are not adopted: ",
+                                              absl::string_view(adopted.message())));
+                         };
+  if (Now().mirror != nullptr) adopt("the kernel's", ReadConnectionList());
+  if (!options_.saved.empty()) adopt("saved", TakeSavedConnections(options_.saved));
 }
 
 void Handover::StartMirror() {
@@ -192,7 +199,7 @@ absl::StatusOr<v1::TakeoverResponse> Handover::TakeOver(bool services_too) {
     if (const absl::Status taken = TakeServices(response); !taken.ok()) return taken;
   }
   if (const absl::Status ready = Check(); !ready.ok()) return ready;
-  const absl::StatusOr<Dataplane::AdoptedCounts> adopted = Adopt();
+  const absl::StatusOr<Dataplane::AdoptedCounts> adopted = Adopt(ReadConnectionList());
   if (!adopted.ok()) return adopted.status();
   response.set_adopted_connections(adopted->made);
   response.set_known_connections(adopted->present);
@@ -229,8 +236,8 @@ absl::Status Handover::TakeServices(v1::TakeoverResponse& response) {
   return claimed;
 }
 
-absl::StatusOr<Dataplane::AdoptedCounts> Handover::Adopt() {
-  const absl::StatusOr<std::vector<KernelConnection>> connections = ReadKernelConnections();
+absl::StatusOr<Dataplane::AdoptedCounts> Handover::Adopt(
+    absl::StatusOr<std::vector<ListedConnection>> connections) {
   if (!connections.ok()) return connections.status();
   publisher_.WaitFor(store_.generation());
   const Dataplane::AdoptedCounts counts =
@@ -242,7 +249,48 @@ absl::StatusOr<Dataplane::AdoptedCounts> Handover::Adopt() {
 
 void Handover::End() {
   const MutexLock lock(switching_);
-  if (Check().ok() && CheckPorts().ok()) Switch(Now());
+  const Parts parts = Now();
+  const bool kernel_goes_on = Check().ok() && CheckPorts().ok();
+  if (kernel_goes_on) {
+    HoldFullNat(parts);
+    Switch(parts);
+  }
+  if (options_.saved.empty()) return;
+  const absl::Status saved =
+      SaveConnections(options_.saved, OnlyHere(/*all=*/!kernel_goes_on || parts.sync == nullptr));
+  if (!saved.ok()) Say(std::string(saved.message()));
+}
+
+std::vector<ListedConnection> Handover::OnlyHere(bool all) {
+  std::vector<ListedConnection> connections;
+  dataplane_.ListConnections([&](const std::vector<ConnectionStatus>& chunk) {
+    for (const ConnectionStatus& each : chunk) {
+      if (each.is_template) continue;
+      const bool is_full_nat =
+          dataplane_.destinations().way(each.destination_id).method == ForwardingMethod::kFullNat;
+      if (!is_full_nat && !all) continue;
+      const Endpoint& client = each.client;
+      const Endpoint& service = each.virtual_endpoint;
+      connections.push_back(
+          {.flow = {client.address, service.address, client.port, service.port, client.protocol},
+           .server = each.destination,
+           .local_address = is_full_nat ? each.local.address : IpAddress(),
+           .local_port = is_full_nat ? each.local.port : Be16{},
+           .state = each.state_number,
+           .expires_seconds = each.expires_seconds});
+    }
+    return true;
+  });
+  return connections;
+}
+
+void Handover::HoldFullNat(const Parts& parts) {
+  std::set<IpAddress> local_addresses;
+  for (const ListedConnection& each : OnlyHere(/*all=*/false)) local_addresses.insert(each.local_address);
+  if (local_addresses.empty()) return;
+  const absl::Status held = parts.mirror->HoldFullNat(local_addresses);
+  if (!held.ok())
+    Say(absl::StrCat("connections with full NAT may be reset: ", absl::string_view(held.message())));
 }
 
 void Handover::Describe(v1::KernelMirror& description) {

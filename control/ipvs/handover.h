@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "control/config_store.h"
+#include "control/ipvs/connection_list.h"
 #include "control/ipvs/mirror.h"
 #include "control/ipvs/sync_master.h"
 #include "control/mutex.h"
@@ -23,7 +24,9 @@ struct HandoverOptions {
   KernelIpvsUse use = KernelIpvsUse::kAuto;
   Mirror::Options mirror;
   SyncMaster::Options sync;
-  bool adopt = true;  // the kernel's connections, at the start
+  bool adopt = true;  // the kernel's connections, at the start, and those that were saved
+  // Where connections are saved that nobody else has, from an orderly end to the next start; empty: nowhere.
+  std::string saved;
 };
 
 class Handover {
@@ -57,7 +60,12 @@ class Handover {
   void StartMirror() ABSL_EXCLUSIVE_LOCKS_REQUIRED(switching_);
   absl::Status StartSync(const SyncMaster::Options& options) ABSL_EXCLUSIVE_LOCKS_REQUIRED(switching_);
   absl::Status TakeServices(v1::TakeoverResponse& response) ABSL_EXCLUSIVE_LOCKS_REQUIRED(switching_);
-  absl::StatusOr<Dataplane::AdoptedCounts> Adopt() ABSL_EXCLUSIVE_LOCKS_REQUIRED(switching_);
+  absl::StatusOr<Dataplane::AdoptedCounts> Adopt(absl::StatusOr<std::vector<ListedConnection>> connections)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(switching_);
+  void AdoptAtStart() ABSL_EXCLUSIVE_LOCKS_REQUIRED(switching_);
+  // What the kernel has not been told of: with full NAT, or, without a kernel that listens, all.
+  std::vector<ListedConnection> OnlyHere(bool all);
+  void HoldFullNat(const Parts& parts);
   void Switch(const Parts& parts);
 
   const HandoverOptions options_;

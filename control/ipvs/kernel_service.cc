@@ -135,9 +135,7 @@ KernelForm ToKernel(const v1::Service& service) {
   for (const v1::Destination& destination : service.destinations())
     result.destinations.push_back(ToKernel(destination));
   if (key.fwmark() != 0) form.lost.push_back("a firewall must mark its packets in the kernel");
-  if (Any(service, [](const v1::Destination& each) { return each.method() == v1::FULLNAT; }))
-    form.lost.push_back(
-        "full NAT becomes NAT: real servers must answer by this host, and connections there are break");
+  form.full_nat = Any(service, [](const v1::Destination& each) { return each.method() == v1::FULLNAT; });
   if (Any(service,
           [](const v1::Destination& each) { return each.tunnel().checksum() == v1::TUNNEL_REMCSUM; }))
     form.lost.push_back("remote checksums of tunnels");

@@ -68,6 +68,7 @@ std::vector<KernelServiceChange> Difference(const KernelService* have, const Ker
 struct KernelForm {
   std::optional<KernelService> service;  // none: it cannot
   std::vector<std::string> lost;         // what of it the kernel cannot do; or why it cannot be at all
+  bool full_nat = false;                 // which is NAT there: the rest is masquerade's
 };
 KernelForm ToKernel(const v1::Service& service);
 

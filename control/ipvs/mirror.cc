@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -18,6 +20,7 @@ using namespace std::chrono_literals;
 
 constexpr auto kLookEvery = 200ms;
 constexpr auto kRetryEvery = 1s;
+constexpr auto kHoldFor = 30s;
 
 // What comes nearest, for schedulers that a kernel may be without.
 std::string NeighbourOf(const std::string& scheduler) {
@@ -25,6 +28,16 @@ std::string NeighbourOf(const std::string& scheduler) {
   if (scheduler == "lblcr") return "lblc";
   if (scheduler == "rr") return "wrr";
   return scheduler == "wlc" ? "rr" : "wlc";
+}
+
+// As kube-proxy's strictARP.
+absl::Status HaveStrictArp() {
+  for (const auto& [name, value] : {std::pair("arp_ignore", 1), std::pair("arp_announce", 2)}) {
+    const std::string path = absl::StrCat("/proc/sys/net/ipv4/conf/all/", name);
+    if (!(std::ofstream(path) << value << std::flush))
+      return absl::ErrnoToStatus(errno, absl::StrCat("--strict-arp: ", path));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -40,6 +53,9 @@ absl::StatusOr<std::unique_ptr<Mirror>> Mirror::Start(const Options& options, Co
   absl::StatusOr<std::set<ServiceKey>> owned = ReadMirrorRecord(options.record);
   if (!owned.ok()) return owned.status();
   mirror->owned_ = *std::move(owned);
+  if (options.strict_arp) {
+    if (const absl::Status strict = HaveStrictArp(); !strict.ok()) return strict;
+  }
   mirror->thread_ = std::thread([raw = mirror.get()] { raw->Run(); });
   return mirror;
 }
@@ -133,6 +149,7 @@ void Mirror::Take(const v1::WatchConfigResponse& news) {
 absl::Status Mirror::ReadKernel() {
   absl::StatusOr<std::vector<KernelService>> services = ipvs_->Services();
   if (!services.ok()) return services.status();
+  can_masquerade_ = Masquerade::IsPossible();
   std::map<ServiceKey, KernelService> present;
   foreign_.clear();
   for (KernelService& service : *services) {
@@ -158,6 +175,7 @@ absl::Status Mirror::ReadKernel() {
 KernelForm Mirror::FormOf(const v1::Service& service) const {
   KernelForm form = ToKernel(service);
   if (!form.service) return form;
+  if (form.full_nat) LoseFullNat(form);
   KernelService& kernel = *form.service;
   for (const auto& [prefix, length] : options_.excluded) {
     const IpAddress& address = kernel.key.address;
@@ -165,12 +183,13 @@ KernelForm Mirror::FormOf(const v1::Service& service) const {
         address.Prefix((prefix.IsV4() ? 96 : 0) + length) != prefix)
       continue;
     return {std::nullopt,
-            {absl::StrCat("its address is of ", prefix.ToString(), "/", length, ", which is excluded")}};
+            {absl::StrCat("its address is of ", prefix.ToString(), "/", length, ", which is excluded")},
+            false};
   }
   if (foreign_.contains(kernel.key))
-    return {std::nullopt, {"the kernel has a service of this name that somebody else made"}};
+    return {std::nullopt, {"the kernel has a service of this name that somebody else made"}, false};
   if (const auto refused = refused_.find(kernel.key); refused != refused_.end()) {
-    if (!refused->second.service.empty()) return {std::nullopt, {refused->second.service}};
+    if (!refused->second.service.empty()) return {std::nullopt, {refused->second.service}, false};
     for (const KernelDestination& each : refused->second.destinations) {
       std::erase_if(kernel.destinations, [&](const KernelDestination& other) { return other.IsAt(each); });
       form.lost.push_back(absl::StrCat("real server ", EndpointToString(each.address, each.port),
@@ -185,6 +204,19 @@ KernelForm Mirror::FormOf(const v1::Service& service) const {
     kernel.flags &= ~uint32_t{0x38};  // flags mean something to a certain scheduler
   }
   return form;
+}
+
+void Mirror::LoseFullNat(KernelForm& form) const {
+  const ServiceKey& key = form.service->key;
+  const bool has_own_name = !key.HasFwmark() && key.port != Be16{};
+  if (can_masquerade_ && has_own_name) {
+    form.lost.push_back("full NAT becomes NAT with masquerade: connections there are break");
+    return;
+  }
+  form.full_nat = false;
+  form.lost.push_back(absl::StrCat(
+      "full NAT becomes NAT: connections there are break, and real servers must answer by this host",
+      has_own_name ? "; with net.ipv4.vs.conntrack=1 they need not" : ""));
 }
 
 void Mirror::Write() {
@@ -209,6 +241,11 @@ void Mirror::Write() {
     for (KernelServiceChange& change :
          Difference(have == known_.end() ? nullptr : &have->second, form.service ? &*form.service : nullptr))
       changes.emplace_back(key, std::move(change));
+    if (form.service && form.full_nat) {
+      full_nat_.insert(key);
+    } else if (!key.HasFwmark()) {
+      full_nat_.erase(key);
+    }
     if (form.service) {
       to_own.insert(key);
       target.emplace(key, *std::move(form.service));
@@ -239,8 +276,8 @@ void Mirror::Write() {
     Complain(KeepRecord());
   }
   dirty_ = std::move(failed);
-  const absl::Status addresses = SetAddresses();
-  Complain(addresses);
+  Complain(masquerade_.SetServices(full_nat_));
+  Complain(SetAddresses());
   uint64_t impossible = 0;
   for (const auto& [key, note] : notes_) impossible += note.impossible;
   const MutexLock lock(mutex_);
@@ -309,6 +346,10 @@ absl::Status Mirror::SetAddresses() {
     if (!key.HasFwmark()) addresses.insert(key.address);
   }
   return interface_->SetAddresses(addresses).status();
+}
+
+absl::Status Mirror::HoldFullNat(const std::set<IpAddress>& local_addresses) {
+  return masquerade_.Hold(local_addresses, kHoldFor);
 }
 
 absl::Status Mirror::KeepRecord() { return WriteMirrorRecord(options_.record, owned_); }

@@ -1,8 +1,7 @@
 // Keeps the kernel's IPVS loaded with our services, and their addresses on an interface of the host's, so
 // that traffic goes on when Sluice does not. Writes what differs; what somebody else changes of ours is
 // repaired; what is not ours is not touched.
-// Threads: has one of its own; the member functions may be called
-// by any.
+// Threads: has one of its own; the member functions may be called by any.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -22,6 +21,7 @@
 #include "absl/status/statusor.h"
 #include "control/config_store.h"
 #include "control/ipvs/kernel_ipvs.h"
+#include "control/ipvs/masquerade.h"
 #include "control/kernel/dummy_interface.h"
 #include "control/mutex.h"
 
@@ -35,6 +35,7 @@ class Mirror {
     std::string interface = "sluice-ipvs0";               // for the services' addresses
     std::vector<std::pair<IpAddress, uint8_t>> excluded;  // whose services are somebody else's
     std::chrono::milliseconds resync{30'000};
+    bool strict_arp = false;  // other interfaces do not answer ARP for them
   };
 
   static absl::StatusOr<std::unique_ptr<Mirror>> Start(const Options& options, ConfigStore& store);
@@ -48,6 +49,8 @@ class Mirror {
   // Returns when the kernel has this generation, or did not take it in time.
   bool WaitFor(uint64_t generation, std::chrono::milliseconds limit);
   void Describe(v1::KernelMirror& mirror);
+  // Before an orderly end: connections with full NAT, from these local addresses, are not reset for a while.
+  absl::Status HoldFullNat(const std::set<IpAddress>& local_addresses);
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -62,6 +65,7 @@ class Mirror {
   absl::Status ReadKernel();
   void Write();
   KernelForm FormOf(const v1::Service& service) const;
+  void LoseFullNat(KernelForm& form) const;
   void Send(const std::vector<std::pair<ServiceKey, KernelServiceChange>>& changes,
             std::set<ServiceKey>& failed);
   absl::Status SetAddresses();
@@ -72,6 +76,7 @@ class Mirror {
   ConfigStore& store_;
   std::unique_ptr<KernelIpvs> ipvs_;
   std::unique_ptr<DummyInterface> interface_;
+  Masquerade masquerade_;
   std::atomic<bool> stop_{false};
 
   // The thread's own.
@@ -82,6 +87,8 @@ class Mirror {
   std::set<ServiceKey> owned_;  // as the record has it
   std::set<ServiceKey> dirty_;
   std::map<ServiceKey, Note> notes_;
+  std::set<Endpoint> full_nat_;
+  bool can_masquerade_ = false;
   // What the kernel would not take, until it changes.
   struct Refused {
     std::string service;  // why

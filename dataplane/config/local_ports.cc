@@ -43,6 +43,17 @@ std::optional<Be16> PortPool::Take(int worker) {
   return Be16::FromHost(ports[place]);
 }
 
+bool PortPool::TakeThis(int worker, Be16 port) {
+  Part& part = parts_[worker];
+  const std::vector<uint16_t>& ports = ports_->OfWorker(worker);
+  const uint16_t place = ports_->PlaceOf(port.ToHost());
+  const uint64_t bit = uint64_t{1} << place % 64;
+  if (place >= ports.size() || ports[place] != port.ToHost() || part.bits[place / 64] & bit) return false;
+  part.bits[place / 64] |= bit;
+  part.taken.store(part.taken.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+  return true;
+}
+
 void PortPool::Give(int worker, Be16 port) {
   Part& part = parts_[worker];
   const uint16_t place = ports_->PlaceOf(port.ToHost());

@@ -60,6 +60,8 @@ class PortPool {
 
   // Nothing: none is free.
   std::optional<Be16> Take(int worker);
+  // This one. False: it is taken, or not this worker's.
+  bool TakeThis(int worker, Be16 port);
   void Give(int worker, Be16 port);
 
   // Whether a connection may have a port that no pool but another one knows of.

@@ -55,6 +55,16 @@ bool TakeLocalSource(Worker& worker, Batch& batch, int lane, const Service& serv
   return false;
 }
 
+bool TakeThisLocalSource(Worker& worker, const Assignment& assignment, Protocol protocol) {
+  const DestinationId id = assignment.destination_id;
+  const Endpoint server = {worker.destinations.address(id), worker.destinations.port(id), protocol};
+  const PortPoolIndex* pools = worker.snapshot->port_pools.get();
+  if (pools == nullptr) return false;
+  const auto found = pools->find({assignment.local_address, server});
+  if (found == pools->end() || IsTaken(worker, assignment, protocol)) return false;
+  return found->second->TakeThis(worker.index, assignment.local_port);
+}
+
 void GiveLocalPortBack(Worker& worker, const IpAddress& address, Be16 port, Protocol protocol,
                        DestinationId destination_id) {
   const Endpoint server = {worker.destinations.address(destination_id),

@@ -11,6 +11,9 @@ namespace sluice {
 // had, and the lane is refused.
 bool TakeLocalSource(Worker& worker, Batch& batch, int lane, const Service& service, Assignment& assignment);
 
+// Takes this very one, for a connection that has had it elsewhere. False: it is not to be had.
+bool TakeThisLocalSource(Worker& worker, const Assignment& assignment, Protocol protocol);
+
 // The port is free again.
 void GiveLocalPortBack(Worker& worker, const IpAddress& address, Be16 port, Protocol protocol,
                        DestinationId destination_id);

@@ -6,6 +6,7 @@
 
 #include "dataplane/pipeline/announce.h"
 #include "dataplane/pipeline/connection_life.h"
+#include "dataplane/pipeline/local_source.h"
 #include "dataplane/runtime/dataplane.h"
 #include "dataplane/runtime/question.h"
 
@@ -54,9 +55,16 @@ class AdoptQuery final : public Question {
     if (connection == nullptr) {
       const Assignment assignment = {.address = adopted.server.address,
                                      .port = adopted.server.port,
-                                     .destination_id = adopted.destination_id};
+                                     .destination_id = adopted.destination_id,
+                                     .local_address = adopted.local_address,
+                                     .local_port = adopted.local_port};
+      const bool is_full_nat = adopted.local_port != Be16{};
+      if (is_full_nat && !TakeThisLocalSource(worker, assignment, flow.protocol)) return;
       connection = KeepConnection(worker, MakeConnection(worker, tuple, addresses, assignment), hash);
-      if (connection == nullptr) return;
+      if (connection == nullptr) {
+        Forgo(worker, assignment, flow.protocol);
+        return;
+      }
       // A later one of these may be the same.
       worker.connections.FinishInserts();
       ++made;
@@ -66,7 +74,7 @@ class AdoptQuery final : public Question {
     worker.sync = {};  // whoever had it knows it
     ChangeState(worker, *connection, adopted.state);
     worker.sync = policy;
-    connection->flags |= kConnectionAnnounced;
+    if (CanBeAnnounced(worker, *connection)) connection->flags |= kConnectionAnnounced;
     connection->in_packets = std::max<uint32_t>(connection->in_packets, 1);
     const uint32_t index = worker.connections.IndexOf(*connection);
     worker.wheel.Unfile(index);

@@ -86,7 +86,9 @@ struct ConnectionStatus {
   Endpoint client;
   Endpoint virtual_endpoint;
   Endpoint destination;
+  Endpoint local;  // as the real server sees the client: with full NAT another
   std::string_view state;
+  uint8_t state_number = 0;
   uint32_t expires_seconds = 0;
   bool active = false;
   int worker = 0;
@@ -99,6 +101,8 @@ struct ConnectionStatus {
 struct AdoptedConnection {
   FlowKey flow;  // of the client's packets
   Endpoint server;
+  IpAddress local_address;  // with full NAT
+  Be16 local_port;          // 0: without
   DestinationId destination_id = kNoDestination;
   uint8_t state = 0;
   uint32_t expires_seconds = 0;

@@ -133,11 +133,18 @@ TEST(KernelServiceTest, ThereAndBack) {
   }
 }
 
+TEST(KernelServiceTest, FullNatIsNatAndMasquerade) {
+  const KernelForm form =
+      ToKernel(Message("key { protocol: TCP address: '10.99.0.1' port: 80 } scheduler: 'rr' "
+                       "destinations { address: '10.1.0.1' method: FULLNAT weight: 1 }"));
+  EXPECT_TRUE(form.full_nat);
+  EXPECT_EQ(form.service->destinations.at(0).method, 0u);
+}
+
 TEST(KernelServiceTest, WhatTheKernelCannotDoIsSaid) {
   const std::string key = "key { protocol: TCP address: '10.99.0.1' port: 80 } scheduler: 'rr' ";
   const auto lost = [&](const std::string& text) { return ToKernel(Message(key + text)).lost.size(); };
   EXPECT_EQ(lost(""), 0u);
-  EXPECT_EQ(lost("destinations { address: '10.1.0.1' method: FULLNAT weight: 1 }"), 1u);
   EXPECT_EQ(lost("timeouts { tcp_seconds: 9 } drain_seconds: 5 no_destination: TCP_RESET"), 3u);
   EXPECT_EQ(lost("persistence { timeout_seconds: 9 strict: true }"), 1u);
   EXPECT_FALSE(ToKernel(Message(key + "deny_sources: '10.0.0.0/8'")).service)

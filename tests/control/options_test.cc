@@ -52,6 +52,8 @@ TEST(OptionsTest, ErrorsNameTheOptionAndTheRule) {
   EXPECT_EQ(Error({"--interface", "a", "--workers"}), "--workers: needs a value; see sluiced --help");
   EXPECT_EQ(Error({"--port", "a", "--mtu", "1279"}), "--mtu 1279: must be 1280..9600");
   EXPECT_EQ(Error({"--interface", "a", "--poll=maybe"}), "--poll=maybe: must be idle or always");
+  EXPECT_EQ(Error({"--interface", "a", "--adopt=maybe"}), "--adopt=maybe: must be yes or no");
+  EXPECT_EQ(Error({"--interface", "a", "--strict-arp=1"}), "--strict-arp=1: must be yes or no");
   EXPECT_EQ(Error({"--interface", "a", "--cpus", "1,,2"}), "--cpus : must be 0..1023");
   EXPECT_EQ(Error({"--no-huge=1"}), "--no-huge=1: is not an option of sluiced; see sluiced --help");
   EXPECT_EQ(Error({"eth0"}), "eth0: is not an option of sluiced; see sluiced --help");

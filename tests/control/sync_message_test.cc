@@ -4,7 +4,6 @@
 
 #include <gtest/gtest.h>
 
-#include "control/ipvs/kernel_connections.h"
 #include "dataplane/conn/connection.h"
 
 namespace sluice {
@@ -92,32 +91,6 @@ TEST(SyncMessageTest, HoldsWhatFitsIntoAPacket) {
   EXPECT_TRUE(message.empty());
   EXPECT_TRUE(message.Add(update, 0));
   EXPECT_EQ(message.Bytes().size(), 44u);
-}
-
-TEST(KernelConnectionsTest, Lines) {
-  const auto nat = ParseKernelConnection("TCP CB007101 9C41 0A006301 0050 0A000101 1F90 ESTABLISHED     893");
-  ASSERT_TRUE(nat);
-  EXPECT_EQ(nat->flow.source.ToString(), "203.0.113.1");
-  EXPECT_EQ(nat->flow.source_port.ToHost(), 40001);
-  EXPECT_EQ(nat->flow.destination.ToString(), "10.0.99.1");
-  EXPECT_EQ(nat->server.ToString(), "10.0.1.1:8080");
-  EXPECT_EQ(nat->state, kTcpEstablished);
-  EXPECT_EQ(nat->expires_seconds, 893u);
-  const auto v6 = ParseKernelConnection(
-      "TCP [2001:0db8:0000:0000:0000:0000:0000:0001] 0007 [2001:0db8:0000:0000:0000:0000:0000:0002] 0050 "
-      "[2001:0db8:0000:0000:0000:0000:0000:0003] 0050 FIN_WAIT        119");
-  ASSERT_TRUE(v6);
-  EXPECT_EQ(v6->server.ToString(), "[2001:db8::3]:80");
-  EXPECT_EQ(v6->state, kTcpFinWait);
-  EXPECT_TRUE(ParseKernelConnection("UDP CB007101 03E7 0A006301 0035 0A000101 0035 UDP              299"));
-  for (const char* line :
-       {"Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData", "",
-        "TCP CB007101 0000 0A006301 0050 0A000101 0050 ASSURED         299",  // a template
-        "IP  CB007101 0000 00000007 0000 0A000101 0000 NONE            299",
-        "TCP CB007101 9C41 0A006301 0050 0A000101 1F90 NONSENSE        893",
-        "TCP CB007101 9C41 0A006301 0050 0A000101 1F90 ESTABLISHED     x",
-        "TCP CB0071 9C41 0A006301 0050 0A000101 1F90 ESTABLISHED 893", "TCP a b c d e f g h"})
-    EXPECT_FALSE(ParseKernelConnection(line)) << line;
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The connections that the kernel's IPVS has, as it lists them in /proc.
+// Connections as the kernel's IPVS lists its own in /proc: a line for each. With full NAT, which it does not
+// know, the local address and port come last.
 // Threads: pure functions.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -13,22 +14,26 @@
 
 namespace sluice {
 
-struct KernelConnection {
+struct ListedConnection {
   FlowKey flow;  // of the client's packets
   Endpoint server;
+  IpAddress local_address;  // with full NAT
+  Be16 local_port;          // 0: without
   uint8_t state = 0;
   uint32_t expires_seconds = 0;
 };
 
 // One line of the list; nothing if it is a title, a template, or none that we know.
-std::optional<KernelConnection> ParseKernelConnection(const std::string& line);
+std::optional<ListedConnection> ParseConnection(const std::string& line);
 
-// All of them. The kernel walks its table anew for every part that is read: not to be asked often.
-absl::StatusOr<std::vector<KernelConnection>> ReadKernelConnections(
+std::string FormatConnection(const ListedConnection& connection);
+
+// All that a file lists. The kernel walks its table anew for every part that is read: not to be asked often.
+absl::StatusOr<std::vector<ListedConnection>> ReadConnectionList(
     const std::string& path = "/proc/net/ip_vs_conn");
 
 // Those whose service and real server are ours, as the data path takes them.
-std::vector<AdoptedConnection> Assign(const std::vector<KernelConnection>& connections,
+std::vector<AdoptedConnection> Assign(const std::vector<ListedConnection>& connections,
                                       const Snapshot& snapshot, const DestinationTable& destinations);
 
 }  // namespace sluice

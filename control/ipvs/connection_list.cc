@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "control/ipvs/kernel_connections.h"
+#include "control/ipvs/connection_list.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -31,6 +32,14 @@ std::optional<Be16> PortOf(absl::string_view text) {
   return Be16::FromHost(static_cast<uint16_t>(port));
 }
 
+std::string AddressText(const IpAddress& address) {
+  if (!address.IsV4()) return absl::StrCat("[", address.ToString(), "]");
+  return absl::AsciiStrToUpper(absl::StrCat(absl::Hex(address.V4().ToHost(), absl::kZeroPad8)));
+}
+std::string PortText(Be16 port) {
+  return absl::AsciiStrToUpper(absl::StrCat(absl::Hex(port.ToHost(), absl::kZeroPad4)));
+}
+
 std::optional<uint8_t> StateOf(Protocol protocol, absl::string_view name) {
   const int states = protocol == Protocol::kTcp ? kTcpStates : protocol == Protocol::kSctp ? kSctpStates : 1;
   for (int state = 0; state < states; ++state) {
@@ -42,10 +51,10 @@ std::optional<uint8_t> StateOf(Protocol protocol, absl::string_view name) {
 
 }  // namespace
 
-std::optional<KernelConnection> ParseKernelConnection(const std::string& line) {
+std::optional<ListedConnection> ParseConnection(const std::string& line) {
   const std::vector<absl::string_view> words = absl::StrSplit(line, ' ', absl::SkipEmpty());
   if (words.size() < 9) return std::nullopt;
-  KernelConnection connection;
+  ListedConnection connection;
   const Protocol protocol = words[0] == "TCP"    ? Protocol::kTcp
                             : words[0] == "UDP"  ? Protocol::kUdp
                             : words[0] == "SCTP" ? Protocol::kSctp
@@ -60,13 +69,36 @@ std::optional<KernelConnection> ParseKernelConnection(const std::string& line) {
   connection.flow = {*client, *service, *client_port, *service_port, protocol};
   connection.server = {*server, *server_port, protocol};
   connection.state = *state;
+  if (words.size() < 11) return connection;
+  const auto local = AddressOf(words[9]);
+  const auto local_port = PortOf(words[10]);
+  if (local && local_port) {
+    connection.local_address = *local;
+    connection.local_port = *local_port;
+  }
   return connection;
 }
 
-absl::StatusOr<std::vector<KernelConnection>> ReadKernelConnections(const std::string& path) {
+std::string FormatConnection(const ListedConnection& connection) {
+  const FlowKey& flow = connection.flow;
+  const std::string_view state = StateName(flow.protocol, connection.state);
+  std::string line =
+      absl::StrCat(flow.protocol == Protocol::kTcp   ? "TCP "
+                   : flow.protocol == Protocol::kUdp ? "UDP "
+                                                     : "SCTP ",
+                   AddressText(flow.source), " ", PortText(flow.source_port), " ",
+                   AddressText(flow.destination), " ", PortText(flow.destination_port), " ",
+                   AddressText(connection.server.address), " ", PortText(connection.server.port));
+  absl::StrAppend(&line, " ", absl::string_view(state.data(), state.size()), " ", connection.expires_seconds);
+  if (connection.local_port != Be16{})
+    absl::StrAppend(&line, " ", AddressText(connection.local_address), " ", PortText(connection.local_port));
+  return line;
+}
+
+absl::StatusOr<std::vector<ListedConnection>> ReadConnectionList(const std::string& path) {
   const int file = open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot be read"));
-  std::vector<KernelConnection> connections;
+  std::vector<ListedConnection> connections;
   std::vector<char> bytes(1 << 20);
   std::string rest;
   ssize_t got = 0;
@@ -74,7 +106,7 @@ absl::StatusOr<std::vector<KernelConnection>> ReadKernelConnections(const std::s
     rest.append(bytes.data(), static_cast<size_t>(got));
     size_t begin = 0;
     for (size_t end = rest.find('\n'); end != std::string::npos; end = rest.find('\n', begin)) {
-      if (auto connection = ParseKernelConnection(rest.substr(begin, end - begin)))
+      if (auto connection = ParseConnection(rest.substr(begin, end - begin)))
         connections.push_back(*std::move(connection));
       begin = end + 1;
     }
@@ -86,10 +118,10 @@ absl::StatusOr<std::vector<KernelConnection>> ReadKernelConnections(const std::s
   return connections;
 }
 
-std::vector<AdoptedConnection> Assign(const std::vector<KernelConnection>& connections,
+std::vector<AdoptedConnection> Assign(const std::vector<ListedConnection>& connections,
                                       const Snapshot& snapshot, const DestinationTable& destinations) {
   std::vector<AdoptedConnection> assigned;
-  for (const KernelConnection& each : connections) {
+  for (const ListedConnection& each : connections) {
     const Service* service =
         snapshot.FindService(each.flow.destination, each.flow.destination_port, each.flow.protocol);
     if (service == nullptr || service->spec.one_packet) continue;
@@ -98,10 +130,11 @@ std::vector<AdoptedConnection> Assign(const std::vector<KernelConnection>& conne
           return candidate.address == each.server.address &&
                  (candidate.port == each.server.port || candidate.port == Be16{});
         });
-    if (found == service->candidates.end() ||
-        destinations.way(found->id).method == ForwardingMethod::kFullNat)
-      continue;
-    assigned.push_back({each.flow, each.server, found->id, each.state, each.expires_seconds});
+    if (found == service->candidates.end()) continue;
+    const bool is_full_nat = destinations.way(found->id).method == ForwardingMethod::kFullNat;
+    if (is_full_nat != (each.local_port != Be16{})) continue;
+    assigned.push_back({each.flow, each.server, each.local_address, each.local_port, found->id, each.state,
+                        each.expires_seconds});
   }
   return assigned;
 }
