@@ -1,10 +1,11 @@
 // TCP connections that live long and check every byte, and short ones beside them: who stands between client
 // and server may change, and nobody may notice.
-//   streams server ADDRESS:PORT...       echoes, until it is killed
+//   streams server ADDRESS:PORT...       echoes TCP and UDP, until it is killed
 //   streams client ADDRESS:PORT STREAMS NEW_PER_SECOND FILE
 //       until SIGTERM; then one line goes to FILE:
 //       streams N blocks N reset N wrong N longest_ms N new N failed N slowest_new_ms N
 //   A file FILE.now with the same is written every second, so that somebody can look.
+//   udp:ADDRESS:PORT: datagrams; who gets no answer sends the same once more.
 // SPDX-License-Identifier: Apache-2.0
 #include <arpa/inet.h>
 #include <errno.h>
@@ -30,49 +31,83 @@ using Clock = std::chrono::steady_clock;
 constexpr int kBlock = 512;
 constexpr auto kEvery = std::chrono::milliseconds(50);  // a block of each stream
 constexpr auto kPatience = std::chrono::seconds(30);    // of a short connection
+constexpr long kDatagramPatienceMs = 200;
 
 volatile sig_atomic_t g_stop = 0;
 
-sockaddr_in Parse(const std::string& text) {
-  sockaddr_in address{};
+// Where a server is.
+struct Place {
+  sockaddr_storage address{};
+  socklen_t size = 0;
+  bool is_udp = false;
+
+  const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&address); }
+  int NewSocket(int type) const { return socket(address.ss_family, type, 0); }
+};
+
+Place Parse(std::string text) {
+  Place place;
+  place.is_udp = text.starts_with("udp:");
+  if (place.is_udp) text.erase(0, 4);
   const size_t colon = text.rfind(':');
-  address.sin_family = AF_INET;
-  if (colon == std::string::npos ||
-      inet_pton(AF_INET, text.substr(0, colon).c_str(), &address.sin_addr) != 1) {
-    std::fprintf(stderr, "streams: %s: must be ADDRESS:PORT\n", text.c_str());
-    std::exit(2);
+  const std::string address = text.substr(0, colon);
+  auto& v4 = reinterpret_cast<sockaddr_in&>(place.address);
+  auto& v6 = reinterpret_cast<sockaddr_in6&>(place.address);
+  const uint16_t port =
+      colon == std::string::npos ? 0 : htons(static_cast<uint16_t>(std::atoi(text.c_str() + colon + 1)));
+  if (address.starts_with('[') &&
+      inet_pton(AF_INET6, address.substr(1, address.size() - 2).c_str(), &v6.sin6_addr) == 1) {
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = port;
+    place.size = sizeof v6;
+  } else if (inet_pton(AF_INET, address.c_str(), &v4.sin_addr) == 1) {
+    v4.sin_family = AF_INET;
+    v4.sin_port = port;
+    place.size = sizeof v4;
   }
-  address.sin_port = htons(static_cast<uint16_t>(std::atoi(text.c_str() + colon + 1)));
-  return address;
+  if (place.size != 0 && port != 0) return place;
+  std::fprintf(stderr, "streams: %s: must be [udp:]ADDRESS:PORT\n", text.c_str());
+  std::exit(2);
 }
 
 int Serve(int count, char** endpoints) {
   const int events = epoll_create1(0);
-  std::map<int, bool> listeners;
+  enum class Kind { kListener, kDatagrams };
+  std::map<int, Kind> sockets;  // that are no connections
   const auto add = [&](int fd) {
     epoll_event wanted{.events = EPOLLIN, .data = {.fd = fd}};
     epoll_ctl(events, EPOLL_CTL_ADD, fd, &wanted);
   };
   for (int i = 0; i < count; ++i) {
-    const sockaddr_in address = Parse(endpoints[i]);
-    const int fd = socket(AF_INET, SOCK_STREAM, 0);
-    const int on = 1;
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || listen(fd, 4096) != 0)
-      return std::perror(endpoints[i]), 1;
-    listeners[fd] = true;
-    add(fd);
+    const Place place = Parse(endpoints[i]);
+    for (const Kind kind : {Kind::kListener, Kind::kDatagrams}) {
+      const int fd = place.NewSocket(kind == Kind::kListener ? SOCK_STREAM : SOCK_DGRAM);
+      const int on = 1;
+      setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+      if (bind(fd, place.get(), place.size) != 0 || (kind == Kind::kListener && listen(fd, 4096) != 0))
+        return std::perror(endpoints[i]), 1;
+      sockets[fd] = kind;
+      add(fd);
+    }
   }
   for (;;) {
     epoll_event ready[64];
-    const int found = epoll_wait(events, ready, 64, -1);
-    for (int i = 0; i < found; ++i) {
+    const int count_ready = epoll_wait(events, ready, 64, -1);
+    for (int i = 0; i < count_ready; ++i) {
       const int fd = ready[i].data.fd;
-      if (listeners.contains(fd)) {
-        add(accept(fd, nullptr, nullptr));
+      char bytes[16384];
+      if (const auto known = sockets.find(fd); known != sockets.end()) {
+        if (known->second == Kind::kListener) {
+          add(accept(fd, nullptr, nullptr));
+          continue;
+        }
+        sockaddr_storage from;
+        socklen_t size = sizeof from;
+        const ssize_t got =
+            recvfrom(fd, bytes, sizeof bytes, MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &size);
+        if (got > 0) sendto(fd, bytes, static_cast<size_t>(got), 0, reinterpret_cast<sockaddr*>(&from), size);
         continue;
       }
-      char bytes[16384];
       const ssize_t got = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
       if (got > 0 && send(fd, bytes, static_cast<size_t>(got), MSG_NOSIGNAL) == got) continue;
       close(fd);
@@ -103,12 +138,12 @@ long Since(Clock::time_point begin) {
 // One connection: sends a block of a pattern of its own, waits for its echo, and so on; a short one once.
 class Stream {
  public:
-  Stream(const sockaddr_in& server, uint32_t number, bool is_short) : number_(number), is_short_(is_short) {
-    fd_ = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  Stream(const Place& server, uint32_t number, bool is_short)
+      : number_(number), is_short_(is_short), is_udp_(server.is_udp) {
+    fd_ = server.NewSocket((is_udp_ ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK);
     const int on = 1;
     setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (connect(fd_, reinterpret_cast<const sockaddr*>(&server), sizeof server) != 0 && errno != EINPROGRESS)
-      over_ = true;
+    if (connect(fd_, server.get(), server.size) != 0 && errno != EINPROGRESS) over_ = true;
   }
   ~Stream() { close(fd_); }
   Stream(const Stream&) = delete;
@@ -129,14 +164,22 @@ class Stream {
     }
     if (connected_ && (ready & (POLLIN | POLLERR | POLLHUP))) Receive(figures);
     if (over_) return;
-    if (connected_ && !waiting_ && Clock::now() >= next_) Send(figures);
+    if (connected_ && !waiting_ && Clock::now() >= next_) {
+      sent_ = tried_ = Clock::now();
+      Send(figures);
+    } else if (waiting_ && is_udp_ && Since(tried_) > kDatagramPatienceMs) {
+      tried_ = Clock::now();
+      Send(figures);
+    }
     const long waited = is_short_ ? Since(begun_) : waiting_ ? Since(sent_) : 0;
     if (is_short_ && Clock::now() - begun_ > kPatience) return Fail(figures);
     if (!is_short_ && waited > figures.longest_ms) figures.longest_ms = waited;
   }
 
  private:
-  char ByteAt(int i) const { return static_cast<char>(number_ * 31 + block_ * 7 + static_cast<uint32_t>(i)); }
+  char ByteAt(int i, uint32_t blocks_ago = 0) const {
+    return static_cast<char>(number_ * 31 + (block_ - blocks_ago) * 7 + static_cast<uint32_t>(i));
+  }
 
   void Fail(Figures& figures) {
     over_ = true;
@@ -150,13 +193,14 @@ class Stream {
     if (send(fd_, bytes, kBlock, MSG_NOSIGNAL) != kBlock) return Fail(figures);
     waiting_ = true;
     got_ = 0;
-    sent_ = Clock::now();
   }
   void Receive(Figures& figures) {
     char bytes[4096];
     const ssize_t got = recv(fd_, bytes, sizeof bytes, 0);
     if (got < 0 && errno == EAGAIN) return;
     if (got <= 0) return Fail(figures);
+    // The second answer to what was sent twice.
+    if (is_udp_ && (!waiting_ || bytes[0] != ByteAt(0)) && bytes[0] == ByteAt(0, 1)) return;
     for (ssize_t i = 0; i < got; ++i) {
       if (!waiting_ || got_ == kBlock || bytes[i] != ByteAt(got_)) {
         ++figures.wrong;
@@ -178,6 +222,7 @@ class Stream {
 
   const uint32_t number_;
   const bool is_short_;
+  const bool is_udp_;
   int fd_;
   bool connected_ = false;
   bool over_ = false;
@@ -186,10 +231,11 @@ class Stream {
   uint32_t block_ = 0;
   Clock::time_point begun_ = Clock::now();
   Clock::time_point sent_{};
+  Clock::time_point tried_{};
   Clock::time_point next_{};
 };
 
-int RunClient(const sockaddr_in& server, size_t count, int fresh_per_second, const std::string& path) {
+int RunClient(const Place& server, size_t count, int fresh_per_second, const std::string& path) {
   signal(SIGTERM, [](int) { g_stop = 1; });
   Figures figures;
   std::vector<std::unique_ptr<Stream>> streams;
@@ -235,7 +281,8 @@ int main(int argc, char** argv) {
   if (argc > 2 && std::strcmp(argv[1], "server") == 0) return Serve(argc - 2, argv + 2);
   if (argc == 6 && std::strcmp(argv[1], "client") == 0)
     return RunClient(Parse(argv[2]), static_cast<size_t>(std::atoi(argv[3])), std::atoi(argv[4]), argv[5]);
-  std::fprintf(stderr,
-               "streams server ADDRESS:PORT... | streams client ADDRESS:PORT STREAMS NEW_PER_SECOND FILE\n");
+  std::fprintf(
+      stderr,
+      "streams server ADDRESS:PORT... | streams client [udp:]ADDRESS:PORT STREAMS NEW_PER_SECOND FILE\n");
   return 2;
 }
