@@ -190,7 +190,10 @@ int Main(const std::vector<std::string>& arguments) {
   if (!options->metrics.empty()) {
     absl::StatusOr<std::unique_ptr<HttpServer>> listening =
         HttpServer::Start(options->metrics, PagesOf(service));
-    if (!listening.ok()) return Fail(listening.status());
+    if (!listening.ok())
+      return Fail(
+          absl::UnavailableError(absl::StrCat("--metrics ", absl::string_view(listening.status().message()),
+                                              "; choose another ADDRESS:PORT, or none")));
     pages_server = *std::move(listening);
   }
 

@@ -12,7 +12,8 @@ NET = {"dataplane/net"}
 SCHEDULERS = NET | {"schedulers"}
 CONFIG = SCHEDULERS | {"dataplane/config"}
 CONN = CONFIG | {"dataplane/conn"}
-TOOLS = {"tools/channel", "tools/sluiceadm", "tools/sluice"}
+# sluice-kube is a process of its own, as the tools are.
+TOOLS = {"tools/channel", "tools/sluiceadm", "tools/sluice", "control/kubernetes"}
 ALLOWED = {
     "dataplane/net": set(),
     "schedulers": NET,
@@ -24,6 +25,7 @@ ALLOWED = {
     "control/kernel": CONFIG | {"control/mutex.h"},
     "control/ipvs": CONFIG | {"control", "control/kernel", "dataplane/conn/protocol_state.h", "dataplane/conn/sync_update.h", "dataplane/runtime/dataplane.h"},
     "control": CONFIG | {"control/ipvs", "control/kernel", "dataplane/conn/protocol_state.h", "dataplane/conn/sync_update.h", "dataplane/runtime/dataplane.h"},
+    "control/kubernetes": {"control/metrics/http_server.h", "control/mutex.h", "tools/channel"},
     "tools/channel": set(),
     "tools/sluiceadm": {"tools/channel"},
     "tools/sluice": {"tools/channel", "tools/sluiceadm", "control/config_file.h", "control/refusals.h"},
@@ -32,6 +34,9 @@ ALLOWED = {
 LIBRARIES = [
     ("rte_", {"dataplane/pipeline", "dataplane/runtime"}, "DPDK stays in pipeline and runtime"),
     ("bpf/", {"dataplane/xdp", "tools/sluice"}, "libbpf stays in xdp, and the doctor"),
+    ("curl/", {"control/kubernetes"}, "who talks to the API server is a process of its own"),
+    ("yaml-cpp/", {"control/kubernetes"}, "YAML is what Kubernetes writes"),
+    ("nftables/", {"control/ipvs"}, "nftables stays in control/ipvs"),
     ("libmnl/", {"control/ipvs", "control/kernel"}, "netlink stays in control/kernel and control/ipvs"),
     ("grpc", {"control", *TOOLS}, "gRPC stays in control and the tools"),
     ("google/protobuf", {"control", *TOOLS}, "protobuf stays in control and the tools"),

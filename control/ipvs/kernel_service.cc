@@ -17,6 +17,7 @@ constexpr uint32_t kSchedulerFlag2 = 0x10;
 constexpr uint32_t kSchedulerFlag3 = 0x20;
 // IP_VS_TUNNEL_ENCAP_FLAG_...
 constexpr uint16_t kTunnelCsum = 0x1;
+constexpr uint16_t kTunnelRemcsum = 0x2;
 
 constexpr uint32_t kMethodMasks = 0;
 constexpr uint32_t kMethodTunnel = 2;
@@ -52,7 +53,10 @@ KernelDestination ToKernel(const v1::Destination& destination) {
   if (destination.method() == v1::TUN) {
     result.tunnel_type = static_cast<uint8_t>(destination.tunnel().type());
     result.tunnel_port = static_cast<uint16_t>(destination.tunnel().port());
-    result.tunnel_flags = destination.tunnel().checksum() == v1::TUNNEL_CSUM ? kTunnelCsum : uint16_t{0};
+    const v1::TunnelChecksum checksum = destination.tunnel().checksum();
+    result.tunnel_flags = checksum == v1::TUNNEL_CSUM      ? kTunnelCsum
+                          : checksum == v1::TUNNEL_REMCSUM ? kTunnelRemcsum
+                                                           : uint16_t{0};
   }
   return result;
 }
@@ -136,9 +140,6 @@ KernelForm ToKernel(const v1::Service& service) {
     result.destinations.push_back(ToKernel(destination));
   if (key.fwmark() != 0) form.lost.push_back("a firewall must mark its packets in the kernel");
   form.full_nat = Any(service, [](const v1::Destination& each) { return each.method() == v1::FULLNAT; });
-  if (Any(service,
-          [](const v1::Destination& each) { return each.tunnel().checksum() == v1::TUNNEL_REMCSUM; }))
-    form.lost.push_back("remote checksums of tunnels");
   if (service.has_timeouts()) form.lost.push_back("timeouts of its own: the global ones count");
   if (service.drain_seconds() != 0) form.lost.push_back("drain_seconds");
   if (service.no_destination() != v1::ICMP_UNREACHABLE)
@@ -179,6 +180,7 @@ v1::Service FromKernel(const KernelService& kernel) {
     destination.mutable_tunnel()->set_type(static_cast<v1::TunnelType>(each.tunnel_type));
     destination.mutable_tunnel()->set_port(each.tunnel_port);
     if (each.tunnel_flags & kTunnelCsum) destination.mutable_tunnel()->set_checksum(v1::TUNNEL_CSUM);
+    if (each.tunnel_flags & kTunnelRemcsum) destination.mutable_tunnel()->set_checksum(v1::TUNNEL_REMCSUM);
   }
   return service;
 }

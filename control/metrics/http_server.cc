@@ -34,9 +34,8 @@ absl::StatusOr<std::unique_ptr<HttpServer>> HttpServer::Start(const std::string&
   server->context_ = mg_start(&callbacks, &server->complaint_, options);
   if (server->context_ == nullptr) {
     return absl::UnavailableError(
-        absl::StrCat("--metrics ", listen, ": cannot listen there",
-                     server->complaint_.empty() ? "" : absl::StrCat(" (", server->complaint_, ")"),
-                     "; choose another ADDRESS:PORT, or none"));
+        absl::StrCat(listen, ": cannot listen there",
+                     server->complaint_.empty() ? "" : absl::StrCat(" (", server->complaint_, ")")));
   }
   mg_set_request_handler(server->context_, "/", Answer, server.get());
   return server;
@@ -50,18 +49,19 @@ int HttpServer::Answer(mg_connection* connection, void* self) {
   const mg_request_info& request = *mg_get_request_info(connection);
   const Pages& pages = static_cast<HttpServer*>(self)->pages_;
   const std::string method = request.request_method;
-  const auto found = pages.find(request.local_uri);
-  Page page{404, "there is no such page\n"};
+  auto found = pages.find(request.local_uri);
+  if (found == pages.end()) found = pages.find("*");
+  Page page{.status = 404, .text = "there is no such page\n"};
   if (method != "GET" && method != "HEAD") {
-    page = {405, "only GET and HEAD\n"};
+    page = {.status = 405, .text = "only GET and HEAD\n"};
   } else if (found != pages.end()) {
     page = found->second();
   }
-  mg_printf(
-      connection,
-      "HTTP/1.1 %d %s\r\nContent-Type: text/plain; version=0.0.4; charset=utf-8\r\nContent-Length: %zu\r\n"
-      "Cache-Control: no-store\r\nConnection: close\r\n\r\n",
-      page.status, mg_get_response_code_text(connection, page.status), page.text.size());
+  mg_printf(connection,
+            "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\n%s"
+            "Cache-Control: no-store\r\nConnection: close\r\n\r\n",
+            page.status, mg_get_response_code_text(connection, page.status), page.type.c_str(),
+            page.text.size(), page.headers.c_str());
   if (method != "HEAD") mg_write(connection, page.text.data(), page.text.size());
   return page.status;
 }

@@ -20,10 +20,12 @@ class HttpServer {
   struct Page {
     int status = 200;
     std::string text;
+    std::string type = "text/plain; version=0.0.4; charset=utf-8";
+    std::string headers;  // more of them, each with its end of line
   };
-  using Pages = std::map<std::string, std::function<Page()>>;  // by path
+  using Pages = std::map<std::string, std::function<Page()>>;  // by path; "*": any other
 
-  // `listen`: "127.0.0.1:9909", "[::1]:9909".
+  // `listen`: "127.0.0.1:9909", "[::1]:9909", "9909" for all addresses of IPv4, "+9909" of both families.
   static absl::StatusOr<std::unique_ptr<HttpServer>> Start(const std::string& listen, Pages pages);
   ~HttpServer();
 

@@ -125,7 +125,9 @@ TEST(KernelServiceTest, ThereAndBack) {
         "lower_threshold: 4 } "
         "destinations { address: '10.1.0.2' port: 80 method: DR weight: 0 } "
         "destinations { address: '10.1.0.3' port: 80 method: TUN weight: 1 tunnel { type: GUE port: 6080 "
-        "checksum: TUNNEL_CSUM } }"}) {
+        "checksum: TUNNEL_CSUM } } "
+        "destinations { address: '10.1.0.4' port: 80 method: TUN weight: 1 tunnel { type: GUE port: 6080 "
+        "checksum: TUNNEL_REMCSUM } }"}) {
     const v1::Service service = Message(text);
     const KernelForm form = ToKernel(service);
     ASSERT_TRUE(form.service) << text;

@@ -29,8 +29,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr int kBlock = 512;
-constexpr auto kEvery = std::chrono::milliseconds(50);  // a block of each stream
-constexpr auto kPatience = std::chrono::seconds(30);    // of a short connection
+constexpr auto kPatience = std::chrono::seconds(30);  // of a short connection
 constexpr long kDatagramPatienceMs = 200;
 
 volatile sig_atomic_t g_stop = 0;
@@ -138,8 +137,8 @@ long Since(Clock::time_point begin) {
 // One connection: sends a block of a pattern of its own, waits for its echo, and so on; a short one once.
 class Stream {
  public:
-  Stream(const Place& server, uint32_t number, bool is_short)
-      : number_(number), is_short_(is_short), is_udp_(server.is_udp) {
+  Stream(const Place& server, uint32_t number, bool is_short, Clock::duration every)
+      : number_(number), is_short_(is_short), is_udp_(server.is_udp), every_(every) {
     fd_ = server.NewSocket((is_udp_ ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK);
     const int on = 1;
     setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -213,7 +212,7 @@ class Stream {
     waiting_ = false;
     ++block_;
     ++figures.blocks;
-    next_ = sent_ + kEvery;
+    next_ = sent_ + every_;
     if (!is_short_) return;
     over_ = true;
     ++figures.fresh;
@@ -223,6 +222,7 @@ class Stream {
   const uint32_t number_;
   const bool is_short_;
   const bool is_udp_;
+  const Clock::duration every_;  // a block
   int fd_;
   bool connected_ = false;
   bool over_ = false;
@@ -238,6 +238,8 @@ class Stream {
 int RunClient(const Place& server, size_t count, int fresh_per_second, const std::string& path) {
   signal(SIGTERM, [](int) { g_stop = 1; });
   Figures figures;
+  // As much in all as an emulated machine can do.
+  const Clock::duration every = std::chrono::milliseconds(std::max<size_t>(50, count));
   std::vector<std::unique_ptr<Stream>> streams;
   std::vector<std::unique_ptr<Stream>> shorts;
   uint32_t number = 0;
@@ -247,10 +249,10 @@ int RunClient(const Place& server, size_t count, int fresh_per_second, const std
   while (g_stop == 0) {
     // A few at a time, so that nobody's backlog overflows.
     for (int i = 0; i < 8 && streams.size() < count; ++i)
-      streams.push_back(std::make_unique<Stream>(server, ++number, false));
+      streams.push_back(std::make_unique<Stream>(server, ++number, false, every));
     if (streams.size() == count && Since(begin) * fresh_per_second / 1000 > opened) {
       opened = Since(begin) * fresh_per_second / 1000;
-      shorts.push_back(std::make_unique<Stream>(server, ++number, true));
+      shorts.push_back(std::make_unique<Stream>(server, ++number, true, every));
     }
     std::vector<pollfd> polled;
     for (const auto& each : streams) polled.push_back(each->Wanted());

@@ -1,0 +1,44 @@
+// Addresses and prefixes as objects and options write them.
+// Threads: values.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sluice::kubernetes {
+
+// In one spelling: "10.0.0.1", "2001:db8::1".
+struct Address {
+  std::string text;
+  bool is_v6 = false;
+
+  bool IsLoopback() const { return is_v6 ? text == "::1" : text.starts_with("127."); }
+};
+// Numbers of IPv4 may begin with zeros, which are not octal.
+std::optional<Address> ParseAddress(std::string_view text);
+
+struct Prefix {
+  std::array<uint8_t, 16> bytes{};
+  int length = 0;
+  bool is_v6 = false;
+
+  bool Contains(const Address& address) const;
+  std::string ToString() const;
+};
+// White space around it is tolerated; a bare address is all of itself.
+std::optional<Prefix> ParsePrefix(std::string_view text);
+
+// One of an interface of this host's.
+struct LocalInterfaceAddress {
+  std::string interface;
+  Address address;
+  bool is_link_local = false;
+};
+std::vector<LocalInterfaceAddress> LocalAddresses();
+
+}  // namespace sluice::kubernetes

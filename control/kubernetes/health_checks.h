@@ -1,0 +1,41 @@
+// The ports that load balancers ask whether this node has endpoints of a Service.
+// Threads: any.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "absl/base/thread_annotations.h"
+#include "control/kubernetes/feed.h"
+#include "control/metrics/http_server.h"
+#include "control/mutex.h"
+
+namespace sluice::kubernetes {
+
+class HealthChecks {
+ public:
+  explicit HealthChecks(std::function<bool()> is_healthy) : is_healthy_(std::move(is_healthy)) {}
+
+  // These Services have such a port, and no others. One that cannot be listened on is tried again with the
+  // next call.
+  void Set(const std::map<ObjectName, LocalHealth>& services);
+
+ private:
+  struct Port {
+    uint32_t port = 0;
+    std::unique_ptr<HttpServer> server;
+    std::string trouble;
+  };
+  HttpServer::Page Answer(const ObjectName& name) const;
+
+  const std::function<bool()> is_healthy_;
+  mutable Mutex mutex_;
+  std::map<ObjectName, uint32_t> endpoints_ ABSL_GUARDED_BY(mutex_);
+  Mutex setting_;
+  std::map<ObjectName, Port> ports_ ABSL_GUARDED_BY(setting_);
+};
+
+}  // namespace sluice::kubernetes

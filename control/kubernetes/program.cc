@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/kubernetes/program.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+
+namespace sluice::kubernetes {
+namespace {
+
+bool IsSame(const v1::Service& a, const v1::Service& b) {
+  return a.SerializeAsString() == b.SerializeAsString();
+}
+
+// Nodes cannot join without the API server, and nobody finds anything without DNS.
+bool IsUrgent(const v1::Service& service) {
+  const v1::KubernetesName& name = service.kubernetes();
+  return (name.namespace_() == "default" && name.service() == "kubernetes") ||
+         (name.namespace_() == "kube-system" &&
+          (name.service() == "kube-dns" || name.service() == "coredns"));
+}
+
+}  // namespace
+
+void Program::Begin(const v1::Config& config) {
+  have_.clear();
+  drained_.clear();
+  left_out_.clear();
+  sent_.clear();
+  for (const v1::Service& service : config.services()) {
+    if (service.owner() != v1::KUBERNETES || service.key().fwmark() != 0) continue;
+    have_[VirtualKey::Of(service.key())] = service;
+    Mark(VirtualKey::Of(service.key()));
+  }
+  for (const auto& [key, claims] : claims_) Mark(key);
+}
+
+void Program::Want(const ObjectName& service, std::vector<v1::Service> services) {
+  std::set<VirtualKey> before;
+  if (const auto found = keys_of_.find(service); found != keys_of_.end()) before = std::move(found->second);
+  std::set<VirtualKey>& now = keys_of_[service];
+  now.clear();
+  for (v1::Service& each : services) {
+    const VirtualKey key = VirtualKey::Of(each.key());
+    now.insert(key);
+    before.erase(key);
+    v1::Service& claim = claims_[key][service];
+    if (IsSame(claim, each)) continue;
+    claim = std::move(each);
+    left_out_.erase(key);
+    Mark(key);
+  }
+  for (const VirtualKey& key : before) {
+    const auto found = claims_.find(key);
+    found->second.erase(service);
+    if (found->second.empty()) claims_.erase(found);
+    left_out_.erase(key);
+    Mark(key);
+  }
+  if (now.empty()) keys_of_.erase(service);
+}
+
+void Program::WantOnly(const std::vector<ObjectName>& services) {
+  const std::set<ObjectName> present(services.begin(), services.end());
+  std::vector<ObjectName> gone;
+  for (const auto& [service, keys] : keys_of_) {
+    if (!present.contains(service)) gone.push_back(service);
+  }
+  for (const ObjectName& service : gone) Want(service, {});
+}
+
+std::vector<v1::Change> Program::NextChanges(size_t most) {
+  std::vector<v1::Change> changes;
+  for (std::set<VirtualKey>* marked : {&urgent_, &dirty_}) {
+    while (!marked->empty() && changes.size() < most) {
+      const VirtualKey key = *marked->begin();
+      marked->erase(marked->begin());
+      if (!HasToChange(key)) continue;
+      const auto have = have_.find(key);
+      const v1::Service* const wanted = Wanted(key);
+      v1::Change& change = changes.emplace_back();
+      Sent& sent = sent_.emplace_back(Sent{key, {}});
+      if (wanted == nullptr) {
+        *change.mutable_delete_service()->mutable_key() = have->second.key();
+        continue;
+      }
+      sent.target = Target(*wanted, have == have_.end() ? nullptr : &have->second);
+      *change.mutable_put_service()->mutable_service() = sent.target;
+      change.mutable_put_service()->set_replace_destinations(true);
+    }
+    // What everybody needs does not wait for the rest.
+    if (!changes.empty()) break;
+  }
+  return changes;
+}
+
+void Program::Taken() {
+  for (Sent& sent : sent_) {
+    drained_.erase(sent.key);
+    if (sent.target.has_key()) {
+      have_[sent.key] = std::move(sent.target);
+    } else {
+      have_.erase(sent.key);
+    }
+    if (HasToChange(sent.key)) Mark(sent.key);
+  }
+  sent_.clear();
+}
+
+void Program::Refused() {
+  for (const Sent& sent : sent_) Mark(sent.key);
+  sent_.clear();
+}
+
+std::string Program::LeaveOut(size_t change) {
+  const VirtualKey& key = sent_.at(change).key;
+  left_out_.insert(key);
+  return absl::StrCat(v1::Protocol_Name(key.protocol), " ", key.address, " port ", key.port);
+}
+
+std::vector<VirtualKey> Program::Draining() const {
+  std::vector<VirtualKey> draining;
+  for (const auto& [key, service] : have_) {
+    const bool any = std::any_of(service.destinations().begin(), service.destinations().end(),
+                                 [](const v1::Destination& each) { return each.weight() == 0; });
+    if (any) draining.push_back(key);
+  }
+  return draining;
+}
+
+void Program::HasDrained(const VirtualKey& service, const std::string& address, uint32_t port) {
+  drained_[service].insert({address, port});
+  Mark(service);
+}
+
+const v1::Service* Program::Wanted(const VirtualKey& key) const {
+  const auto found = claims_.find(key);
+  return found == claims_.end() ? nullptr : &found->second.begin()->second;
+}
+
+v1::Service Program::Target(const v1::Service& wanted, const v1::Service* have) const {
+  v1::Service target = wanted;
+  // Flows of UDP and SCTP are scheduled anew; TCP's would break.
+  if (have == nullptr || wanted.key().protocol() != v1::TCP) return target;
+  std::set<DestinationName> names;
+  for (const v1::Destination& each : wanted.destinations()) names.insert(NameOf(each));
+  const auto drained = drained_.find(VirtualKey::Of(wanted.key()));
+  for (const v1::Destination& each : have->destinations()) {
+    if (names.contains(NameOf(each)) || (drained != drained_.end() && drained->second.contains(NameOf(each))))
+      continue;
+    v1::Destination& draining = *target.add_destinations();
+    draining = each;
+    draining.set_weight(0);
+  }
+  return target;
+}
+
+bool Program::HasToChange(const VirtualKey& key) const {
+  if (left_out_.contains(key)) return false;
+  const v1::Service* const wanted = Wanted(key);
+  const auto have = have_.find(key);
+  if (wanted == nullptr) return have != have_.end();
+  return have == have_.end() || !IsSame(Target(*wanted, &have->second), have->second);
+}
+
+void Program::Mark(const VirtualKey& key) {
+  const v1::Service* const wanted = Wanted(key);
+  (wanted != nullptr && IsUrgent(*wanted) ? urgent_ : dirty_).insert(key);
+}
+
+}  // namespace sluice::kubernetes

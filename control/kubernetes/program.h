@@ -1,0 +1,67 @@
+// What sluiced has of ours and what it should have: which changes bring it there. Real servers that are no longer
+// wanted but have connections are drained first.
+// Threads: one.
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "control/kubernetes/virtual_services.h"
+#include "sluice/v1/sluice.pb.h"
+
+namespace sluice::kubernetes {
+
+class Program {
+ public:
+  // What sluiced has now.
+  void Begin(const v1::Config& config);
+
+  // The virtual services of a Service; none: it is gone. Of several Services that claim the same address and
+  // port the first by name has it.
+  void Want(const ObjectName& service, std::vector<v1::Service> services);
+  // Services that are not among these are gone.
+  void WantOnly(const std::vector<ObjectName>& services);
+
+  // Up to so many changes, those of Services everybody needs first; empty: sluiced has everything.
+  std::vector<v1::Change> NextChanges(size_t most);
+  // sluiced has taken what NextChanges gave last; or none of it, but for those to be tried again later.
+  void Taken();
+  void Refused();
+  // sluiced refuses this one of what NextChanges gave last: it is left out until its Service changes.
+  std::string LeaveOut(size_t change);
+
+  // Which virtual services have real servers that drain.
+  std::vector<VirtualKey> Draining() const;
+  // A real server has no connections any more.
+  void HasDrained(const VirtualKey& service, const std::string& address, uint32_t port);
+
+  size_t service_count() const { return have_.size(); }
+
+ private:
+  using DestinationName = std::pair<std::string, uint32_t>;
+  static DestinationName NameOf(const v1::Destination& destination) {
+    return {destination.address(), destination.port()};
+  }
+  const v1::Service* Wanted(const VirtualKey& key) const;
+  v1::Service Target(const v1::Service& wanted, const v1::Service* have) const;
+  bool HasToChange(const VirtualKey& key) const;
+  void Mark(const VirtualKey& key);
+
+  std::map<VirtualKey, v1::Service> have_;
+  std::map<VirtualKey, std::map<ObjectName, v1::Service>> claims_;
+  std::map<ObjectName, std::set<VirtualKey>> keys_of_;
+  std::set<VirtualKey> urgent_, dirty_;
+  std::set<VirtualKey> left_out_;
+  std::map<VirtualKey, std::set<DestinationName>> drained_;
+  struct Sent {
+    VirtualKey key;
+    v1::Service target;  // without a key: it goes
+  };
+  std::vector<Sent> sent_;
+};
+
+}  // namespace sluice::kubernetes

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/kubernetes/virtual_services.h"
+
+#include <algorithm>
+#include <set>
+
+#include "absl/strings/str_cat.h"
+#include "control/kubernetes/annotations.h"
+#include "control/kubernetes/endpoint_choice.h"
+
+namespace sluice::kubernetes {
+namespace {
+
+// Where clients find a port of a Service.
+struct Frontend {
+  std::string address;
+  uint32_t port = 0;
+  bool is_external = false;
+  bool has_source_ranges = false;
+};
+
+std::vector<Address> AddressesOf(const std::vector<std::string>& texts, bool is_v6) {
+  std::vector<Address> addresses;
+  for (const std::string& text : texts) {
+    if (const auto address = ParseAddress(text); address && address->is_v6 == is_v6)
+      addresses.push_back(*address);
+  }
+  return addresses;
+}
+
+// None: everybody.
+std::vector<std::string> SourceRangesOf(const ServiceObject& service, bool is_v6) {
+  std::vector<std::string> ranges;
+  for (const std::string& text : service.source_ranges) {
+    const std::optional<Prefix> prefix = ParsePrefix(text);
+    if (!prefix || prefix->is_v6 != is_v6) continue;
+    if (prefix->length == 0) return {};
+    ranges.push_back(prefix->ToString());
+  }
+  return ranges;
+}
+
+bool IsServed(const ServiceObject& service) {
+  return !service.is_of_another_proxy && service.type != "ExternalName" && !service.cluster_ips.empty() &&
+         ParseAddress(service.cluster_ips.front()).has_value();
+}
+
+class Translator {
+ public:
+  Translator(const ServiceObject& service, std::span<const SliceObject* const> slices,
+             const NodePolicy& policy)
+      : service_(service), slices_(slices), policy_(policy), wishes_(ReadAnnotations(service)) {}
+
+  Translation Do() {
+    result_.complaints = std::move(wishes_.complaints);
+    if (!IsServed(service_)) return std::move(result_);
+    for (const bool is_v6 : {false, true}) {
+      const std::vector<Address> cluster = AddressesOf(service_.cluster_ips, is_v6);
+      if (cluster.empty()) continue;
+      for (const ServicePort& port : service_.ports) {
+        if (port.port != 0 && port.protocol != v1::PROTOCOL_UNSPECIFIED) DoPort(port, is_v6, cluster.front());
+      }
+      // A pod has an address of each family.
+      result_.local_ready = std::max(result_.local_ready, static_cast<uint32_t>(local_ready_.size()));
+      local_ready_.clear();
+    }
+    if (service_.type == "LoadBalancer" && service_.is_external_local)
+      result_.health_check_port = service_.health_check_port;
+    return std::move(result_);
+  }
+
+ private:
+  void DoPort(const ServicePort& port, bool is_v6, const Address& cluster) {
+    const std::vector<Frontend> frontends = FrontendsOf(port, is_v6, cluster);
+    const std::vector<Endpoint> endpoints = EndpointsOf(slices_, port, is_v6, policy_);
+    for (const Endpoint& each : endpoints) {
+      if (each.is_local && each.object->is_ready) local_ready_.insert(each.address);
+    }
+    const EndpointChoice choice = Choose(endpoints, policy_);
+    const bool has_external = std::any_of(frontends.begin(), frontends.end(),
+                                          [](const Frontend& each) { return each.is_external; });
+    for (const Frontend& frontend : frontends) {
+      const bool is_local = frontend.is_external ? IsExternalLocal() : service_.is_internal_local;
+      bool nobody_here = false;
+      const std::vector<Endpoint>& chosen = Allowed(choice, is_local, has_external, nobody_here);
+      (frontend.is_external ? result_.lacks_external : result_.lacks_internal) |=
+          nobody_here && choice.any_usable;
+      result_.services.push_back(Make(frontend, port, chosen, is_local, nobody_here && choice.any_usable));
+    }
+  }
+
+  // Of a plain ClusterIP service without addresses of its own the external policy means nothing.
+  bool IsExternalLocal() const {
+    return service_.is_external_local && (service_.type != "ClusterIP" || !service_.external_ips.empty());
+  }
+
+  const std::vector<Endpoint>& Allowed(const EndpointChoice& choice, bool is_local, bool has_external,
+                                       bool& nobody_here) const {
+    // A gateway has no endpoints of its own.
+    if (!is_local || policy_.node_name.empty()) return choice.anywhere;
+    nobody_here = choice.here.empty();
+    const bool falls_back = policy_.is_local_policy_compatible && has_external;
+    return nobody_here && falls_back ? choice.anywhere : choice.here;
+  }
+
+  std::vector<Frontend> FrontendsOf(const ServicePort& port, bool is_v6, const Address& cluster) const {
+    std::vector<Frontend> frontends;
+    // One that this host has is served by somebody here, as a cache of the cluster's DNS.
+    if (!IsExcluded(cluster) && !policy_.local_addresses.contains(cluster.text))
+      frontends.push_back({cluster.text, port.port, false, false});
+    if (policy_.has_external_ips) {
+      for (const Address& each : AddressesOf(service_.external_ips, is_v6))
+        Add({each.text, port.port, true, false}, each, frontends);
+    }
+    for (const Address& each : AddressesOf(service_.load_balancer_ips, is_v6))
+      Add({each.text, port.port, true, true}, each, frontends);
+    if (port.node_port == 0) return frontends;
+    for (const Address& each : policy_.node_port_addresses) {
+      if (each.is_v6 == is_v6) Add({each.text, port.node_port, true, false}, each, frontends);
+    }
+    return frontends;
+  }
+
+  void Add(const Frontend& frontend, const Address& address, std::vector<Frontend>& frontends) const {
+    if (IsExcluded(address)) return;
+    // An external address may be the load balancer's, too: its source ranges count.
+    for (Frontend& other : frontends) {
+      if (other.address != frontend.address || other.port != frontend.port) continue;
+      other.has_source_ranges |= frontend.has_source_ranges;
+      return;
+    }
+    frontends.push_back(frontend);
+  }
+
+  bool IsExcluded(const Address& address) const {
+    return std::any_of(policy_.excluded.begin(), policy_.excluded.end(),
+                       [&](const Prefix& prefix) { return prefix.Contains(address); });
+  }
+
+  v1::Service Make(const Frontend& frontend, const ServicePort& port, const std::vector<Endpoint>& endpoints,
+                   bool is_local, bool nobody_here) {
+    v1::Service made;
+    made.mutable_key()->set_protocol(port.protocol);
+    made.mutable_key()->set_address(frontend.address);
+    made.mutable_key()->set_port(frontend.port);
+    made.set_owner(v1::KUBERNETES);
+    made.set_scheduler(wishes_.scheduler.empty() ? policy_.scheduler : wishes_.scheduler);
+    for (const v1::SchedulerFlag flag :
+         wishes_.scheduler_flags.empty() ? DefaultFlags(made.scheduler()) : wishes_.scheduler_flags)
+      made.add_scheduler_flags(flag);
+    if (service_.affinity_seconds != 0)
+      made.mutable_persistence()->set_timeout_seconds(service_.affinity_seconds);
+    made.set_one_packet(wishes_.one_packet && port.protocol == v1::UDP);
+    if (wishes_.timeouts.ByteSizeLong() != 0) *made.mutable_timeouts() = wishes_.timeouts;
+    made.set_drain_seconds(wishes_.drain_seconds);
+    made.set_no_destination(nobody_here ? v1::SILENCE
+                                        : wishes_.no_destination.value_or(v1::ICMP_UNREACHABLE));
+    if (frontend.has_source_ranges) {
+      for (const std::string& range :
+           SourceRangesOf(service_, frontend.address.find(':') != std::string::npos))
+        made.add_allow_sources(range);
+    }
+    made.mutable_kubernetes()->set_namespace_(service_.name.name_space);
+    made.mutable_kubernetes()->set_service(service_.name.name);
+    made.mutable_kubernetes()->set_port(port.name);
+    const v1::ForwardingMethod method = MethodOf(frontend, is_local);
+    for (const Endpoint& each : endpoints) AddDestination(each, frontend, method, made);
+    return made;
+  }
+
+  // Whether the client's address must not be the one that an endpoint answers to.
+  v1::ForwardingMethod MethodOf(const Frontend& frontend, bool is_local) const {
+    if (wishes_.method) return *wishes_.method;
+    const bool masquerades =
+        frontend.is_external ? !is_local : policy_.masquerade_all || policy_.knows_local_clients;
+    return masquerades && policy_.can_masquerade ? v1::FULLNAT : v1::NAT;
+  }
+
+  void AddDestination(const Endpoint& endpoint, const Frontend& frontend, v1::ForwardingMethod method,
+                      v1::Service& to) {
+    const bool keeps_port = method == v1::DR || method == v1::TUN;
+    if (keeps_port && endpoint.port != frontend.port) {
+      Complain(absl::StrCat(absl::string_view(kAnnotationPrefix.data(), kAnnotationPrefix.size()),
+                            "forwarding: dr, ipip and gre leave the port as it is, and port ", frontend.port,
+                            " is served on ", endpoint.port, "; nat is used"));
+      method = v1::NAT;
+    }
+    v1::Destination& destination = *to.add_destinations();
+    destination.set_address(endpoint.address);
+    destination.set_port(endpoint.port);
+    destination.set_method(method);
+    destination.set_weight(1);
+    if (method == v1::TUN) *destination.mutable_tunnel() = wishes_.tunnel;
+    destination.set_endpoint(endpoint.object->pod);
+  }
+
+  void Complain(std::string complaint) {
+    if (std::find(result_.complaints.begin(), result_.complaints.end(), complaint) ==
+        result_.complaints.end())
+      result_.complaints.push_back(std::move(complaint));
+  }
+
+  const ServiceObject& service_;
+  const std::span<const SliceObject* const> slices_;
+  const NodePolicy& policy_;
+  Wishes wishes_;
+  Translation result_;
+  std::set<std::string> local_ready_;
+};
+
+}  // namespace
+
+Translation Translate(const ServiceObject& service, std::span<const SliceObject* const> slices,
+                      const NodePolicy& policy) {
+  return Translator(service, slices, policy).Do();
+}
+
+}  // namespace sluice::kubernetes

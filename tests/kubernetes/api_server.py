@@ -1,0 +1,491 @@
+#!/usr/bin/env python3
+"""A stand-in for Kubernetes' API server, true to its protocol where sluice-kube and kubectl meet it: lists with pages and
+versions, watches with bookmarks and a limited history, selectors, refusals, TLS and tokens. And it breaks on command.
+
+    from api_server import ApiServer
+    with ApiServer() as server:
+        server.put(service)                 # as `kubectl apply` would
+        server.kubeconfig(path)
+        server.refuse(429, retry_after=1)   # every request, until server.refuse(None)
+        server.cut_streams()                # in the middle of an event
+
+Or by itself, for trying: api_server.py PORT [OBJECTS.json...] prints where its kubeconfig is.
+"""
+
+import base64
+import copy
+import json
+import random
+import re
+import socket
+import ssl
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
+
+HISTORY = 1000
+BOOKMARK_EVERY = 1.0
+# path -> (kind, apiVersion, whether in a namespace)
+COLLECTIONS = {
+    "services": ("Service", "v1", True),
+    "nodes": ("Node", "v1", False),
+    "namespaces": ("Namespace", "v1", False),
+    "events": ("Event", "v1", True),
+    "endpointslices": ("EndpointSlice", "discovery.k8s.io/v1", True),
+}
+
+
+def status(code, reason, message, **details):
+    return code, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message, "reason": reason,
+                  "details": details, "code": code}
+
+
+def too_large():
+    return status(504, "Timeout", "Too large resource version: 99999999, current: 1", retryAfterSeconds=1,
+                  causes=[{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}])
+
+
+class Selector:
+    """A label or field selector: name=value, name!=value, name, !name, with commas between."""
+
+    def __init__(self, text, look_up):
+        self.look_up = look_up
+        self.terms = []
+        for term in filter(None, (text or "").split(",")):
+            if match := re.fullmatch(r"([^!=]+)(==|=|!=)(.*)", term):
+                self.terms.append((match[1], "!=" if match[2] == "!=" else "=", match[3]))
+            elif term.startswith("!"):
+                self.terms.append((term[1:], "absent", None))
+            else:
+                self.terms.append((term, "present", None))
+
+    def holds(self, item):
+        for name, relation, value in self.terms:
+            has = self.look_up(item, name)
+            if not {"=": has == value, "!=": has != value, "absent": has is None, "present": has is not None}[relation]:
+                return False
+        return True
+
+
+def label_of(item, name):
+    return item["metadata"].get("labels", {}).get(name)
+
+
+def field_of(item, path):
+    value = item
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return value or ""
+
+
+class ApiServer:
+    def __init__(self, port=0, token="secret", certificate=None, key=None, address="127.0.0.1"):
+        self.token = token
+        self.lock = threading.Condition()
+        self.version = 100
+        self.items = {plural: {} for plural in COLLECTIONS}  # by (namespace, name)
+        self.history = []  # (version, plural, type, item, item before)
+        self.oldest = 100  # versions up to here are forgotten
+        self.epoch = 0  # streams of an earlier one end
+        self.ends_in_the_middle = False
+        self.refusal = None  # (code, retry_after)
+        self.delay = 0
+        self.requests = []
+        self.chunk = None  # bytes a chunk at most; None: as they come
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                server.answer(self)
+
+            do_POST = do_PATCH = do_PUT = do_DELETE = do_GET
+
+            def log_message(self, *_):
+                pass
+
+        class Server(ThreadingHTTPServer):
+            daemon_threads = True
+            allow_reuse_address = True
+            request_queue_size = 64
+
+            def handle_error(self, *_):
+                pass  # clients that are gone
+
+        self.http = Server((address, port), Handler)
+        self.address, self.port = self.http.server_address[:2]
+        self.is_tls = certificate is not None
+        if self.is_tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate, key)
+            self.http.socket = context.wrap_socket(self.http.socket, server_side=True)
+        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        self.cut_streams()
+        self.http.shutdown()
+        self.http.server_close()
+
+    @property
+    def url(self):
+        return f"{'https' if self.is_tls else 'http'}://{self.address}:{self.port}"
+
+    def kubeconfig(self, path, ca=None, token=None):
+        cluster = {"server": self.url}
+        if ca:
+            cluster["certificate-authority-data"] = base64.b64encode(Path(ca).read_bytes()).decode()
+        Path(path).write_text(json.dumps({
+            "apiVersion": "v1", "kind": "Config", "current-context": "it",
+            "clusters": [{"name": "here", "cluster": cluster}],
+            "users": [{"name": "me", "user": {"token": token or self.token}}],
+            "contexts": [{"name": "it", "context": {"cluster": "here", "user": "me", "namespace": "default"}}]}))
+        return path
+
+    # What the cluster does.
+
+    def put(self, item):
+        plural = next(plural for plural, (kind, _, _) in COLLECTIONS.items() if kind == item["kind"])
+        item = copy.deepcopy(item)
+        meta = item.setdefault("metadata", {})
+        if COLLECTIONS[plural][2]:
+            meta.setdefault("namespace", "default")
+        meta.setdefault("uid", f"uid-{random.getrandbits(64):x}")
+        with self.lock:
+            key = (meta.get("namespace", ""), meta["name"])
+            before = self.items[plural].get(key)
+            self.version += 1
+            meta["resourceVersion"] = str(self.version)
+            self.items[plural][key] = item
+            self._remember(plural, "MODIFIED" if before else "ADDED", item, before)
+        return item
+
+    def delete(self, kind, namespace, name):
+        plural = next(plural for plural, (known, _, _) in COLLECTIONS.items() if known == kind)
+        with self.lock:
+            item = self.items[plural].pop((namespace, name), None)
+            if item is None:
+                return None
+            self.version += 1
+            gone = copy.deepcopy(item)
+            gone["metadata"]["resourceVersion"] = str(self.version)
+            self._remember(plural, "DELETED", gone, item)
+            return gone
+
+    def _remember(self, plural, kind, item, before):
+        self.history.append((self.version, plural, kind, item, before))
+        while len(self.history) > HISTORY:
+            self.oldest = self.history.pop(0)[0]
+        self.lock.notify_all()
+
+    # How it breaks.
+
+    def refuse(self, code, retry_after=None):
+        """Every request, until it is called with None."""
+        with self.lock:
+            self.refusal = (code, retry_after) if code else None
+
+    def cut_streams(self, in_the_middle=True):
+        """Watches end, with half an event as their last words or without."""
+        with self.lock:
+            self.ends_in_the_middle = in_the_middle
+            self.epoch += 1
+            self.lock.notify_all()
+
+    def forget_history(self):
+        """Whoever watches from before now is told 410."""
+        with self.lock:
+            self.history.clear()
+            self.version += 1
+            self.oldest = self.version
+
+    def go_back(self, version=1):
+        """As after a restore of an old backup: clients know more than the server."""
+        with self.lock:
+            self.version = version
+            self.history.clear()
+            self.oldest = 0
+            for items in self.items.values():
+                for item in items.values():
+                    item["metadata"]["resourceVersion"] = str(version)
+
+    # Answers.
+
+    def answer(self, handler):
+        url = urlsplit(handler.path)
+        query = {name: values[-1] for name, values in parse_qs(url.query, keep_blank_values=True).items()}
+        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        with self.lock:
+            self.requests.append((handler.command, url.path, query))
+            refusal = self.refusal
+        time.sleep(self.delay)
+        if refusal:
+            code, retry_after = refusal
+            headers = {"Retry-After": retry_after} if retry_after is not None else {}
+            return self.send(handler, code, b"Too many requests, please try again later.\n", "text/plain", headers)
+        if handler.headers.get("Authorization") != f"Bearer {self.token}":
+            return self.send_json(handler, *status(401, "Unauthorized", "Unauthorized"))
+        if page := self.discovery(url.path):
+            return self.send_json(handler, 200, page)
+        place = re.fullmatch(r"(?:/api/v1|/apis/discovery\.k8s\.io/v1)(?:/namespaces/([^/]+))?/([a-z]+)(?:/([^/]+))?", url.path)
+        if not place or place[2] not in COLLECTIONS:
+            if ns := re.fullmatch(r"/api/v1/namespaces/([^/]+)", url.path):
+                place = re.fullmatch(r"()(namespaces)/(.*)", f"namespaces/{ns[1]}")
+            else:
+                return self.send(handler, 404, b"404 page not found\n", "text/plain")
+        namespace, plural, name = place[1] or "", place[2], place[3]
+        if handler.command in ("POST", "PATCH", "PUT"):
+            return self.write(handler, namespace, plural, name, body, query)
+        if handler.command == "DELETE":
+            gone = self.delete(COLLECTIONS[plural][0], namespace, name)
+            return self.send_json(handler, 200, gone) if gone else self.send_json(handler, *status(404, "NotFound", "not found"))
+        if name:
+            with self.lock:
+                item = self.items[plural].get((namespace, name))
+            return self.send_json(handler, 200, item) if item else self.send_json(
+                handler, *status(404, "NotFound", f'{plural} "{name}" not found'))
+        if field := re.search(r"spec\.(?!clusterIP|type)\w+", query.get("fieldSelector", "")):
+            return self.send_json(handler, *status(400, "BadRequest", f"field label not supported: {field[0]}"))
+        if query.get("watch") in ("1", "true"):
+            return self.watch(handler, plural, namespace, query)
+        return self.list(handler, plural, namespace, query)
+
+    def write(self, handler, namespace, plural, name, body, query):
+        kind, api_version, _ = COLLECTIONS[plural]
+        item = json.loads(body)
+        if handler.command == "PATCH":
+            with self.lock:
+                have = copy.deepcopy(self.items[plural].get((namespace, name)))
+            if have is None:
+                return self.send_json(handler, *status(404, "NotFound", "not found"))
+
+            def merge(to, what):
+                for key, value in what.items():
+                    if value is None:
+                        to.pop(key, None)
+                    elif isinstance(value, dict) and isinstance(to.get(key), dict):
+                        merge(to[key], value)
+                    else:
+                        to[key] = value
+
+            merge(have, item)
+            item = have
+        item.setdefault("kind", kind)
+        item.setdefault("apiVersion", api_version)
+        if namespace:
+            item["metadata"]["namespace"] = namespace
+        if "dryRun" not in query:
+            item = self.put(item)
+        return self.send_json(handler, 201 if handler.command == "POST" else 200, item)
+
+    def chosen(self, plural, namespace, query):
+        labels, fields = Selector(query.get("labelSelector"), label_of), Selector(query.get("fieldSelector"), field_of)
+
+        def holds(item):
+            return (not namespace or item["metadata"].get("namespace") == namespace) and labels.holds(item) and fields.holds(item)
+
+        return holds
+
+    def list(self, handler, plural, namespace, query):
+        kind, api_version, _ = COLLECTIONS[plural]
+        holds = self.chosen(plural, namespace, query)
+        version, limit = query.get("resourceVersion", ""), int(query.get("limit") or 0)
+        if query.get("continue") and version:
+            return self.send_json(handler, *status(400, "BadRequest", "specifying resource version is not allowed when using continue"))
+        with self.lock:
+            if version.isdigit() and int(version) > self.version:
+                future = True
+            else:
+                future = False
+                at = self.version
+                items = [copy.deepcopy(item) for _, item in sorted(self.items[plural].items()) if holds(item)]
+        if future:
+            return self.send_json(handler, *too_large(), {"Retry-After": 1})
+        first = 0
+        if query.get("continue"):
+            begin = json.loads(base64.b64decode(query["continue"]))
+            if begin["rv"] < self.oldest:
+                return self.send_json(handler, *status(410, "Expired", "The provided continue parameter is too old"))
+            at, first = begin["rv"], begin["start"]
+        meta = {"resourceVersion": str(at)}
+        page = items[first:first + limit] if limit else items[first:]
+        if limit and first + limit < len(items):
+            meta["continue"] = base64.b64encode(json.dumps({"rv": at, "start": first + limit}).encode()).decode()
+        for item in page:
+            item.pop("kind", None)
+            item.pop("apiVersion", None)
+        self.send_json(handler, 200, {"kind": f"{kind}List", "apiVersion": api_version, "metadata": meta, "items": page})
+
+    def watch(self, handler, plural, namespace, query):
+        holds = self.chosen(plural, namespace, query)
+        end = time.monotonic() + float(query.get("timeoutSeconds") or 1800)
+        version = int(query.get("resourceVersion") or 0)
+        handler.send_response(200)
+        handler.send_header("Content-Type", "application/json")
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        with self.lock:
+            epoch = self.epoch
+            known = [] if version else [item for item in self.items[plural].values() if holds(item)]
+            version = version or self.version
+            expired = version < self.oldest
+        try:
+            for item in known:
+                self.event(handler, "ADDED", item)
+            if expired:
+                self.event(handler, "ERROR", status(410, "Expired", f"too old resource version: {version} ({self.oldest})")[1])
+                return self.chunked(handler, b"")
+            bookmark_at = time.monotonic() + BOOKMARK_EVERY
+            sent = version
+            while time.monotonic() < end:
+                with self.lock:
+                    if self.epoch != epoch:
+                        break
+                    if version < self.oldest:
+                        news = None
+                    else:
+                        news = [each for each in self.history if each[0] > version and each[1] == plural]
+                    newest = self.version
+                    if not news and news is not None:
+                        self.lock.wait(0.1)
+                if news is None:
+                    self.event(handler, "ERROR", status(410, "Expired", f"too old resource version: {version}")[1])
+                    return self.chunked(handler, b"")
+                for at, _, kind, item, before in news:
+                    version = sent = at
+                    was, is_now = before is not None and holds(before), kind != "DELETED" and holds(item)
+                    if was or is_now:
+                        self.event(handler, "MODIFIED" if was and is_now else "ADDED" if is_now else "DELETED",
+                                   dict(item, metadata=dict(item["metadata"], resourceVersion=str(at))))
+                if query.get("allowWatchBookmarks") == "true" and time.monotonic() > bookmark_at:
+                    bookmark_at = time.monotonic() + BOOKMARK_EVERY
+                    if newest > sent:
+                        version = sent = newest
+                        kind, api_version, _ = COLLECTIONS[plural]
+                        self.event(handler, "BOOKMARK", {"kind": kind, "apiVersion": api_version,
+                                                         "metadata": {"resourceVersion": str(newest)}})
+            else:
+                return self.chunked(handler, b"")
+            if self.ends_in_the_middle:
+                self.chunked(handler, b'{"type":"MODIFIED","object":{"kind":"Serv')
+                handler.connection.shutdown(socket.SHUT_RDWR)
+                handler.close_connection = True
+            else:
+                self.chunked(handler, b"")
+        except OSError:
+            handler.close_connection = True
+
+    def event(self, handler, kind, item):
+        self.chunked(handler, json.dumps({"type": kind, "object": item}, separators=(",", ":")).encode() + b"\n")
+
+    def chunked(self, handler, data):
+        """In chunks that end wherever they like; nothing ends the answer."""
+        if not data:
+            handler.wfile.write(b"0\r\n\r\n")
+        while data:
+            size = min(len(data), random.randint(1, self.chunk)) if self.chunk else len(data)
+            handler.wfile.write(f"{size:x}\r\n".encode() + data[:size] + b"\r\n")
+            data = data[size:]
+
+    def send_json(self, handler, code, item, headers=None):
+        self.send(handler, code, json.dumps(item).encode(), "application/json", headers)
+
+    def send(self, handler, code, body, content_type, headers=None):
+        handler.send_response(code)
+        handler.send_header("Content-Type", content_type)
+        handler.send_header("Content-Length", str(len(body)))
+        for name, value in (headers or {}).items():
+            handler.send_header(name, str(value))
+        handler.end_headers()
+        try:
+            handler.wfile.write(body)
+        except OSError:
+            pass
+
+    @staticmethod
+    def discovery(path):
+        """What kubectl asks for first."""
+
+        def resources(group_version):
+            return {"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": [
+                {"name": plural, "singularName": kind.lower(), "namespaced": namespaced, "kind": kind,
+                 "shortNames": ["svc"] if kind == "Service" else [],
+                 "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"]}
+                for plural, (kind, api_version, namespaced) in COLLECTIONS.items() if api_version == group_version]}
+
+        group = {"name": "discovery.k8s.io", "versions": [{"groupVersion": "discovery.k8s.io/v1", "version": "v1"}],
+                 "preferredVersion": {"groupVersion": "discovery.k8s.io/v1", "version": "v1"}}
+        return {
+            "/version": {"major": "1", "minor": "36", "gitVersion": "v1.36.0-stand-in"},
+            "/api": {"kind": "APIVersions", "versions": ["v1"]},
+            "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": [group]},
+            "/apis/discovery.k8s.io": dict(group, kind="APIGroup", apiVersion="v1"),
+            "/api/v1": resources("v1"),
+            "/apis/discovery.k8s.io/v1": resources("discovery.k8s.io/v1"),
+        }.get(path)
+
+
+# Objects as they are written.
+
+
+def service(name, cluster_ip, ports, namespace="default", **spec):
+    """`ports`: {"http": (80, "TCP")}."""
+    annotations = spec.pop("annotations", {})
+    status_of = spec.pop("status", {})
+    cluster_ips = [cluster_ip] if isinstance(cluster_ip, str) else cluster_ip
+    return {"kind": "Service", "apiVersion": "v1", "metadata": {"name": name, "namespace": namespace, "annotations": annotations},
+            "spec": {"type": "ClusterIP", "clusterIP": cluster_ips[0], "clusterIPs": cluster_ips, "sessionAffinity": "None",
+                     "ports": [dict({"name": port_name, "port": port, "protocol": protocol}, **extra)
+                               for port_name, (port, protocol, *more) in ports.items() for extra in (more or [{}])], **spec},
+            "status": status_of}
+
+
+def endpoint(address, node="node-1", **conditions):
+    return {"addresses": [address], "nodeName": node, "targetRef": {"kind": "Pod", "name": f"pod-{address.replace('.', '-')}"},
+            "conditions": dict({"ready": True, "serving": True, "terminating": False}, **conditions)}
+
+
+def endpoint_slice(service_name, endpoints, ports, namespace="default", name=None, family="IPv4"):
+    """`ports`: {"http": (8080, "TCP")}."""
+    return {"kind": "EndpointSlice", "apiVersion": "discovery.k8s.io/v1",
+            "metadata": {"name": name or f"{service_name}-1", "namespace": namespace,
+                         "labels": {"kubernetes.io/service-name": service_name},
+                         "annotations": {"endpoints.kubernetes.io/last-change-trigger-time":
+                                         time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}},
+            "addressType": family, "endpoints": endpoints,
+            "ports": [{"name": port_name, "port": port, "protocol": protocol} for port_name, (port, protocol) in ports.items()]}
+
+
+def node(name, address, zone="za"):
+    return {"kind": "Node", "apiVersion": "v1", "metadata": {"name": name, "labels": {"topology.kubernetes.io/zone": zone}},
+            "spec": {}, "status": {"addresses": [{"type": "InternalIP", "address": address}]}}
+
+
+def main(arguments):
+    if not arguments or not arguments[0].isdigit():
+        print(__doc__)
+        return 2
+    with ApiServer(port=int(arguments[0])) as server:
+        for path in arguments[1:]:
+            for line in Path(path).read_text().splitlines():
+                server.put(json.loads(line))
+        print(server.kubeconfig(f"/tmp/kubeconfig-{server.port}"), flush=True)
+        try:
+            while True:
+                time.sleep(3600)
+        except KeyboardInterrupt:
+            return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
