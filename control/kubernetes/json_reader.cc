@@ -7,6 +7,30 @@
 #include "absl/strings/str_cat.h"
 
 namespace sluice::kubernetes {
+namespace {
+
+// Overlong forms and halves of pairs are not.
+bool IsUtf8(std::string_view text) {
+  for (size_t at = 0; at < text.size();) {
+    const auto byte = [&](size_t place) {
+      return place < text.size() ? static_cast<uint8_t>(text[place]) : 0u;
+    };
+    const uint32_t lead = byte(at);
+    const size_t more = lead < 0x80 ? 0 : lead >> 5 == 6 ? 1 : lead >> 4 == 14 ? 2 : lead >> 3 == 30 ? 3 : 4;
+    if (more == 4) return false;
+    uint32_t code = more == 0 ? lead : lead & (0x3fu >> more);
+    for (size_t i = 1; i <= more; ++i) {
+      if (byte(at + i) >> 6 != 2) return false;
+      code = code << 6 | (byte(at + i) & 0x3f);
+    }
+    constexpr uint32_t kLeast[] = {0, 0x80, 0x800, 0x10000};
+    if (code < kLeast[more] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return false;
+    at += more + 1;
+  }
+  return true;
+}
+
+}  // namespace
 
 bool JsonReader::AtEnd() {
   SkipSpace();
@@ -112,7 +136,7 @@ std::string_view JsonReader::Text(std::string& unescaped) {
   if (!Take('"')) return Fail("a string is wanted"), std::string_view();
   const char* const begin = at_;
   while (at_ != end_ && *at_ != '"' && *at_ != '\\') ++at_;
-  if (at_ != end_ && *at_ == '"') return {begin, static_cast<size_t>(at_++ - begin)};
+  if (at_ != end_ && *at_ == '"') return Checked({begin, static_cast<size_t>(at_++ - begin)});
   unescaped.assign(begin, at_);
   while (at_ != end_ && *at_ != '"' && ok()) {
     if (*at_ == '\\') {
@@ -124,7 +148,13 @@ std::string_view JsonReader::Text(std::string& unescaped) {
   }
   if (at_ == end_) return Fail("a string does not end"), std::string_view();
   ++at_;
-  return unescaped;
+  return Checked(unescaped);
+}
+
+std::string_view JsonReader::Checked(std::string_view text) {
+  if (IsUtf8(text)) return text;
+  Fail("a string is not UTF-8");
+  return {};
 }
 
 void JsonReader::Unescape(std::string& to) {

@@ -61,6 +61,7 @@ class JsonReader {
   bool Next(char bracket);
   // Of the text or, if there are escapes in it, of `unescaped`.
   std::string_view Text(std::string& unescaped);
+  std::string_view Checked(std::string_view text);
   void Unescape(std::string& to);
   uint32_t Hex4();
 

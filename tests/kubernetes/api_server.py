@@ -36,6 +36,14 @@ COLLECTIONS = {
     "events": ("Event", "v1", True),
     "endpointslices": ("EndpointSlice", "discovery.k8s.io/v1", True),
 }
+# Known, but not kept: enough for `kubectl apply --dry-run=client`.
+NOT_KEPT = [
+    ("serviceaccounts", "ServiceAccount", "v1", True),
+    ("configmaps", "ConfigMap", "v1", True),
+    ("daemonsets", "DaemonSet", "apps/v1", True),
+    ("clusterroles", "ClusterRole", "rbac.authorization.k8s.io/v1", False),
+    ("clusterrolebindings", "ClusterRoleBinding", "rbac.authorization.k8s.io/v1", False),
+]
 
 
 def status(code, reason, message, **details):
@@ -241,6 +249,8 @@ class ApiServer:
         if not place or place[2] not in COLLECTIONS:
             if ns := re.fullmatch(r"/api/v1/namespaces/([^/]+)", url.path):
                 place = re.fullmatch(r"()(namespaces)/(.*)", f"namespaces/{ns[1]}")
+            elif any(f"/{plural}/" in url.path for plural, *_ in NOT_KEPT):
+                return self.send_json(handler, *status(404, "NotFound", "not found"))
             else:
                 return self.send(handler, 404, b"404 page not found\n", "text/plain")
         namespace, plural, name = place[1] or "", place[2], place[3]
@@ -421,17 +431,19 @@ class ApiServer:
                 {"name": plural, "singularName": kind.lower(), "namespaced": namespaced, "kind": kind,
                  "shortNames": ["svc"] if kind == "Service" else [],
                  "verbs": ["create", "delete", "get", "list", "patch", "update", "watch"]}
-                for plural, (kind, api_version, namespaced) in COLLECTIONS.items() if api_version == group_version]}
+                for plural, kind, api_version, namespaced in
+                [(plural, *rest) for plural, rest in COLLECTIONS.items()] + NOT_KEPT if api_version == group_version]}
 
-        group = {"name": "discovery.k8s.io", "versions": [{"groupVersion": "discovery.k8s.io/v1", "version": "v1"}],
-                 "preferredVersion": {"groupVersion": "discovery.k8s.io/v1", "version": "v1"}}
+        names = ["discovery.k8s.io", "apps", "rbac.authorization.k8s.io"]
+        groups = [{"name": name, "versions": [{"groupVersion": f"{name}/v1", "version": "v1"}],
+                   "preferredVersion": {"groupVersion": f"{name}/v1", "version": "v1"}} for name in names]
         return {
             "/version": {"major": "1", "minor": "36", "gitVersion": "v1.36.0-stand-in"},
             "/api": {"kind": "APIVersions", "versions": ["v1"]},
-            "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": [group]},
-            "/apis/discovery.k8s.io": dict(group, kind="APIGroup", apiVersion="v1"),
+            "/apis": {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups},
             "/api/v1": resources("v1"),
-            "/apis/discovery.k8s.io/v1": resources("discovery.k8s.io/v1"),
+            **{f"/apis/{group['name']}": dict(group, kind="APIGroup", apiVersion="v1") for group in groups},
+            **{f"/apis/{name}/v1": resources(f"{name}/v1") for name in names},
         }.get(path)
 
 

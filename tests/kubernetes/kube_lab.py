@@ -98,7 +98,7 @@ class KubeLab(Lab):
         return self.inside(name, "curl", "-s", "-g", "--max-time", timeout, *interface, url, check=False).stdout.strip()
 
     def metric(self, name):
-        page = self.inside("lb", "curl", "-s", "http://127.0.0.1:10249/metrics").stdout
+        page = self.inside("lb", "curl", "-s", "http://127.0.0.1:10249/metrics", check=False).stdout
         return next((float(line.split()[-1]) for line in page.splitlines() if line.startswith(f"{name} ")), None)
 
     def kube_text(self):

@@ -29,6 +29,9 @@ TEST(JsonReaderTest, Strings) {
   EXPECT_EQ(ReadString(R"("plain")"), "plain");
   EXPECT_EQ(ReadString(R"(  "a\"b\\c\/d\n\t"  )"), "a\"b\\c/d\n\t");
   EXPECT_EQ(ReadString(R"("\u0041\u00e4\u20ac\ud83d\ude00")"), "A\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80");
+  for (const char* wrong :
+       {"\"\xff\"", "\"\xc3\"", "\"\xc0\x80\"", "\"\xed\xa0\x80\"", "\"\xf5\x80\x80\x80\"", R"("\ud800")"})
+    EXPECT_THAT(ReadString(wrong), testing::HasSubstr("a string is not UTF-8")) << wrong;
   EXPECT_EQ(ReadString("null"), "");
   EXPECT_EQ(ReadString(R"("open)"), "fault: byte 5: a string does not end");
   EXPECT_EQ(ReadString(R"("\x")"), "fault: byte 3: an unknown escape");
