@@ -171,7 +171,7 @@ int Main(const std::vector<std::string>& arguments) {
       Handover::Start(OptionsOfHandover(*options), store, publisher, dataplane);
   const SluiceService::Switches switches = {
       .release = [&] { return handover->Release(); },
-      .take_over = [&](bool take_services) { return handover->TakeOver(take_services); },
+      .take_over = [&](const v1::TakeoverRequest& request) { return handover->TakeOver(request); },
       .start_daemon = [&](const v1::SyncDaemon& daemon) { return handover->StartDaemon(daemon); },
       .stop_daemon = [&] { return handover->StopDaemon(); }};
   SluiceService service(store, publisher, dataplane, switches, options->limits,

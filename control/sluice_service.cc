@@ -215,7 +215,7 @@ grpc::Status SluiceService::Release(grpc::ServerContext*, const v1::ReleaseReque
 grpc::Status SluiceService::Takeover(grpc::ServerContext*, const v1::TakeoverRequest* request,
                                      v1::TakeoverResponse* response) {
   if (const grpc::Status admitted = Admit(); !admitted.ok()) return admitted;
-  absl::StatusOr<v1::TakeoverResponse> taken = switches_.take_over(request->take_services());
+  absl::StatusOr<v1::TakeoverResponse> taken = switches_.take_over(*request);
   if (taken.ok()) *response = *std::move(taken);
   return ToGrpc(taken.status());
 }

@@ -23,7 +23,7 @@ class SluiceService final : public v1::Sluice::Service {
   // Who forwards, Sluice or the kernel.
   struct Switches {
     std::function<absl::StatusOr<v1::ReleaseResponse>()> release;
-    std::function<absl::StatusOr<v1::TakeoverResponse>(bool take_services)> take_over;
+    std::function<absl::StatusOr<v1::TakeoverResponse>(const v1::TakeoverRequest& request)> take_over;
     std::function<absl::Status(const v1::SyncDaemon&)> start_daemon;
     std::function<absl::Status()> stop_daemon;
   };

@@ -192,11 +192,12 @@ absl::StatusOr<v1::ReleaseResponse> Handover::Release() {
   return response;
 }
 
-absl::StatusOr<v1::TakeoverResponse> Handover::TakeOver(bool services_too) {
+absl::StatusOr<v1::TakeoverResponse> Handover::TakeOver(const v1::TakeoverRequest& request) {
   const MutexLock lock(switching_);
   v1::TakeoverResponse response;
-  if (services_too) {
-    if (const absl::Status taken = TakeServices(response); !taken.ok()) return taken;
+  if (request.take_services()) {
+    const v1::Owner owner = request.owner() == v1::OWNER_UNSPECIFIED ? v1::CLI : request.owner();
+    if (const absl::Status taken = TakeServices(owner, response); !taken.ok()) return taken;
   }
   if (const absl::Status ready = Check(); !ready.ok()) return ready;
   const absl::StatusOr<Dataplane::AdoptedCounts> adopted = Adopt(ReadConnectionList());
@@ -211,11 +212,11 @@ absl::StatusOr<v1::TakeoverResponse> Handover::TakeOver(bool services_too) {
 }
 
 // In one transaction; what is ours already is not touched.
-absl::Status Handover::TakeServices(v1::TakeoverResponse& response) {
+absl::Status Handover::TakeServices(v1::Owner owner, v1::TakeoverResponse& response) {
   const absl::StatusOr<std::vector<KernelService>> foreign = Mirror::Foreign(options_.mirror);
   if (!foreign.ok()) return foreign.status();
   v1::ApplyRequest request;
-  request.set_owner(v1::CLI);
+  request.set_owner(owner);
   for (const KernelService& service : *foreign) {
     v1::PutService& put = *request.add_changes()->mutable_put_service();
     *put.mutable_service() = FromKernel(service);

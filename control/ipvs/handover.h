@@ -39,7 +39,7 @@ class Handover {
   // The kernel forwards from now on.
   absl::StatusOr<v1::ReleaseResponse> Release();
   // Sluice forwards from now on, with the connections the kernel has; if wanted, with its services.
-  absl::StatusOr<v1::TakeoverResponse> TakeOver(bool services_too);
+  absl::StatusOr<v1::TakeoverResponse> TakeOver(const v1::TakeoverRequest& request);
   // Before an orderly end: the kernel forwards, if it can, and knows everything.
   void End();
   absl::Status StartDaemon(const v1::SyncDaemon& daemon);
@@ -59,7 +59,7 @@ class Handover {
   absl::Status CheckPorts() const;
   void StartMirror() ABSL_EXCLUSIVE_LOCKS_REQUIRED(switching_);
   absl::Status StartSync(const SyncMaster::Options& options) ABSL_EXCLUSIVE_LOCKS_REQUIRED(switching_);
-  absl::Status TakeServices(v1::TakeoverResponse& response) ABSL_EXCLUSIVE_LOCKS_REQUIRED(switching_);
+  absl::Status TakeServices(v1::Owner owner, v1::TakeoverResponse& response) ABSL_EXCLUSIVE_LOCKS_REQUIRED(switching_);
   absl::StatusOr<Dataplane::AdoptedCounts> Adopt(absl::StatusOr<std::vector<ListedConnection>> connections)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(switching_);
   void AdoptAtStart() ABSL_EXCLUSIVE_LOCKS_REQUIRED(switching_);

@@ -37,7 +37,7 @@ constexpr char kUsage[] =
     "it back\n"
     "sluice release                     the kernel's IPVS forwards from now on, with the connections there "
     "are\n"
-    "sluice takeover [--from kernel-ipvs]\n"
+    "sluice takeover [--from kernel-ipvs [--owner cli|kubernetes]]\n"
     "                                   Sluice forwards again; with --from also the services that somebody "
     "else made there\n"
     "sluice drill [--revert-after 5s]   both, one after the other, and what came of it\n"
@@ -126,7 +126,7 @@ int Main(const std::vector<std::string>& words) {
       {"connections",
        {{"--server", "--client", "--destination", "--state"}, {"--json"}, 2, ask(ListConnections)}},
       {"release", {{"--server"}, {"--json"}, 0, ask(Release)}},
-      {"takeover", {{"--server", "--from"}, {"--json"}, 0, ask(TakeOver)}},
+      {"takeover", {{"--server", "--from", "--owner"}, {"--json"}, 0, ask(TakeOver)}},
       {"drill", {{"--server", "--revert-after"}, {"--json"}, 0, ask(Drill)}},
       {"flush", {{"--server"}, {"--json"}, 2, ask(FlushConnections)}},
       {"explain", {{"--server"}, {"--json"}, 3, ask(ExplainFlow)}},

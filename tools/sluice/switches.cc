@@ -21,9 +21,7 @@ grpc::Status AskRelease(SluiceClient& client, v1::ReleaseResponse& response) {
   return client.stub().Release(&context, {}, &response);
 }
 
-grpc::Status AskTakeover(SluiceClient& client, bool take_services, v1::TakeoverResponse& response) {
-  v1::TakeoverRequest request;
-  request.set_take_services(take_services);
+grpc::Status AskTakeover(SluiceClient& client, const v1::TakeoverRequest& request, v1::TakeoverResponse& response) {
   grpc::ClientContext context;
   return client.stub().Takeover(&context, request, &response);
 }
@@ -47,8 +45,15 @@ int TakeOver(SluiceClient& client, const Arguments& arguments) {
   const std::string from = arguments.Value("--from");
   if (!from.empty() && from != "kernel-ipvs")
     return WrongUse(absl::StrCat("takeover --from ", from, ": must be kernel-ipvs"));
+  v1::TakeoverRequest request;
+  request.set_take_services(!from.empty());
+  const std::string owner = arguments.Value("--owner");
+  if (!owner.empty() && owner != "cli" && owner != "kubernetes")
+    return WrongUse(absl::StrCat("takeover --owner ", owner, ": must be cli or kubernetes"));
+  if (!owner.empty() && from.empty()) return WrongUse("takeover --owner: only with --from kernel-ipvs");
+  request.set_owner(owner == "kubernetes" ? v1::KUBERNETES : v1::CLI);
   v1::TakeoverResponse response;
-  if (const grpc::Status status = AskTakeover(client, !from.empty(), response); !status.ok())
+  if (const grpc::Status status = AskTakeover(client, request, response); !status.ok())
     return client.Complain(status);
   if (arguments.Has("--json")) return PrintJson(response), kDone;
   if (response.services() > 0)
@@ -71,7 +76,7 @@ int Drill(SluiceClient& client, const Arguments& arguments) {
   if (const grpc::Status status = AskRelease(client, released); !status.ok()) return client.Complain(status);
   std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
   v1::TakeoverResponse taken;
-  if (const grpc::Status status = AskTakeover(client, false, taken); !status.ok())
+  if (const grpc::Status status = AskTakeover(client, {}, taken); !status.ok())
     return client.Complain(status);
   if (arguments.Has("--json")) {
     PrintJson(released);

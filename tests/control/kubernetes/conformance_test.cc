@@ -108,7 +108,10 @@ std::vector<Case> ReadCases() {
 
 std::string HostPort(const std::string& address, uint32_t port) {
   const bool is_v6 = address.find(':') != std::string::npos;
-  return (is_v6 ? "[" + address + "]" : address) + ":" + std::to_string(port);
+  std::string text = is_v6 ? "[" : "";
+  text += address;
+  text += is_v6 ? "]:" : ":";
+  return text + std::to_string(port);
 }
 
 // As "serves" has it.
