@@ -265,6 +265,7 @@ void FindServices(const Worker& worker, Batch& batch, LaneMask lanes) {
     const FlowTuple& tuple = batch.tuple[lane];
     batch.service[lane] =
         worker.snapshot->FindService(batch.DestinationOf(lane), tuple.destination_port(), tuple.protocol());
+    if (batch.service[lane] == nullptr) continue;
     const auto* memory = reinterpret_cast<const char*>(batch.service[lane]);
     for (size_t at = 0; at < sizeof(Service); at += RTE_CACHE_LINE_SIZE) __builtin_prefetch(memory + at);
   }
