@@ -206,6 +206,9 @@ class Lab:
         command = [self.build / "bin/sluiced", "--listen", self.socket]
         if "--state" not in extra:
             command += ["--state", "none"]
+        # Where the host's kernel has IPVS it would go on where a test wants to see that nobody does.
+        if not any(str(word).startswith("--kernel-ipvs") for word in extra):
+            command += ["--kernel-ipvs", "off"]
         for interface in self.interfaces() if interfaces is None else interfaces:
             command += ["--interface", interface]
         return command + list(extra)

@@ -6,7 +6,7 @@ import time
 import unittest
 from pathlib import Path
 
-from common import FRONT, VIP, Lab, Load, run, wait_until
+from common import FRONT, VIP, Lab, Load, Talk, run, start_talk_servers, wait_until
 
 # Packets must be the kernel's this long after sluiced went silent.
 LIMIT_SECONDS = 0.2
@@ -97,6 +97,43 @@ class FailureTest(unittest.TestCase):
                 lab.sluiced.terminate()
                 self.assertEqual(lab.sluiced.wait(timeout=10), 0)
             self.assertGreater(load.result["answers"].get("the kernel", 0), 0)
+
+    def test_an_orderly_restart_keeps_connections_that_the_kernel_cannot_have(self):
+        with Lab() as lab:
+            start_talk_servers(lab, 7000)
+            state = lab.folder / "state"
+            lab.start_sluiced("--state", state)
+            lab.add_service(port=7000)
+            talks = [Talk(lab, 7000) for _ in range(3)]
+            before = [talk.ask("before") for talk in talks]
+            self.assertEqual(len(set(before)), 3)
+            lab.sluiced.terminate()
+            self.assertEqual(lab.sluiced.wait(timeout=10), 0)
+            self.assertEqual(Path(f"{state}.connections").stat().st_mode & 0o777, 0o600)
+            lab.start_sluiced("--state", state)
+            self.assertFalse(Path(f"{state}.connections").exists())
+            self.assertEqual([talk.ask("after") for talk in talks], [answer.replace("before", "after") for answer in before])
+            # What is not wanted is not taken; a damaged file is said, and no reason not to start.
+            lab.sluiced.terminate()
+            lab.sluiced.wait(timeout=10)
+            Path(f"{state}.connections").write_text("sluice-connections-1 0 7\nnonsense\n")
+            lab.start_sluiced("--state", state)
+            self.assertIn("is not whole, and its connections are not taken", lab.log_text())
+            for talk in talks:
+                talk.close()
+
+    @unittest.skipIf(os.path.exists("/proc/net/ip_vs") or not run("modprobe", "ip_vs", check=False).returncode, "this kernel has IPVS")
+    def test_a_kernel_without_ipvs_is_said_once_and_nothing_else_is_missing(self):
+        with Lab() as lab:
+            lab.start_http_servers()
+            lab.start_sluiced("--kernel-ipvs", "auto")
+            lab.add_service()
+            self.assertTrue(lab.fetch().startswith("server"))
+            warnings = [line for line in lab.log_text().splitlines() if "without a mirror in the kernel's IPVS" in line]
+            self.assertEqual(len(warnings), 1, lab.log_text())
+            status = run(lab.build / "bin/sluice", "release", check=False, env=dict(os.environ, SLUICE_SERVER=lab.socket))
+            self.assertIn("the kernel's IPVS does not have our services", status.stderr)
+            self.assertTrue(lab.fetch().startswith("server"))
 
 
 if __name__ == "__main__":
