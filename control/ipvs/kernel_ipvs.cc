@@ -224,7 +224,7 @@ absl::Status KernelIpvs::FindFamily() {
   });
   if (!answered.ok() || family_ == 0)
     return absl::NotFoundError(
-        absl::StrCat("this kernel has no IPVS (",
+        absl::StrCat("this kernel has no IPVS: module ip_vs is missing, or could not be loaded (",
                      answered.ok() ? "no such family" : std::string(answered.message()), ")"));
   return absl::OkStatus();
 }

@@ -198,8 +198,9 @@ KernelForm Mirror::FormOf(const v1::Service& service) const {
   }
   for (int tries = 0; missing_schedulers_.contains(kernel.scheduler) && tries < 3; ++tries) {
     const std::string instead = NeighbourOf(kernel.scheduler);
-    form.lost.push_back(
-        absl::StrCat("scheduler ", kernel.scheduler, ", which this kernel has not: ", instead, " instead"));
+    form.lost.push_back(absl::StrCat("scheduler ", kernel.scheduler,
+                                     ", for which this kernel has no module ip_vs_", kernel.scheduler, ": ",
+                                     instead, " instead"));
     kernel.scheduler = instead;
     kernel.flags &= ~uint32_t{0x38};  // flags mean something to a certain scheduler
   }
