@@ -47,9 +47,9 @@ void Cluster::Replace(std::vector<SliceObject> slices) {
   mutex_.NotifyAll();
 }
 
+// Where ours is not among them, it is registered later, or the list is wrong: what is known of it stays.
 void Cluster::Replace(std::vector<NodeObject> nodes) {
-  if (nodes.empty()) return;  // it is registered later, or the list is wrong: what is known of it stays
-  Put(std::move(nodes.front()));
+  for (NodeObject& node : nodes) Put(std::move(node));
 }
 
 void Cluster::Put(ServiceObject service) {
@@ -83,6 +83,7 @@ void Cluster::PutLocked(SliceObject slice) {
 }
 
 void Cluster::Put(NodeObject node) {
+  if (node.name.name != node_name_) return;
   const MutexLock lock(mutex_);
   if (!node_ || !IsSame(*node_, node)) news_.all = true;
   node_ = std::move(node);
@@ -115,7 +116,8 @@ void Cluster::DeleteLocked(const ObjectName& slice) {
 }
 
 // It is gone, or no longer what was asked for: what was known of it stays.
-void Cluster::Delete(const NodeObject&) {
+void Cluster::Delete(const NodeObject& node) {
+  if (node.name.name != node_name_) return;
   const MutexLock lock(mutex_);
   if (node_) node_->is_going = true;
 }

@@ -20,6 +20,9 @@ namespace sluice::kubernetes {
 
 class Cluster {
  public:
+  // Of nodes only this one counts; empty: none.
+  explicit Cluster(std::string node_name = "") : node_name_(std::move(node_name)) {}
+
   // All there are; those that are not among them are gone.
   void Replace(std::vector<ServiceObject> services);
   void Replace(std::vector<SliceObject> slices);
@@ -67,6 +70,7 @@ class Cluster {
     return services_are_listed_ && slices_are_listed_;
   }
 
+  const std::string node_name_;
   mutable Mutex mutex_;
   std::map<ObjectName, ServiceObject> services_ ABSL_GUARDED_BY(mutex_);
   std::map<ObjectName, SlicesOfService> slices_ ABSL_GUARDED_BY(mutex_);  // by service

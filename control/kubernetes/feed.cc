@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <thread>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
@@ -121,9 +122,15 @@ void Feed::WatchSluiced() {
       while (!stop_.load() && stream->Read(&news)) {
       }
       context.TryCancel();
-      stream->Finish();
-      const MutexLock lock(mutex_);
-      watching_ = nullptr;
+      const bool was_refused = stream->Finish().error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
+      {
+        const MutexLock lock(mutex_);
+        watching_ = nullptr;
+      }
+      if (was_refused) {  // too many watch; then only a failing request tells
+        for (int i = 0; i < 20 && !stop_.load(); ++i) std::this_thread::sleep_for(50ms);
+        continue;
+      }
     }
     is_lost_.store(true);
     cluster_.Wake();
@@ -184,8 +191,11 @@ absl::Status Feed::Sync(Cluster::News& news) {
   if (waiting_since_.load() == 0) waiting_since_.store(begin.time_since_epoch().count());
   if (!IsBelievable()) {
     ++metrics_.disbelieved;
+    must_look_at_all_ = true;
+    waiting_since_.store(0);
     return absl::OkStatus();
   }
+  news.all |= std::exchange(must_look_at_all_, false);
   const bool is_another_node = TakeNode();
   if (news.all || is_another_node) {
     const std::vector<ObjectName> names = cluster_.ServiceNames();

@@ -122,7 +122,7 @@ int Main(const std::vector<std::string>& arguments) {
   LogWhatIsInUse(options, channel.server);
 
   KubeMetrics metrics;
-  Cluster cluster;
+  Cluster cluster(options.node_name);
   EventReporter events(*access, options.node_name);
   std::unique_ptr<Feed> feed;
   HealthChecks checks([&] { return !feed->IsStale(); });

@@ -1,0 +1,97 @@
+// What is news, and what is not.
+// SPDX-License-Identifier: Apache-2.0
+#include "control/kubernetes/cluster.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace sluice::kubernetes {
+namespace {
+
+using testing::ElementsAre;
+using testing::IsEmpty;
+
+class ClusterTest : public testing::Test {
+ protected:
+  static ServiceObject Service(const std::string& name, const std::string& version,
+                               const std::string& address) {
+    ServiceObject service;
+    service.name = {"ns1", name};
+    service.version = version;
+    service.cluster_ips = {address};
+    return service;
+  }
+  static SliceObject Slice(const std::string& name, const std::string& service, const std::string& address) {
+    SliceObject slice;
+    slice.name = {"ns1", name};
+    slice.service = service;
+    slice.endpoints.emplace_back().address = address;
+    return slice;
+  }
+  // The names of Services there is news of.
+  std::vector<std::string> News() {
+    std::vector<std::string> names;
+    const Cluster::News news = cluster_.WaitForNews(std::chrono::steady_clock::now());
+    if (news.all) names.push_back("all");
+    for (const ObjectName& name : news.services) names.push_back(name.name);
+    return names;
+  }
+  Cluster cluster_{"here"};
+};
+
+TEST_F(ClusterTest, NothingBeforeBothAreListed) {
+  cluster_.Replace(std::vector{Service("a", "1", "10.0.0.1")});
+  EXPECT_THAT(News(), IsEmpty());
+  cluster_.Replace(std::vector{Slice("b-1", "b", "10.1.0.1")});
+  EXPECT_THAT(News(), ElementsAre("a", "b"));
+}
+
+TEST_F(ClusterTest, OnlyDifferencesAreNews) {
+  cluster_.Replace(std::vector{Service("a", "1", "10.0.0.1"), Service("b", "1", "10.0.0.2")});
+  cluster_.Replace(std::vector{Slice("a-1", "a", "10.1.0.1")});
+  News();
+  cluster_.Put(Service("a", "2", "10.0.0.1"));
+  cluster_.Put(Slice("a-1", "a", "10.1.0.1"));
+  EXPECT_THAT(News(), IsEmpty()) << "a version is no difference";
+  cluster_.Replace(std::vector{Service("b", "3", "10.0.0.3")});
+  EXPECT_THAT(News(), ElementsAre("a", "b")) << "one is gone, one is another";
+  cluster_.Put(Slice("a-1", "b", "10.1.0.1"));
+  EXPECT_THAT(News(), ElementsAre("a", "b")) << "the slice is of another Service";
+  cluster_.Delete(Slice("a-1", "", ""));
+  EXPECT_THAT(News(), ElementsAre("b"));
+  cluster_.Delete(Slice("a-1", "", ""));
+  EXPECT_THAT(News(), IsEmpty());
+}
+
+TEST_F(ClusterTest, WhatWasNotDealtWithComesAgain) {
+  cluster_.Replace(std::vector{Service("a", "1", "10.0.0.1")});
+  cluster_.Replace(std::vector<SliceObject>());
+  Cluster::News news = cluster_.WaitForNews(std::chrono::steady_clock::now());
+  cluster_.Put(Service("b", "1", "10.0.0.2"));
+  cluster_.PutBack(std::move(news));
+  EXPECT_THAT(News(), ElementsAre("a", "b"));
+}
+
+TEST_F(ClusterTest, OnlyThisNode) {
+  cluster_.Replace(std::vector<ServiceObject>());
+  cluster_.Replace(std::vector<SliceObject>());
+  NodeObject other, here;
+  other.name.name = "there";
+  here.name.name = "here";
+  here.zone = "za";
+  cluster_.Replace(std::vector{other});
+  EXPECT_FALSE(cluster_.Node().has_value());
+  cluster_.Replace(std::vector{other, here});
+  EXPECT_EQ(cluster_.Node()->zone, "za");
+  EXPECT_THAT(News(), ElementsAre("all"));
+  cluster_.Put(here);
+  cluster_.Put(other);
+  EXPECT_THAT(News(), IsEmpty()) << "a heartbeat";
+  cluster_.Delete(other);
+  EXPECT_FALSE(cluster_.Node()->is_going);
+  cluster_.Delete(here);
+  EXPECT_TRUE(cluster_.Node()->is_going);
+}
+
+}  // namespace
+}  // namespace sluice::kubernetes
