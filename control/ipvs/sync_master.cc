@@ -23,6 +23,7 @@ constexpr char kGroup[] = "224.0.0.81";
 constexpr uint16_t kPort = 8848;
 constexpr char kOwnAddress[] = "169.254.88.48";  // only so that messages have a source
 constexpr auto kEvery = 5ms;
+constexpr auto kEveryNearASwitch = 200us;
 constexpr auto kLookForDaemonEvery = 1s;
 constexpr auto kTemplatesEvery = 2s;
 // A burst of connections must fit into the daemon's buffer, which is as large as it was when it began.
@@ -119,6 +120,7 @@ void SyncMaster::TellHalfOpen() {
   if (paused_.load()) return;
   SyncPolicy policy = options_.policy;
   policy.half_open = true;
+  is_switch_near_.store(true);
   dataplane_.SetSyncPolicy(policy);
   const MutexLock lock(mutex_);
   half_open_wanted_ = true;
@@ -134,6 +136,7 @@ void SyncMaster::TellTheRest() {
 
 void SyncMaster::SetPaused(bool paused) {
   paused_.store(paused);
+  is_switch_near_.store(false);
   dataplane_.SetSyncPolicy(paused ? SyncPolicy{} : options_.policy);
 }
 
@@ -198,7 +201,8 @@ void SyncMaster::Run() {
       if (half_open) half_open_wanted_ = false;
       mutex_.NotifyAll();
     }
-    std::this_thread::sleep_until(round + kEvery);
+    std::this_thread::sleep_until(round +
+                                  (is_switch_near_.load() ? Clock::duration(kEveryNearASwitch) : kEvery));
   }
 }
 

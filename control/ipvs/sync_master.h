@@ -75,6 +75,7 @@ class SyncMaster {
   int socket_ = -1;
   std::atomic<bool> stop_{false};
   std::atomic<bool> paused_{false};
+  std::atomic<bool> is_switch_near_{false};  // what is told late now is a connection that breaks
 
   // The thread's own.
   SyncMessage message_;

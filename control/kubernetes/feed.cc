@@ -148,6 +148,13 @@ absl::Status Feed::Connect() {
   v1::GetInfoResponse info;
   if (const auto got = ToStatus(sluiced_->GetInfo(NewContext().get(), {}, &info)); !got.ok()) return got;
   is_connected_ = true;
+  if (!std::exchange(has_told_of_sluiced_, true)) {
+    const v1::KernelMirror& mirror = info.kernel_mirror();
+    std::printf("sluice-kube: sluiced %s, %u workers; the kernel's IPVS %s%s\n", info.version().c_str(),
+                info.workers(), mirror.on() ? "has the same services" : "does not have its services: ",
+                mirror.on() ? "" : mirror.why_off().c_str());
+    std::fflush(stdout);
+  }
   if (generation_ == info.generation()) return absl::OkStatus();
   v1::GetConfigResponse has;
   if (const auto got = ToStatus(sluiced_->GetConfig(NewContext().get(), {}, &has)); !got.ok()) return got;

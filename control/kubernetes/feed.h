@@ -98,6 +98,7 @@ class Feed {
   std::map<ObjectName, State> states_;
   std::optional<uint64_t> generation_;  // sluiced's, as we left it; nothing: it is not known
   bool is_connected_ = false;
+  bool has_told_of_sluiced_ = false;
   bool must_look_at_all_ = false;  // news was not believed
   std::string said_;
 

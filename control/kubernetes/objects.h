@@ -112,6 +112,40 @@ struct ApiStatus {
 };
 void Read(JsonReader& json, ApiStatus& status);
 
+// What a watch tells.
+template <class Object>
+struct EventOf {
+  std::string type;
+  Object object;
+  ApiStatus status;  // of type ERROR
+};
+template <class Object>
+absl::StatusOr<EventOf<Object>> ReadEvent(std::string_view line) {
+  EventOf<Object> event;
+  // The type may come after the object, though no server writes it so.
+  JsonReader find_type(line);
+  find_type.Object([&](std::string_view key) {
+    if (key == "type") {
+      event.type = find_type.String();
+    } else {
+      find_type.Skip();
+    }
+  });
+  JsonReader json(line);
+  json.Object([&](std::string_view key) {
+    if (key != "object") {
+      json.Skip();
+    } else if (event.type == "ERROR") {
+      Read(json, event.status);
+    } else {
+      Read(json, event.object);
+    }
+  });
+  if (!json.ok() || !json.AtEnd())
+    return absl::DataLossError("an event of the API server's: " + json.error());
+  return event;
+}
+
 // A list, or a page of one.
 template <class Object>
 struct ListOf {

@@ -124,49 +124,28 @@ typename Reflector<Object>::Outcome Reflector<Object>::Watch() {
 
 template <class Object>
 bool Reflector<Object>::Take(std::string_view line) {
-  std::string type;
-  Object object;
-  ApiStatus status;
-  // "type" may come after the object, though no server writes it so.
-  JsonReader find_type(line);
-  find_type.Object([&](std::string_view key) {
-    if (key == "type") {
-      type = find_type.String();
-    } else {
-      find_type.Skip();
-    }
-  });
-  JsonReader json(line);
-  json.Object([&](std::string_view key) {
-    if (key != "object") {
-      json.Skip();
-    } else if (type == "ERROR") {
-      Read(json, status);
-    } else {
-      Read(json, object);
-    }
-  });
-  if (!json.ok() || !json.AtEnd()) {
-    Say(absl::StrCat("an event of the API server's: ", json.error()));
+  absl::StatusOr<EventOf<Object>> event = ReadEvent<Object>(line);
+  if (!event.ok()) {
+    Say(std::string(event.status().message()));
     outcome_ = Outcome::kListAgain;
     return false;
   }
-  if (type == "ERROR") {
-    Say(absl::StrCat("watch: ", status.message));
-    outcome_ = status.is_too_large  ? Outcome::kListNewest
-               : status.code == 410 ? Outcome::kListAgain
-                                    : Outcome::kTryLater;
+  if (event->type == "ERROR") {
+    Say(absl::StrCat("watch: ", event->status.message));
+    outcome_ = event->status.is_too_large  ? Outcome::kListNewest
+               : event->status.code == 410 ? Outcome::kListAgain
+                                           : Outcome::kTryLater;
     return false;
   }
   ++events_of_watch_;
   ++counts_.events;
-  if (!object.version.empty()) version_ = object.version;
-  if (type == "ADDED" || type == "MODIFIED") {
-    cluster_.Put(std::move(object));
-  } else if (type == "DELETED") {
-    cluster_.Delete(object);
-  } else if (type != "BOOKMARK") {
-    Say(absl::StrCat("an event of an unknown type, ", type));
+  if (!event->object.version.empty()) version_ = event->object.version;
+  if (event->type == "ADDED" || event->type == "MODIFIED") {
+    cluster_.Put(std::move(event->object));
+  } else if (event->type == "DELETED") {
+    cluster_.Delete(event->object);
+  } else if (event->type != "BOOKMARK") {
+    Say(absl::StrCat("an event of an unknown type, ", event->type));
   }
   return true;
 }

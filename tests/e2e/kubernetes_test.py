@@ -33,6 +33,7 @@ class KubernetesTest(unittest.TestCase):
         with KubeLab() as lab:
             self.start(lab)
             self.assertIn("Using sluice proxier: scheduler rr", lab.kube_text())
+            self.assertIn("the kernel's IPVS does not have its services: --kernel-ipvs=off", lab.kube_text())
             # A cluster address keeps the client's address; the three take turns.
             self.assertEqual(self.who(lab, f"http://{CLUSTER_IP}/"), {f"server {i} {CLIENT}" for i in range(3)})
             # A node port with policy Cluster is masqueraded, with Local it is not, and stays on this node.

@@ -125,9 +125,10 @@ class Fuzz {
     for (uint32_t i = Below(4); i > 0; --i) text += One(services_) + (i > 1 ? "," : "");
     const auto list = ReadList<ServiceObject>(Mutated(text + "]}"));
     ++(list.ok() ? read_ : unread_);
-    ApiStatus status;
-    JsonReader json(text);
-    Read(json, status);
+    const auto event =
+        ReadEvent<SliceObject>(Mutated(R"({"type":")" + std::string(Below(3) == 0 ? "ERROR" : "ADDED") +
+                                       R"(","object":)" + One(slices_) + "}"));
+    ++(event.ok() ? read_ : unread_);
   }
 
   void TryConfiguration() {

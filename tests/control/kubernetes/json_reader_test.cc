@@ -156,6 +156,20 @@ TEST(ObjectsTest, ANode) {
   EXPECT_THAT(node.addresses, ElementsAre("192.168.1.10", "203.0.113.1"));
 }
 
+TEST(ObjectsTest, AnEvent) {
+  const auto added = ReadEvent<ServiceObject>(
+      R"({"object":{"metadata":{"name":"a","resourceVersion":"9"}},"type":"ADDED"})");
+  ASSERT_TRUE(added.ok());
+  EXPECT_EQ(added->type + " " + added->object.name.name + " " + added->object.version, "ADDED a 9");
+  const auto expired = ReadEvent<ServiceObject>(
+      R"({"type":"ERROR","object":{"kind":"Status","message":"too old","reason":"Expired","code":410}})");
+  EXPECT_EQ(expired->status.code, 410);
+  const auto future = ReadEvent<ServiceObject>(
+      R"({"type":"ERROR","object":{"code":504,"details":{"causes":[{"reason":"ResourceVersionTooLarge"}]}}})");
+  EXPECT_TRUE(future->status.is_too_large);
+  EXPECT_FALSE(ReadEvent<ServiceObject>(R"({"type":"ADDED","object":{"metadata":)").ok());
+}
+
 TEST(ObjectsTest, APageOfAList) {
   const auto list = ReadList<ServiceObject>(
       R"({"kind":"ServiceList","metadata":{"resourceVersion":"7","continue":"abc"},"items":[{"metadata":{"name":"a"}},{}]})");
