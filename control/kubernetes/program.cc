@@ -12,6 +12,10 @@ bool IsSame(const v1::Service& a, const v1::Service& b) {
   return a.SerializeAsString() == b.SerializeAsString();
 }
 
+bool IsSame(const std::shared_ptr<const v1::Service>& a, const std::shared_ptr<const v1::Service>& b) {
+  return a == b || (a != nullptr && b != nullptr && IsSame(*a, *b));
+}
+
 // Nodes cannot join without the API server, and nobody finds anything without DNS.
 bool IsUrgent(const v1::Service& service) {
   const v1::KubernetesName& name = service.kubernetes();
@@ -29,7 +33,7 @@ void Program::Begin(const v1::Config& config) {
   sent_.clear();
   for (const v1::Service& service : config.services()) {
     if (service.owner() != v1::KUBERNETES || service.key().fwmark() != 0) continue;
-    have_[VirtualKey::Of(service.key())] = service;
+    have_[VirtualKey::Of(service.key())] = std::make_shared<v1::Service>(service);
     Mark(VirtualKey::Of(service.key()));
   }
   for (const auto& [key, claims] : claims_) Mark(key);
@@ -44,9 +48,9 @@ void Program::Want(const ObjectName& service, std::vector<v1::Service> services)
     const VirtualKey key = VirtualKey::Of(each.key());
     now.insert(key);
     before.erase(key);
-    v1::Service& claim = claims_[key][service];
-    if (IsSame(claim, each)) continue;
-    claim = std::move(each);
+    Shared& claim = claims_[key][service];
+    if (claim != nullptr && IsSame(*claim, each)) continue;
+    claim = std::make_shared<v1::Service>(std::move(each));
     left_out_.erase(key);
     Mark(key);
   }
@@ -75,18 +79,18 @@ std::vector<v1::Change> Program::NextChanges(size_t most) {
     while (!marked->empty() && changes.size() < most) {
       const VirtualKey key = *marked->begin();
       marked->erase(marked->begin());
-      if (!HasToChange(key)) continue;
-      const auto have = have_.find(key);
-      const v1::Service* const wanted = Wanted(key);
+      if (left_out_.contains(key)) continue;
+      const Shared have = Have(key), wanted = Wanted(key);
+      const Shared target = wanted == nullptr ? nullptr : Target(wanted, have);
+      if (IsSame(target, have)) continue;
       v1::Change& change = changes.emplace_back();
-      Sent& sent = sent_.emplace_back(Sent{key, {}});
-      if (wanted == nullptr) {
-        *change.mutable_delete_service()->mutable_key() = have->second.key();
-        continue;
+      sent_.push_back({key, target});
+      if (target == nullptr) {
+        *change.mutable_delete_service()->mutable_key() = have->key();
+      } else {
+        *change.mutable_put_service()->mutable_service() = *target;
+        change.mutable_put_service()->set_replace_destinations(true);
       }
-      sent.target = Target(*wanted, have == have_.end() ? nullptr : &have->second);
-      *change.mutable_put_service()->mutable_service() = sent.target;
-      change.mutable_put_service()->set_replace_destinations(true);
     }
     // What everybody needs does not wait for the rest.
     if (!changes.empty()) break;
@@ -97,12 +101,12 @@ std::vector<v1::Change> Program::NextChanges(size_t most) {
 void Program::Taken() {
   for (Sent& sent : sent_) {
     drained_.erase(sent.key);
-    if (sent.target.has_key()) {
-      have_[sent.key] = std::move(sent.target);
-    } else {
+    if (sent.target == nullptr) {
       have_.erase(sent.key);
+    } else {
+      have_[sent.key] = std::move(sent.target);
     }
-    if (HasToChange(sent.key)) Mark(sent.key);
+    Mark(sent.key);  // something may have come meanwhile
   }
   sent_.clear();
 }
@@ -121,7 +125,7 @@ std::string Program::LeaveOut(size_t change) {
 std::vector<VirtualKey> Program::Draining() const {
   std::vector<VirtualKey> draining;
   for (const auto& [key, service] : have_) {
-    const bool any = std::any_of(service.destinations().begin(), service.destinations().end(),
+    const bool any = std::any_of(service->destinations().begin(), service->destinations().end(),
                                  [](const v1::Destination& each) { return each.weight() == 0; });
     if (any) draining.push_back(key);
   }
@@ -133,38 +137,36 @@ void Program::HasDrained(const VirtualKey& service, const std::string& address, 
   Mark(service);
 }
 
-const v1::Service* Program::Wanted(const VirtualKey& key) const {
+Program::Shared Program::Wanted(const VirtualKey& key) const {
   const auto found = claims_.find(key);
-  return found == claims_.end() ? nullptr : &found->second.begin()->second;
+  return found == claims_.end() ? nullptr : found->second.begin()->second;
 }
 
-v1::Service Program::Target(const v1::Service& wanted, const v1::Service* have) const {
-  v1::Service target = wanted;
+Program::Shared Program::Have(const VirtualKey& key) const {
+  const auto found = have_.find(key);
+  return found == have_.end() ? nullptr : found->second;
+}
+
+Program::Shared Program::Target(const Shared& wanted, const Shared& have) const {
   // Flows of UDP and SCTP are scheduled anew; TCP's would break.
-  if (have == nullptr || wanted.key().protocol() != v1::TCP) return target;
+  if (have == nullptr || have == wanted || wanted->key().protocol() != v1::TCP) return wanted;
   std::set<DestinationName> names;
-  for (const v1::Destination& each : wanted.destinations()) names.insert(NameOf(each));
-  const auto drained = drained_.find(VirtualKey::Of(wanted.key()));
+  for (const v1::Destination& each : wanted->destinations()) names.insert(NameOf(each));
+  const auto drained = drained_.find(VirtualKey::Of(wanted->key()));
+  std::shared_ptr<v1::Service> target;
   for (const v1::Destination& each : have->destinations()) {
     if (names.contains(NameOf(each)) || (drained != drained_.end() && drained->second.contains(NameOf(each))))
       continue;
-    v1::Destination& draining = *target.add_destinations();
+    if (target == nullptr) target = std::make_shared<v1::Service>(*wanted);
+    v1::Destination& draining = *target->add_destinations();
     draining = each;
     draining.set_weight(0);
   }
-  return target;
-}
-
-bool Program::HasToChange(const VirtualKey& key) const {
-  if (left_out_.contains(key)) return false;
-  const v1::Service* const wanted = Wanted(key);
-  const auto have = have_.find(key);
-  if (wanted == nullptr) return have != have_.end();
-  return have == have_.end() || !IsSame(Target(*wanted, &have->second), have->second);
+  return target == nullptr ? wanted : target;
 }
 
 void Program::Mark(const VirtualKey& key) {
-  const v1::Service* const wanted = Wanted(key);
+  const Shared wanted = Wanted(key);
   (wanted != nullptr && IsUrgent(*wanted) ? urgent_ : dirty_).insert(key);
 }
 

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
@@ -46,20 +47,23 @@ class Program {
   static DestinationName NameOf(const v1::Destination& destination) {
     return {destination.address(), destination.port()};
   }
-  const v1::Service* Wanted(const VirtualKey& key) const;
-  v1::Service Target(const v1::Service& wanted, const v1::Service* have) const;
-  bool HasToChange(const VirtualKey& key) const;
+  // What is wanted and what is there are mostly the same, and kept once.
+  using Shared = std::shared_ptr<const v1::Service>;
+  Shared Wanted(const VirtualKey& key) const;
+  Shared Have(const VirtualKey& key) const;
+  // What is wanted, with what drains.
+  Shared Target(const Shared& wanted, const Shared& have) const;
   void Mark(const VirtualKey& key);
 
-  std::map<VirtualKey, v1::Service> have_;
-  std::map<VirtualKey, std::map<ObjectName, v1::Service>> claims_;
+  std::map<VirtualKey, Shared> have_;
+  std::map<VirtualKey, std::map<ObjectName, Shared>> claims_;
   std::map<ObjectName, std::set<VirtualKey>> keys_of_;
   std::set<VirtualKey> urgent_, dirty_;
   std::set<VirtualKey> left_out_;
   std::map<VirtualKey, std::set<DestinationName>> drained_;
   struct Sent {
     VirtualKey key;
-    v1::Service target;  // without a key: it goes
+    Shared target;  // null: it goes
   };
   std::vector<Sent> sent_;
 };
