@@ -12,6 +12,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "kubernetes"))
 from common import CLIENT, Load  # noqa: E402
 from kube_lab import CLUSTER_IP, NODE, KubeLab, endpoint, endpoint_slice, run, service, wait_until  # noqa: E402
 
+HERE = Path(__file__).resolve().parent
 WEB = {"http": (80, "TCP")}
 
 
@@ -185,6 +186,26 @@ class KubernetesTest(unittest.TestCase):
             talk.communicate("")
             talk.wait()
             self.assertIn("-w 0", lab.rules(), "it is closing yet")
+
+    def test_udp_goes_elsewhere_at_once(self):
+        with KubeLab() as lab:
+            for i, pod in enumerate(lab.pods):
+                lab.start(f"server{i}", "python3", HERE / "udp_echo.py", "server", pod, 53, f"server {i}")
+                lab.wait_for_listener(f"server{i}", 53, udp=True)
+            lab.start_sluiced()
+            lab.api.put(service("dns", CLUSTER_IP, {"dns": (53, "UDP")}))
+            lab.api.put(endpoint_slice("dns", [endpoint(pod) for pod in lab.pods], {"dns": (53, "UDP")}))
+            lab.start_kube()
+            self.assertTrue(lab.has(f"-a -u {CLUSTER_IP}:53 -r {lab.pods[2]}:53"), lab.kube_text())
+
+            def ask():
+                return json.loads(lab.inside("client", "python3", HERE / "udp_echo.py", "client", CLUSTER_IP, 53, 30).stdout)
+
+            self.assertEqual(ask(), {f"server {i}": 10 for i in range(3)})
+            lab.api.put(endpoint_slice("dns", [endpoint(pod) for pod in lab.pods[1:]], {"dns": (53, "UDP")}))
+            self.assertTrue(wait_until(lambda: f"{lab.pods[0]}:53" not in lab.rules(), 15), "no weight 0: it is gone")
+            answers = ask()  # from the same ports, so that these are the same flows
+            self.assertEqual((answers.get("server 0", 0), answers.get("nobody", 0), sum(answers.values())), (0, 0, 30), answers)
 
     def test_annotations_and_what_is_others(self):
         with KubeLab() as lab:
