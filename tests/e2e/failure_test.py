@@ -107,6 +107,7 @@ class FailureTest(unittest.TestCase):
             talks = [Talk(lab, 7000) for _ in range(3)]
             before = [talk.ask("before") for talk in talks]
             self.assertEqual(len(set(before)), 3)
+            time.sleep(0.5)  # the last acknowledgements are through: the host, which has the address, would reset them
             lab.sluiced.terminate()
             self.assertEqual(lab.sluiced.wait(timeout=10), 0)
             self.assertEqual(Path(f"{state}.connections").stat().st_mode & 0o777, 0o600)
