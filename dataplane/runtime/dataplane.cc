@@ -307,7 +307,16 @@ Dataplane::AdoptedCounts Dataplane::Adopt(const std::vector<AdoptedConnection>& 
 
 void Dataplane::SetSteering(bool on) {
   runtime_->steers.store(on);
-  runtime_->grace_period->Wait();  // each worker has seen it
+  // One that sleeps is woken; the round that answers the second question began after the first, and has seen it.
+  class Nothing final : public Question {
+    void Answer(Worker&) override {}
+  };
+  for (size_t worker = 0; worker < runtime_->loops.size(); ++worker) {
+    for (int times = 0; times < 2; ++times) {
+      Nothing question;
+      Ask(worker, question);
+    }
+  }
 }
 
 bool Dataplane::steering() const { return runtime_->steers.load(); }
