@@ -64,6 +64,15 @@ bool SetNoEndpoints(const std::string& value, Wishes& wishes) {
   return true;
 }
 
+Rule Timeout(void (v1::Timeouts::*set)(uint32_t)) {
+  return {"must be 1..2678400 (seconds)", [set](const std::string& value, Wishes& wishes) {
+            uint32_t seconds = 0;
+            if (!SetSeconds(value, 2678400, seconds)) return false;
+            (wishes.timeouts.*set)(seconds);
+            return true;
+          }};
+}
+
 const std::map<std::string, Rule>& Rules() {
   static const std::map<std::string, Rule> rules = {
       {"scheduler",
@@ -81,30 +90,9 @@ const std::map<std::string, Rule>& Rules() {
           wishes.one_packet = value == "true";
           return value == "true" || value == "false";
         }}},
-      {"timeout-tcp",
-       {"must be 1..2678400 (seconds)",
-        [](const std::string& value, Wishes& wishes) {
-          uint32_t seconds = 0;
-          const bool good = SetSeconds(value, 2678400, seconds);
-          if (good) wishes.timeouts.set_tcp_seconds(seconds);
-          return good;
-        }}},
-      {"timeout-tcp-fin",
-       {"must be 1..2678400 (seconds)",
-        [](const std::string& value, Wishes& wishes) {
-          uint32_t seconds = 0;
-          const bool good = SetSeconds(value, 2678400, seconds);
-          if (good) wishes.timeouts.set_tcp_fin_seconds(seconds);
-          return good;
-        }}},
-      {"timeout-udp",
-       {"must be 1..2678400 (seconds)",
-        [](const std::string& value, Wishes& wishes) {
-          uint32_t seconds = 0;
-          const bool good = SetSeconds(value, 2678400, seconds);
-          if (good) wishes.timeouts.set_udp_seconds(seconds);
-          return good;
-        }}},
+      {"timeout-tcp", Timeout(&v1::Timeouts::set_tcp_seconds)},
+      {"timeout-tcp-fin", Timeout(&v1::Timeouts::set_tcp_fin_seconds)},
+      {"timeout-udp", Timeout(&v1::Timeouts::set_udp_seconds)},
       {"drain",
        {"must be 1..2678400 (seconds)",
         [](const std::string& value, Wishes& wishes) {

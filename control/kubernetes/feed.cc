@@ -187,7 +187,12 @@ absl::Status Feed::Connect() {
   request.set_owner(v1::KUBERNETES);
   v1::ApplyResponse response;
   const absl::Status applied = ToStatus(sluiced_->Apply(NewContext().get(), request, &response));
-  if (applied.ok()) generation_ = response.generation();
+  if (applied.ok()) {
+    generation_ = response.generation();
+  } else {  // it is all done again
+    is_connected_ = false;
+    generation_.reset();
+  }
   return applied;
 }
 
