@@ -1,11 +1,11 @@
 // TCP connections that live long and check every byte, and short ones beside them: who stands between client
 // and server may change, and nobody may notice.
-//   streams server ADDRESS:PORT...       echoes TCP and UDP, until it is killed
+//   streams server ADDRESS:PORT...       echoes TCP, and UDP with a byte that tells which endpoint it is, until killed
 //   streams client ADDRESS:PORT STREAMS NEW_PER_SECOND FILE
 //       until SIGTERM; then one line goes to FILE:
 //       streams N blocks N reset N wrong N longest_ms N new N failed N slowest_new_ms N
 //   A file FILE.now with the same is written every second, so that somebody can look.
-//   udp:ADDRESS:PORT: datagrams; who gets no answer sends the same once more.
+//   udp:ADDRESS:PORT: datagrams; who gets no answer sends the same once more; another server's is wrong.
 // SPDX-License-Identifier: Apache-2.0
 #include <arpa/inet.h>
 #include <errno.h>
@@ -73,7 +73,11 @@ Place Parse(std::string text) {
 int Serve(int count, char** endpoints) {
   const int events = epoll_create1(0);
   enum class Kind { kListener, kDatagrams };
-  std::map<int, Kind> sockets;  // that are no connections
+  struct Socket {
+    Kind kind;
+    char number;  // of the endpoint
+  };
+  std::map<int, Socket> sockets;  // that are no connections
   const auto add = [&](int fd) {
     epoll_event wanted{.events = EPOLLIN, .data = {.fd = fd}};
     epoll_ctl(events, EPOLL_CTL_ADD, fd, &wanted);
@@ -86,7 +90,7 @@ int Serve(int count, char** endpoints) {
       setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
       if (bind(fd, place.get(), place.size) != 0 || (kind == Kind::kListener && listen(fd, 4096) != 0))
         return std::perror(endpoints[i]), 1;
-      sockets[fd] = kind;
+      sockets[fd] = {kind, static_cast<char>(i)};
       add(fd);
     }
   }
@@ -97,15 +101,17 @@ int Serve(int count, char** endpoints) {
       const int fd = ready[i].data.fd;
       char bytes[16384];
       if (const auto known = sockets.find(fd); known != sockets.end()) {
-        if (known->second == Kind::kListener) {
+        if (known->second.kind == Kind::kListener) {
           add(accept(fd, nullptr, nullptr));
           continue;
         }
         sockaddr_storage from;
         socklen_t size = sizeof from;
         const ssize_t got =
-            recvfrom(fd, bytes, sizeof bytes, MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &size);
-        if (got > 0) sendto(fd, bytes, static_cast<size_t>(got), 0, reinterpret_cast<sockaddr*>(&from), size);
+            recvfrom(fd, bytes, sizeof bytes - 1, MSG_DONTWAIT, reinterpret_cast<sockaddr*>(&from), &size);
+        if (got <= 0) continue;
+        bytes[got] = known->second.number;
+        sendto(fd, bytes, static_cast<size_t>(got) + 1, 0, reinterpret_cast<sockaddr*>(&from), size);
         continue;
       }
       const ssize_t got = recv(fd, bytes, sizeof bytes, MSG_DONTWAIT);
@@ -197,6 +203,11 @@ class Stream {
     std::fprintf(stderr, "streams: %s %u: %s, block %u\n", is_short_ ? "short" : "long", number_,
                  errno != 0 ? std::strerror(errno) : "ended", block_);
   }
+  void Wrong(Figures& figures, const char* what) {
+    over_ = true;
+    ++figures.wrong;
+    std::fprintf(stderr, "streams: %u: block %u, byte %d is %s\n", number_, block_, got_, what);
+  }
   void Send(Figures& figures) {
     char bytes[kBlock];
     for (int i = 0; i < kBlock; ++i) bytes[i] = ByteAt(i);
@@ -206,18 +217,17 @@ class Stream {
   }
   void Receive(Figures& figures) {
     char bytes[4096];
-    const ssize_t got = recv(fd_, bytes, sizeof bytes, 0);
+    ssize_t got = recv(fd_, bytes, sizeof bytes, 0);
     if (got < 0 && errno == EAGAIN) return;
     if (got <= 0) return Fail(figures);
-    if (is_udp_ && IsLate(bytes, got)) return;
+    if (is_udp_) {
+      --got;
+      if (server_ < 0) server_ = bytes[got];
+      if (server_ != bytes[got]) return Wrong(figures, "of another server");
+      if (IsLate(bytes, got)) return;
+    }
     for (ssize_t i = 0; i < got; ++i) {
-      if (!waiting_ || got_ == kBlock || bytes[i] != ByteAt(got_)) {
-        ++figures.wrong;
-        over_ = true;
-        std::fprintf(stderr, "streams: long %u: byte %d of block %u is %d, not %d; %zd bytes came, first %d\n",
-                     number_, got_, block_, bytes[i], ByteAt(got_), got, bytes[0]);
-        return;
-      }
+      if (!waiting_ || got_ == kBlock || bytes[i] != ByteAt(got_)) return Wrong(figures, "not what was sent");
       ++got_;
     }
     if (got_ < kBlock) return;
@@ -240,6 +250,7 @@ class Stream {
   bool over_ = false;
   bool waiting_ = false;
   int got_ = 0;
+  int server_ = -1;  // that answered the first datagram
   uint32_t block_ = 0;
   Clock::time_point begun_ = Clock::now();
   Clock::time_point sent_{};
