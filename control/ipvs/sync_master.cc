@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <fstream>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "control/translate.h"
@@ -22,8 +23,13 @@ using namespace std::chrono_literals;
 constexpr char kGroup[] = "224.0.0.81";
 constexpr uint16_t kPort = 8848;
 constexpr char kOwnAddress[] = "169.254.88.48";  // only so that messages have a source
-constexpr auto kEvery = 5ms;
+constexpr auto kEvery = 1ms;
+constexpr auto kEveryWithoutNews = 5ms;
 constexpr auto kEveryNearASwitch = 200us;
+// While so few updates come in a window, half-open connections are told of, too, and a crash breaks none of
+// them. In a flood the kernel had better not hear of them.
+constexpr auto kWindow = 100ms;
+constexpr size_t kFewInWindow = 400;
 constexpr auto kLookForDaemonEvery = 1s;
 constexpr auto kTemplatesEvery = 2s;
 // A burst of connections must fit into the daemon's buffer, which is as large as it was when it began.
@@ -57,7 +63,10 @@ absl::StatusOr<std::unique_ptr<SyncMaster>> SyncMaster::Start(
     return made;
   if (const absl::Status listening = master->HaveDaemon(); !listening.ok()) return listening;
   if (const absl::Status open = master->OpenSocket(); !open.ok()) return open;
-  dataplane.SetSyncPolicy(options.policy);
+  {
+    const MutexLock lock(master->mutex_);
+    master->SetPolicy();
+  }
   master->thread_ = std::thread([raw = master.get()] { raw->Run(); });
   return master;
 }
@@ -118,11 +127,9 @@ void SyncMaster::TellAll() {
 
 void SyncMaster::TellHalfOpen() {
   if (paused_.load()) return;
-  SyncPolicy policy = options_.policy;
-  policy.half_open = true;
-  is_switch_near_.store(true);
-  dataplane_.SetSyncPolicy(policy);
   const MutexLock lock(mutex_);
+  is_switch_near_.store(true);
+  SetPolicy();
   half_open_wanted_ = true;
   while (half_open_wanted_ && !stop_.load()) mutex_.WaitUntil(Clock::now() + 100ms);
 }
@@ -135,9 +142,32 @@ void SyncMaster::TellTheRest() {
 }
 
 void SyncMaster::SetPaused(bool paused) {
+  const MutexLock lock(mutex_);
   paused_.store(paused);
   is_switch_near_.store(false);
-  dataplane_.SetSyncPolicy(paused ? SyncPolicy{} : options_.policy);
+  SetPolicy();
+}
+
+void SyncMaster::SetPolicy() {
+  SyncPolicy policy = paused_.load() ? SyncPolicy{} : options_.policy;
+  policy.half_open = !paused_.load() &&
+                     (is_switch_near_.load() || (is_calm_.load() && policy.which == SyncPolicy::Which::kAll));
+  dataplane_.SetSyncPolicy(policy);
+}
+
+// A flood ends the calm at once; a whole window without one begins it again.
+void SyncMaster::Judge(Clock::time_point round, size_t updates) {
+  in_window_ += updates;
+  const bool is_over = round >= window_end_;
+  const bool is_calm = in_window_ <= kFewInWindow && (is_over || is_calm_.load());
+  if (is_over) {
+    window_end_ = round + kWindow;
+    in_last_window_ = std::exchange(in_window_, 0);
+  }
+  if (is_calm == is_calm_.load()) return;
+  const MutexLock lock(mutex_);
+  is_calm_.store(is_calm);
+  SetPolicy();
 }
 
 absl::Status SyncMaster::StopDaemon() {
@@ -183,6 +213,7 @@ void SyncMaster::Run() {
     updates.clear();
     dataplane_.TakeUpdates(options_.records_per_second / 100, updates);
     for (const SyncUpdate& update : updates) Send(update);
+    Judge(round, updates.size());
     if (wanted != 0) {
       told_all_.fetch_add(1, std::memory_order_relaxed);
       told_templates_.clear();
@@ -201,8 +232,10 @@ void SyncMaster::Run() {
       if (half_open) half_open_wanted_ = false;
       mutex_.NotifyAll();
     }
-    std::this_thread::sleep_until(round +
-                                  (is_switch_near_.load() ? Clock::duration(kEveryNearASwitch) : kEvery));
+    const bool is_news = in_window_ + in_last_window_ > 0;
+    std::this_thread::sleep_until(round + (is_switch_near_.load() ? Clock::duration(kEveryNearASwitch)
+                                           : is_news              ? Clock::duration(kEvery)
+                                                                  : Clock::duration(kEveryWithoutNews)));
   }
 }
 
@@ -224,7 +257,7 @@ void SyncMaster::Send(const SyncUpdate& update) {
 void SyncMaster::SendMessage() {
   if (message_.empty()) return;
   std::this_thread::sleep_until(next_message_);
-  next_message_ = std::max(next_message_, Clock::now() - kEvery) +
+  next_message_ = std::max(next_message_, Clock::now() - kEveryWithoutNews) +
                   std::chrono::nanoseconds(1'000'000'000ull * static_cast<uint64_t>(message_.records()) /
                                            options_.records_per_second);
   const std::span<const uint8_t> bytes = message_.Bytes();

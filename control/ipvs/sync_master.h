@@ -41,7 +41,7 @@ class SyncMaster {
 
   // Everything there is, once more; returns when it is sent.
   void TellAll();
-  // What is being opened, and, until it is paused, what will be: a switch is near.
+  // What is being opened, and, until it is paused, all that will be: a switch is near.
   void TellHalfOpen();
   // What was announced until now; returns when it is sent.
   void TellTheRest();
@@ -65,6 +65,9 @@ class SyncMaster {
   void Send(const SyncUpdate& update);
   void SendMessage();
   void SendConnections(bool half_open);
+  // The policy as it is given, and what belongs to the moment.
+  void SetPolicy() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Judge(Clock::time_point round, size_t updates);
   void SendTemplates();
 
   const Options options_;
@@ -76,10 +79,15 @@ class SyncMaster {
   std::atomic<bool> stop_{false};
   std::atomic<bool> paused_{false};
   std::atomic<bool> is_switch_near_{false};  // what is told late now is a connection that breaks
+  std::atomic<bool> is_calm_{false};
 
   // The thread's own.
   SyncMessage message_;
   Clock::time_point next_message_{};
+  // How much there is to tell.
+  Clock::time_point window_end_{};
+  size_t in_window_ = 0;
+  size_t in_last_window_ = 0;
   using TemplateName = std::tuple<IpAddress, IpAddress, uint16_t, uint8_t>;
   std::map<TemplateName, uint64_t> told_templates_;  // as they were
 

@@ -38,7 +38,7 @@ struct alignas(8) SyncPolicy {
   uint32_t packets = 0;
   uint16_t seconds = 0;
   Which which = Which::kNone;
-  bool half_open = false;  // before a switch: those too that are being opened
+  bool half_open = false;  // those too that are being opened: before a switch, and while they are few
 };
 
 }  // namespace sluice

@@ -18,11 +18,11 @@ inline void CountPacket(Worker& worker, const Connection& connection, Direction 
 
 // A second packet of the client, or a reply, makes it a connection; a reply also assures its template.
 void TrackUdp(Worker& worker, Connection& connection, Direction direction) {
-  if (worker.sync.half_open) [[unlikely]]
-    Announce(worker, connection);
-  if (connection.Has(kConnectionEmbryonic) && (direction == Direction::kOut || connection.in_packets > 0)) {
-    LeaveEmbryonic(worker, connection);
-    if (worker.sync.which == SyncPolicy::Which::kAll) Announce(worker, connection);
+  if (connection.Has(kConnectionEmbryonic)) {
+    const bool begins = direction == Direction::kOut || connection.in_packets > 0;
+    if (begins) LeaveEmbryonic(worker, connection);
+    if (begins ? worker.sync.which == SyncPolicy::Which::kAll : worker.sync.half_open)
+      Announce(worker, connection);
   }
   if (direction == Direction::kIn || connection.Has(kConnectionAnswered)) return;
   connection.flags |= kConnectionAnswered;

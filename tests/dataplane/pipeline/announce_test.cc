@@ -99,6 +99,10 @@ TEST_F(AnnounceTest, NearASwitchThoseThatAreBeingOpenedToo) {
   EXPECT_THAT(Told(), ElementsAre("SYN_RECV 76"));
   Datagram();
   EXPECT_THAT(Told(), ElementsAre("UDP 376 inactive"));
+  Datagram();
+  EXPECT_THAT(Told(), ElementsAre("UDP 376 inactive"));
+  Datagram();
+  EXPECT_THAT(Told(), IsEmpty()) << "it is one now";
 }
 
 TEST_F(AnnounceTest, AgainBeforeWhoeverWasToldForgets) {
