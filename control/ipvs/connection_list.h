@@ -15,15 +15,18 @@
 namespace sluice {
 
 struct ListedConnection {
-  FlowKey flow;  // of the client's packets
+  FlowKey flow;  // of the client's packets; from port 0: a template of persistence, whose state is 1 if it is
+                 // assured
   Endpoint server;
   IpAddress local_address;  // with full NAT
   Be16 local_port;          // 0: without
   uint8_t state = 0;
   uint32_t expires_seconds = 0;
+
+  bool IsTemplate() const { return flow.source_port == Be16{}; }
 };
 
-// One line of the list; nothing if it is a title, a template, or none that we know.
+// One line of the list; nothing if it is a title, or none that we know.
 std::optional<ListedConnection> ParseConnection(const std::string& line);
 
 std::string FormatConnection(const ListedConnection& connection);
@@ -35,5 +38,7 @@ absl::StatusOr<std::vector<ListedConnection>> ReadConnectionList(
 // Those whose service and real server are ours, as the data path takes them.
 std::vector<AdoptedConnection> Assign(const std::vector<ListedConnection>& connections,
                                       const Snapshot& snapshot, const DestinationTable& destinations);
+std::vector<AdoptedTemplate> AssignTemplates(const std::vector<ListedConnection>& connections,
+                                             const Snapshot& snapshot);
 
 }  // namespace sluice

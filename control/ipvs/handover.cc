@@ -241,8 +241,10 @@ absl::StatusOr<Dataplane::AdoptedCounts> Handover::Adopt(
     absl::StatusOr<std::vector<ListedConnection>> connections) {
   if (!connections.ok()) return connections.status();
   publisher_.WaitFor(store_.generation());
+  const std::shared_ptr<const Snapshot> snapshot = publisher_.Current().snapshot;
+  dataplane_.Adopt(AssignTemplates(*connections, *snapshot));
   const Dataplane::AdoptedCounts counts =
-      dataplane_.Adopt(Assign(*connections, *publisher_.Current().snapshot, dataplane_.destinations()));
+      dataplane_.Adopt(Assign(*connections, *snapshot, dataplane_.destinations()));
   const MutexLock lock(mutex_);
   adopted_ += counts.made;
   return counts;
@@ -266,17 +268,17 @@ std::vector<ListedConnection> Handover::OnlyHere(bool all) {
   std::vector<ListedConnection> connections;
   dataplane_.ListConnections([&](const std::vector<ConnectionStatus>& chunk) {
     for (const ConnectionStatus& each : chunk) {
-      if (each.is_template) continue;
       const bool is_full_nat =
           dataplane_.destinations().way(each.destination_id).method == ForwardingMethod::kFullNat;
       if (!is_full_nat && !all) continue;
+      const bool has_local_port = is_full_nat && !each.is_template;
       const Endpoint& client = each.client;
       const Endpoint& service = each.virtual_endpoint;
       connections.push_back(
           {.flow = {client.address, service.address, client.port, service.port, client.protocol},
            .server = each.destination,
-           .local_address = is_full_nat ? each.local.address : IpAddress(),
-           .local_port = is_full_nat ? each.local.port : Be16{},
+           .local_address = has_local_port ? each.local.address : IpAddress(),
+           .local_port = has_local_port ? each.local.port : Be16{},
            .state = each.state_number,
            .expires_seconds = each.expires_seconds});
     }

@@ -76,7 +76,13 @@ uint32_t PersistenceTable::FindUsable(Shard& shard, const Wish& wish) {
   return 0;
 }
 
-uint32_t PersistenceTable::Make(Shard& shard, const Wish& wish, const Candidate& candidate, Jiffies now) {
+bool PersistenceTable::Adopt(const Template& adopted) {
+  Shard& shard = ShardOf(adopted.key);
+  const std::lock_guard lock(shard.lock);
+  return FindIn(shard, adopted.key) == 0 && Make(shard, adopted) != 0;
+}
+
+uint32_t PersistenceTable::Make(Shard& shard, const Template& wanted) {
   uint32_t slot;
   if (shard.free_count > 0) {
     slot = shard.free[--shard.free_count];
@@ -85,18 +91,13 @@ uint32_t PersistenceTable::Make(Shard& shard, const Wish& wish, const Candidate&
   } else {
     return 0;
   }
-  uint32_t& head = HeadOf(shard, wish.key);
-  shard.slots[slot] = {.key = wish.key,
-                       .destination = candidate.address,
-                       .destination_port = candidate.port,
-                       .destination_id = candidate.id,
-                       .timeout = wish.timeout,
-                       .deadline = now + wish.timeout,
-                       .next = head};
+  uint32_t& head = HeadOf(shard, wanted.key);
+  shard.slots[slot] = wanted;
+  shard.slots[slot].next = head;
   head = slot;
   ++shard.size;
-  shard.wheel.File(slot, now + wish.timeout);
-  destinations_.ChangePersistent(candidate.id, 1);
+  shard.wheel.File(slot, wanted.deadline);
+  destinations_.ChangePersistent(wanted.destination_id, 1);
   return slot;
 }
 

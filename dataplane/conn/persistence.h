@@ -78,10 +78,18 @@ class PersistenceTable {
     if (const uint32_t found = FindUsable(shard, wish); found != 0) return Hold(shard, found, now);
     const Candidate* candidate = pick();
     if (candidate == nullptr) return {};
-    const uint32_t made = Make(shard, wish, *candidate, now);
+    const uint32_t made = Make(shard, {.key = wish.key,
+                                       .destination = candidate->address,
+                                       .destination_port = candidate->port,
+                                       .destination_id = candidate->id,
+                                       .timeout = wish.timeout,
+                                       .deadline = now + wish.timeout});
     if (made == 0) return {.full = true};
     return Hold(shard, made, now);
   }
+  // One that another balancer has had, which nobody holds yet. False: there is one of this key, or no room.
+  bool Adopt(const Template& adopted);
+
   // A connection that held it has gone.
   void Leave(TemplateId id);
   // The same, by force: a template that nobody holds and that never was assured goes, too.
@@ -157,7 +165,7 @@ class PersistenceTable {
   uint32_t FindIn(Shard& shard, const TemplateKey& key);
   bool IsUsable(const Template& found, bool expire_quiescent) const;
   uint32_t FindUsable(Shard& shard, const Wish& wish);
-  uint32_t Make(Shard& shard, const Wish& wish, const Candidate& candidate, Jiffies now);
+  uint32_t Make(Shard& shard, const Template& wanted);
   Joined Hold(Shard& shard, uint32_t slot, Jiffies now);
   void Unlink(Shard& shard, uint32_t slot);
   void Remove(Shard& shard, uint32_t slot);  // no longer filed

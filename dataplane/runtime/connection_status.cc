@@ -43,6 +43,7 @@ ConnectionStatus StatusOf(const Template& each, Jiffies now) {
       .destination = {each.destination, each.retired ? kRetiredPort : own_port, protocol},
       .local = {},
       .state = each.assured ? "ASSURED" : "NONE",
+      .state_number = each.assured,
       .expires_seconds = SecondsUntil(each.deadline, now),
       .flags = kConnectionTemplate,
       .destination_id = each.destination_id,

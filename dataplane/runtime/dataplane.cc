@@ -305,9 +305,27 @@ Dataplane::AdoptedCounts Dataplane::Adopt(const std::vector<AdoptedConnection>& 
   return counts;
 }
 
+Dataplane::AdoptedCounts Dataplane::Adopt(const std::vector<AdoptedTemplate>& templates) {
+  AdoptedCounts counts;
+  const Jiffies now = Clock::ToJiffies(runtime_->clock->Nanoseconds());
+  for (const AdoptedTemplate& each : templates) {
+    const bool made = runtime_->persistence->Adopt(
+        {.key = each.key,
+         .destination = each.destination,
+         .destination_port = each.destination_port,
+         .destination_id = each.destination_id,
+         .timeout = JiffiesFromSeconds(each.timeout_seconds),
+         .deadline = now + JiffiesFromSeconds(std::min(each.expires_seconds, each.timeout_seconds)),
+         .assured = each.assured});
+    ++(made ? counts.made : counts.present);
+  }
+  return counts;
+}
+
 void Dataplane::SetSteering(bool on) {
   runtime_->steers.store(on);
-  // One that sleeps is woken; the round that answers the second question began after the first, and has seen it.
+  // One that sleeps is woken; the round that answers the second question began after the first, and has seen
+  // it.
   class Nothing final : public Question {
     void Answer(Worker&) override {}
   };

@@ -17,6 +17,7 @@
 #include "dataplane/config/destination_table.h"
 #include "dataplane/config/forwarding.h"
 #include "dataplane/config/snapshot.h"
+#include "dataplane/conn/persistence.h"
 #include "dataplane/conn/sync_update.h"
 #include "dataplane/net/endpoint.h"
 #include "dataplane/net/mac_address.h"
@@ -108,6 +109,17 @@ struct AdoptedConnection {
   uint32_t expires_seconds = 0;
 };
 
+// A template of persistence that another balancer has had until now.
+struct AdoptedTemplate {
+  TemplateKey key;
+  IpAddress destination;
+  Be16 destination_port;
+  DestinationId destination_id = kNoDestination;
+  uint32_t timeout_seconds = 0;  // its service's
+  uint32_t expires_seconds = 0;
+  bool assured = false;
+};
+
 // How packets leave towards an address.
 struct Way {
   std::string port;  // its name; empty: none of the data path's
@@ -197,6 +209,7 @@ class Dataplane {
     uint64_t present = 0;
   };
   AdoptedCounts Adopt(const std::vector<AdoptedConnection>& connections);
+  AdoptedCounts Adopt(const std::vector<AdoptedTemplate>& templates);
   // Whether packets on shared interfaces come here; they do at first. Otherwise they are the kernel's, as if
   // no worker lived. When this returns it is so.
   void SetSteering(bool on);

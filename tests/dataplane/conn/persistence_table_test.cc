@@ -62,6 +62,28 @@ TEST_F(PersistenceTableTest, Ipv6NetworksStayTogether) {
   EXPECT_EQ(table_.size(), 3u);
 }
 
+TEST_F(PersistenceTableTest, AnothersLivesForTheRestOfItsTimeAndIsUsedMeanwhile) {
+  const TemplateKey key = KeyOf("2001:db8::1", 128), other = KeyOf("2001:db8::2", 128);
+  const Template adopted{.key = key,
+                         .destination = candidates_[1].address,
+                         .destination_port = candidates_[1].port,
+                         .destination_id = candidates_[1].id,
+                         .timeout = JiffiesFromSeconds(10),
+                         .deadline = now_ + JiffiesFromSeconds(4),
+                         .assured = true};
+  EXPECT_TRUE(table_.Adopt(adopted));
+  EXPECT_FALSE(table_.Adopt(adopted)) << "there is one";
+  Template unused = adopted;
+  unused.key = other;
+  EXPECT_TRUE(table_.Adopt(unused));
+  EXPECT_EQ(Persistent(1), 2);
+  Advance(3);
+  EXPECT_EQ(Join(key, 0).destination_id, candidates_[1].id);
+  Advance(3);
+  EXPECT_FALSE(table_.Find(other, false)) << "its time was up";
+  EXPECT_TRUE(table_.Find(key, false)) << "it begins anew";
+}
+
 TEST_F(PersistenceTableTest, LivesForItsTimeAndAMinuteMoreWhileItIsHeld) {
   const TemplateKey key = KeyOf("2001:db8::1", 128);
   const TemplateId id = Join(key, 0).id;
