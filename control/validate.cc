@@ -184,6 +184,8 @@ void ValidateService(const v1::Service& service, const std::string& field, Probl
   }
   ValidateSources(service.allow_sources(), is_v4, absl::StrCat(field, ".allow_sources"), problems);
   ValidateSources(service.deny_sources(), is_v4, absl::StrCat(field, ".deny_sources"), problems);
+  ValidateSources(service.unmasqueraded_sources(), is_v4, absl::StrCat(field, ".unmasqueraded_sources"),
+                  problems);
   ValidateNoDestination(service.no_destination(), absl::StrCat(field, ".no_destination"), problems);
 }
 

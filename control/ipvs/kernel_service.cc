@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "control/translate.h"
+#include "dataplane/config/source_filter.h"
 
 namespace sluice {
 namespace {
@@ -111,8 +112,12 @@ std::vector<KernelServiceChange> Difference(const KernelService* have, const Ker
 KernelForm ToKernel(const v1::Service& service) {
   KernelForm form;
   if (service.allow_sources_size() + service.deny_sources_size() > 0) {
-    form.lost.push_back("the kernel cannot tell its clients apart (allow_sources, deny_sources)");
-    return form;
+    if (service.key().fwmark() != 0) {
+      form.lost.push_back(
+          "of a firewall mark's service the kernel cannot tell clients apart (allow_sources, deny_sources)");
+      return form;
+    }
+    form.needs.clients = SourceFilter(ToSpec(service).sources).AdmittedRanges();
   }
   KernelService result;
   const v1::ServiceKey& key = service.key();
@@ -139,7 +144,14 @@ KernelForm ToKernel(const v1::Service& service) {
   for (const v1::Destination& destination : service.destinations())
     result.destinations.push_back(ToKernel(destination));
   if (key.fwmark() != 0) form.lost.push_back("a firewall must mark its packets in the kernel");
-  form.full_nat = Any(service, [](const v1::Destination& each) { return each.method() == v1::FULLNAT; });
+  form.needs.masquerade =
+      Any(service, [](const v1::Destination& each) { return each.method() == v1::FULLNAT; });
+  if (form.needs.masquerade)
+    form.needs.keeps = {service.unmasqueraded_sources().begin(), service.unmasqueraded_sources().end()};
+  for (const v1::Destination& each : service.destinations()) {
+    if (each.on_this_host() && MethodOf(each.method()) == kMethodMasks)
+      form.needs.own_clients.push_back(*IpAddress::Parse(each.address()));
+  }
   if (service.has_timeouts()) form.lost.push_back("timeouts of its own: the global ones count");
   if (service.drain_seconds() != 0) form.lost.push_back("drain_seconds");
   if (service.no_destination() != v1::ICMP_UNREACHABLE)

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "control/ipvs/packet_needs.h"
 #include "dataplane/config/spec.h"
 #include "sluice/v1/sluice.pb.h"
 
@@ -68,7 +69,7 @@ std::vector<KernelServiceChange> Difference(const KernelService* have, const Ker
 struct KernelForm {
   std::optional<KernelService> service;  // none: it cannot
   std::vector<std::string> lost;         // what of it the kernel cannot do; or why it cannot be at all
-  bool full_nat = false;                 // which is NAT there: the rest is masquerade's
+  PacketNeeds needs;                     // what else rules for packets must do
 };
 KernelForm ToKernel(const v1::Service& service);
 

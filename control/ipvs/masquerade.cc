@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/ipvs/masquerade.h"
 
-#include <nftables/libnftables.h>
-
+#include <algorithm>
 #include <fstream>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -12,55 +12,76 @@ namespace sluice {
 namespace {
 
 constexpr char kTable[] = "inet sluice";
-
-// A rule for each family and protocol, and a set of (address, port) for each rule.
-std::string Layout() {
-  std::string commands =
-      absl::StrCat("add table ", kTable, "\nadd chain ", kTable,
-                   " sources { type nat hook postrouting priority srcnat; }\nadd chain ", kTable,
-                   " hold { type filter hook input priority filter - 10; }\nflush chain ", kTable,
-                   " sources\nflush chain ", kTable, " hold\n");
-  for (const auto& [family, ip] : {std::pair("4", "ip"), std::pair("6", "ip6")}) {
-    const std::string type =
-        absl::StrCat(" { type ", family[0] == '4' ? "ipv4_addr" : "ipv6_addr", " . inet_service; ");
-    for (const absl::string_view protocol : {"tcp", "udp", "sctp"}) {
-      const std::string set = absl::StrCat(protocol, family);
-      absl::StrAppend(&commands, "add set ", kTable, " ", set, type, "}\nflush set ", kTable, " ", set,
-                      "\nadd rule ", kTable, " sources meta l4proto ", protocol, " ct original ", ip,
-                      " daddr . ct original proto-dst @", set, " masquerade\n");
-    }
-    const std::string unknown = " hold ct state { new, invalid } tcp flags & (syn | rst) == 0 ";
-    absl::StrAppend(&commands, "add set ", kTable, " held", family, type, "flags timeout; }\nadd rule ",
-                    kTable, unknown, ip, " daddr . tcp dport @held", family, " drop\n");
-    absl::StrAppend(&commands, "add set ", kTable, " locals", family, " { type ",
-                    family[0] == '4' ? "ipv4_addr" : "ipv6_addr", "; flags timeout; }\nadd rule ", kTable,
-                    unknown, "tcp dport >= 1024 ", ip, " daddr @locals", family, " drop\n");
-  }
-  return commands;
-}
+constexpr const char* kProtocols[] = {"tcp", "udp", "sctp"};
 
 std::string NameOf(Protocol protocol) {
   return protocol == Protocol::kTcp ? "tcp" : protocol == Protocol::kUdp ? "udp" : "sctp";
 }
-
-std::string AddElement(absl::string_view set, const IpAddress& address, absl::string_view what) {
-  return absl::StrCat("add element ", kTable, " ", set, address.IsV4() ? "4" : "6", " { ", what, " }\n");
-}
+const char* FamilyOf(const IpAddress& address) { return address.IsV4() ? "4" : "6"; }
 std::string NameOf(const Endpoint& service) {
   return absl::StrCat(service.address.ToString(), " . ", service.port.ToHost());
 }
 
+// Sets end in their family.
+std::string LayoutOfFamily(const char* family) {
+  const bool is_v4 = family[0] == '4';
+  const absl::string_view ip = is_v4 ? "ip" : "ip6", address = is_v4 ? "ipv4_addr" : "ipv6_addr";
+  std::string commands;
+  const auto set = [&](absl::string_view name, absl::string_view type, absl::string_view flags) {
+    absl::StrAppend(&commands, "add set ", kTable, " ", name, family, " { type ", type, "; ", flags, "}\n");
+  };
+  const auto rule = [&](auto... words) {
+    absl::StrAppend(&commands, "add rule ", kTable, " ", words..., "\n");
+  };
+  const std::string endpoint = absl::StrCat(address, " . inet_service");
+  set("own_clients", absl::StrCat(address, " . ", address), "");
+  rule("sources ", ip, " saddr . ", ip, " daddr @own_clients", family, " masquerade");
+  set("addresses", address, "");
+  rule("sources oifname != \"lo\" fib saddr type local ct original ", ip, " daddr @addresses", family,
+       " masquerade");
+  for (const char* protocol : kProtocols) {
+    const std::string service =
+        absl::StrCat("meta l4proto ", protocol, " ct original ", ip, " daddr . ct original proto-dst ");
+    const std::string keeps = absl::StrCat(protocol, "_keeps");
+    set(keeps, absl::StrCat(endpoint, " . ", address), "flags interval; ");
+    rule("sources ", service, ". ct original ", ip, " saddr @", keeps, family, " return");
+    set(protocol, endpoint, "");
+    rule("sources ", service, "@", protocol, family, " masquerade");
+  }
+  const std::string unknown = absl::StrCat("hold ct state { new, invalid } tcp flags & (syn | rst) == 0 ");
+  set("held", endpoint, "flags timeout; ");
+  rule(unknown, ip, " daddr . tcp dport @held", family, " drop");
+  set("locals", address, "flags timeout; ");
+  rule(unknown, "tcp dport >= 1024 ", ip, " daddr @locals", family, " drop");
+  return commands;
+}
+
+std::string Layout() {
+  return absl::StrCat("add table ", kTable, "\nadd chain ", kTable,
+                      " sources { type nat hook postrouting priority srcnat; }\nadd chain ", kTable,
+                      " hold { type filter hook input priority filter - 10; }\nflush chain ", kTable,
+                      " sources\nflush chain ", kTable, " hold\n", LayoutOfFamily("4"), LayoutOfFamily("6"));
+}
+
+NftTable::Sets NoElements() {
+  NftTable::Sets sets;
+  for (const char* family : {"4", "6"}) {
+    for (const char* name : {"own_clients", "addresses"}) sets[absl::StrCat(name, family)];
+    for (const char* protocol : kProtocols) {
+      sets[absl::StrCat(protocol, family)];
+      sets[absl::StrCat(protocol, "_keeps", family)];
+    }
+  }
+  return sets;
+}
+
+std::string AddElement(absl::string_view set, const IpAddress& address, absl::string_view what) {
+  return absl::StrCat("add element ", kTable, " ", set, FamilyOf(address), " { ", what, " }\n");
+}
+
 }  // namespace
 
-Masquerade::Masquerade() : context_(nft_ctx_new(NFT_CTX_DEFAULT)) {
-  if (context_ == nullptr) return;
-  nft_ctx_buffer_output(context_);
-  nft_ctx_buffer_error(context_);
-}
-
-Masquerade::~Masquerade() {
-  if (context_ != nullptr) nft_ctx_free(context_);
-}
+Masquerade::Masquerade() : table_(kTable, Layout()) {}
 
 bool Masquerade::IsPossible() {
   int conntrack = 0;
@@ -68,22 +89,35 @@ bool Masquerade::IsPossible() {
   return conntrack == 1;
 }
 
-absl::Status Masquerade::SetServices(const std::set<Endpoint>& services) {
+absl::Status Masquerade::Set(const std::map<ServiceKey, PacketNeeds>& services,
+                             const std::set<IpAddress>& addresses) {
+  NftTable::Sets sets = NoElements();
+  std::set<Endpoint> full_nat;
+  for (const auto& [key, needs] : services) {
+    const std::string family = FamilyOf(key.address);
+    for (const IpAddress& each : needs.own_clients)
+      sets[absl::StrCat("own_clients", FamilyOf(each))].insert(
+          absl::StrCat(each.ToString(), " . ", each.ToString()));
+    if (!needs.masquerade) continue;
+    full_nat.insert(key);
+    sets[NameOf(key.protocol) + family].insert(NameOf(key));
+    for (const std::string& prefix : needs.keeps)
+      sets[absl::StrCat(NameOf(key.protocol), "_keeps", family)].insert(
+          absl::StrCat(NameOf(key), " . ", prefix));
+  }
+  for (const IpAddress& each : addresses)
+    sets[absl::StrCat("addresses", FamilyOf(each))].insert(each.ToString());
   const MutexLock lock(mutex_);
-  if (is_known_ ? services == services_ : services.empty() && !IsPossible()) return absl::OkStatus();
-  std::string commands = Layout();
-  for (const Endpoint& each : services)
-    commands += AddElement(NameOf(each.protocol), each.address, NameOf(each));
-  if (services.empty()) commands = absl::StrCat("add table ", kTable, "\ndelete table ", kTable, "\n");
-  const absl::Status done = Run(commands);
-  is_known_ = done.ok();
-  services_ = services;
-  return done;
+  const bool is_wanted =
+      std::any_of(sets.begin(), sets.end(), [](const auto& each) { return !each.second.empty(); });
+  if (!is_wanted && !table_.is_there() && !IsPossible()) return absl::OkStatus();
+  services_ = std::move(full_nat);
+  return table_.Have(sets);
 }
 
 absl::Status Masquerade::Hold(const std::set<IpAddress>& local_addresses, std::chrono::seconds time) {
   const MutexLock lock(mutex_);
-  if (!is_known_ || services_.empty()) return absl::OkStatus();
+  if (!table_.is_there() || services_.empty()) return absl::OkStatus();
   const std::string limit = absl::StrCat(" timeout ", time.count(), "s");
   std::string commands;
   for (const Endpoint& each : services_) {
@@ -92,15 +126,12 @@ absl::Status Masquerade::Hold(const std::set<IpAddress>& local_addresses, std::c
   }
   for (const IpAddress& each : local_addresses)
     commands += AddElement("locals", each, absl::StrCat(each.ToString(), limit));
-  return Run(commands);
+  return table_.Run(commands);
 }
 
-absl::Status Masquerade::Run(const std::string& commands) {
-  if (context_ == nullptr) return absl::ResourceExhaustedError("nftables: no memory");
-  if (nft_run_cmd_from_buffer(context_, commands.c_str()) == 0) return absl::OkStatus();
-  const absl::string_view said = nft_ctx_get_error_buffer(context_);
-  return absl::InternalError(
-      absl::StrCat("table ", kTable, " of nftables: ", said.substr(0, said.find('\n'))));
+void Masquerade::Forget() {
+  const MutexLock lock(mutex_);
+  table_.Forget();
 }
 
 }  // namespace sluice

@@ -1,44 +1,41 @@
-// What full NAT is in the kernel: NAT, and beyond it masquerade by an nftables table of our own, so that real
-// servers answer to this host whatever their routes are.
+// Whose connections through the kernel's IPVS must not show their client's address to the real server, for the answer
+// would not come back to this host: those to services with full NAT, which is NAT in the kernel; the host's own, whose
+// source is the service's address; a real server's to itself. A table of nftables masquerades them.
 // Threads: any.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <chrono>
-#include <memory>
+#include <map>
 #include <set>
-#include <string>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
+#include "control/ipvs/nft_table.h"
+#include "control/ipvs/packet_needs.h"
 #include "control/mutex.h"
-#include "dataplane/net/endpoint.h"
-
-struct nft_ctx;
 
 namespace sluice {
 
 class Masquerade {
  public:
   Masquerade();
-  ~Masquerade();  // the kernel keeps what it has
 
   // IPVS leaves its packets to conntrack, without which nothing can be masqueraded: net.ipv4.vs.conntrack.
   static bool IsPossible();
 
-  // Connections to these services are masqueraded, and to no others. The table is there while there are any.
-  absl::Status SetServices(const std::set<Endpoint>& services);
-  // For a while the kernel drops what belongs to TCP connections to them, or to these local addresses, that
-  // it does not know, instead of resetting them: we shall be back.
+  // For these services, and for the host's own connections to these addresses, and for no others.
+  absl::Status Set(const std::map<ServiceKey, PacketNeeds>& services, const std::set<IpAddress>& addresses);
+  // For a while the kernel drops what belongs to TCP connections to services with full NAT, or to these local
+  // addresses, that it does not know, instead of resetting them: we shall be back.
   absl::Status Hold(const std::set<IpAddress>& local_addresses, std::chrono::seconds time);
+  // Somebody else may have changed the table.
+  void Forget();
 
  private:
-  absl::Status Run(const std::string& commands) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-
   Mutex mutex_;
-  nft_ctx* const context_ ABSL_PT_GUARDED_BY(mutex_);
-  std::set<Endpoint> services_ ABSL_GUARDED_BY(mutex_);
-  bool is_known_ ABSL_GUARDED_BY(mutex_) = false;  // what the kernel has
+  NftTable table_ ABSL_GUARDED_BY(mutex_);
+  std::set<Endpoint> services_ ABSL_GUARDED_BY(mutex_);  // with full NAT
 };
 
 }  // namespace sluice

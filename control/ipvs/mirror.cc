@@ -150,6 +150,10 @@ absl::Status Mirror::ReadKernel() {
   absl::StatusOr<std::vector<KernelService>> services = ipvs_->Services();
   if (!services.ok()) return services.status();
   can_masquerade_ = Masquerade::IsPossible();
+  masquerade_.Forget();
+  guard_.Forget();
+  why_unguarded_.clear();
+  are_names_other_ = true;
   std::map<ServiceKey, KernelService> present;
   foreign_.clear();
   for (KernelService& service : *services) {
@@ -175,7 +179,8 @@ absl::Status Mirror::ReadKernel() {
 KernelForm Mirror::FormOf(const v1::Service& service) const {
   KernelForm form = ToKernel(service);
   if (!form.service) return form;
-  if (form.full_nat) LoseFullNat(form);
+  if (form.needs.masquerade) LoseFullNat(form);
+  if (!can_masquerade_) form.needs.own_clients.clear();
   KernelService& kernel = *form.service;
   for (const auto& [prefix, length] : options_.excluded) {
     const IpAddress& address = kernel.key.address;
@@ -184,12 +189,15 @@ KernelForm Mirror::FormOf(const v1::Service& service) const {
       continue;
     return {std::nullopt,
             {absl::StrCat("its address is of ", prefix.ToString(), "/", length, ", which is excluded")},
-            false};
+            {}};
   }
   if (foreign_.contains(kernel.key))
-    return {std::nullopt, {"the kernel has a service of this name that somebody else made"}, false};
+    return {std::nullopt, {"the kernel has a service of this name that somebody else made"}, {}};
+  if (form.needs.clients && !why_unguarded_.empty())
+    return {
+        std::nullopt, {absl::StrCat("others than its clients cannot be kept away: ", why_unguarded_)}, {}};
   if (const auto refused = refused_.find(kernel.key); refused != refused_.end()) {
-    if (!refused->second.service.empty()) return {std::nullopt, {refused->second.service}, false};
+    if (!refused->second.service.empty()) return {std::nullopt, {refused->second.service}, {}};
     for (const KernelDestination& each : refused->second.destinations) {
       std::erase_if(kernel.destinations, [&](const KernelDestination& other) { return other.IsAt(each); });
       form.lost.push_back(absl::StrCat("real server ", EndpointToString(each.address, each.port),
@@ -214,7 +222,8 @@ void Mirror::LoseFullNat(KernelForm& form) const {
     form.lost.push_back("full NAT becomes NAT with masquerade: connections there are break");
     return;
   }
-  form.full_nat = false;
+  form.needs.masquerade = false;
+  form.needs.keeps.clear();
   form.lost.push_back(absl::StrCat(
       "full NAT becomes NAT: connections there are break, and real servers must answer by this host",
       has_own_name ? "; with net.ipv4.vs.conntrack=1 they need not" : ""));
@@ -228,6 +237,7 @@ void Mirror::Write() {
   }
   std::vector<std::pair<ServiceKey, KernelServiceChange>> changes;
   std::map<ServiceKey, KernelService> target;
+  std::map<ServiceKey, PacketNeeds> needs;
   std::set<ServiceKey> to_own = owned_;
   for (const ServiceKey& key : dirty_) {
     const auto wanted = wanted_.find(key);
@@ -242,12 +252,8 @@ void Mirror::Write() {
     for (KernelServiceChange& change :
          Difference(have == known_.end() ? nullptr : &have->second, form.service ? &*form.service : nullptr))
       changes.emplace_back(key, std::move(change));
-    if (form.service && form.full_nat) {
-      full_nat_.insert(key);
-    } else if (!key.HasFwmark()) {
-      full_nat_.erase(key);
-    }
     if (form.service) {
+      if (form.needs != PacketNeeds()) needs.emplace(key, std::move(form.needs));
       to_own.insert(key);
       target.emplace(key, *std::move(form.service));
     } else {
@@ -261,24 +267,27 @@ void Mirror::Write() {
     owned_ = std::move(before);
     Complain(KeepRecord());
   }
+  if (!Guard(needs)) return;
   std::set<ServiceKey> failed;
   Send(changes, failed);
+  std::set<ServiceKey> settled;
   for (const ServiceKey& key : dirty_) {
     if (failed.contains(key)) continue;
     const auto written = target.find(key);
+    are_names_other_ |= (written == target.end()) == known_.contains(key);
     if (written == target.end()) {
       known_.erase(key);
     } else {
       known_[key] = std::move(written->second);
     }
+    settled.insert(key);
   }
   if (failed.empty() && to_own != owned_) {
     owned_ = std::move(to_own);
     Complain(KeepRecord());
   }
   dirty_ = std::move(failed);
-  Complain(masquerade_.SetServices(full_nat_));
-  Complain(SetAddresses());
+  SettleNeeds(settled, std::move(needs));
   uint64_t impossible = 0;
   for (const auto& [key, note] : notes_) impossible += note.impossible;
   const MutexLock lock(mutex_);
@@ -341,12 +350,44 @@ void Mirror::Send(const std::vector<std::pair<ServiceKey, KernelServiceChange>>&
   description_.set_errors(description_.errors() + errors);
 }
 
-absl::Status Mirror::SetAddresses() {
+bool Mirror::Guard(const std::map<ServiceKey, PacketNeeds>& needs) {
+  std::map<ServiceKey, PacketNeeds::Ranges> guarded = guarded_;
+  for (const auto& [key, need] : needs) {
+    if (need.clients) guarded[key] = *need.clients;
+  }
+  const absl::Status set = guard_.Set(guarded);
+  if (set.ok()) guarded_ = guarded;
+  if (set.ok() || guarded.empty()) return true;
+  Complain(set);
+  // The second time nothing new needs it.
+  return !std::exchange(why_unguarded_, std::string(set.message())).empty();
+}
+
+void Mirror::SettleNeeds(const std::set<ServiceKey>& services, std::map<ServiceKey, PacketNeeds> needs) {
+  for (const ServiceKey& key : services) {
+    const auto found = needs.find(key);
+    if (found == needs.end() || !found->second.clients) guarded_.erase(key);
+    if (found == needs.end()) {
+      are_needs_other_ |= needs_.erase(key) != 0;
+    } else if (PacketNeeds& before = needs_[key]; before != found->second) {
+      before = std::move(found->second);
+      are_needs_other_ = true;
+    }
+  }
+  if (const absl::Status set = guard_.Set(guarded_); !guarded_.empty()) Complain(set);
+  if (!are_names_other_ && !are_needs_other_) return;
   std::set<IpAddress> addresses;
   for (const auto& [key, service] : known_) {
     if (!key.HasFwmark()) addresses.insert(key.address);
   }
-  return interface_->SetAddresses(addresses).status();
+  const absl::Status masqueraded =
+      masquerade_.Set(needs_, can_masquerade_ ? addresses : std::set<IpAddress>());
+  const absl::Status bound =
+      are_names_other_ ? interface_->SetAddresses(addresses).status() : absl::OkStatus();
+  Complain(masqueraded);
+  Complain(bound);
+  are_needs_other_ = !masqueraded.ok();
+  are_names_other_ = !bound.ok();
 }
 
 absl::Status Mirror::HoldFullNat(const std::set<IpAddress>& local_addresses) {

@@ -22,6 +22,7 @@
 #include "control/config_store.h"
 #include "control/ipvs/kernel_ipvs.h"
 #include "control/ipvs/masquerade.h"
+#include "control/ipvs/source_guard.h"
 #include "control/kernel/dummy_interface.h"
 #include "control/mutex.h"
 
@@ -66,9 +67,12 @@ class Mirror {
   void Write();
   KernelForm FormOf(const v1::Service& service) const;
   void LoseFullNat(KernelForm& form) const;
+  // Before the kernel gets services. False: it cannot be done, and what needs it must be thought over.
+  bool Guard(const std::map<ServiceKey, PacketNeeds>& needs);
+  // What nobody needs any more, after the kernel has taken services.
+  void SettleNeeds(const std::set<ServiceKey>& services, std::map<ServiceKey, PacketNeeds> needs);
   void Send(const std::vector<std::pair<ServiceKey, KernelServiceChange>>& changes,
             std::set<ServiceKey>& failed);
-  absl::Status SetAddresses();
   absl::Status KeepRecord();
   void Complain(const absl::Status& status);
 
@@ -77,6 +81,7 @@ class Mirror {
   std::unique_ptr<KernelIpvs> ipvs_;
   std::unique_ptr<DummyInterface> interface_;
   Masquerade masquerade_;
+  SourceGuard guard_;
   std::atomic<bool> stop_{false};
 
   // The thread's own.
@@ -87,8 +92,12 @@ class Mirror {
   std::set<ServiceKey> owned_;  // as the record has it
   std::set<ServiceKey> dirty_;
   std::map<ServiceKey, Note> notes_;
-  std::set<Endpoint> full_nat_;
+  std::map<ServiceKey, PacketNeeds> needs_;            // of those that have any
+  std::map<ServiceKey, PacketNeeds::Ranges> guarded_;  // while the kernel may have them
+  std::string why_unguarded_;                          // empty: they are
   bool can_masquerade_ = false;
+  bool are_names_other_ = true;  // than those whose addresses the interface has
+  bool are_needs_other_ = true;  // than those in the table of masquerade
   // What the kernel would not take, until it changes.
   struct Refused {
     std::string service;  // why

@@ -14,6 +14,13 @@ Number NumberOf(const IpAddress& address) {
   return number;
 }
 
+IpAddress AddressOf(Number number) {
+  IpAddress address;
+  for (size_t i = address.bytes.size(); i-- > 0; number >>= 8)
+    address.bytes[i] = static_cast<uint8_t>(number & 0xff);
+  return address;
+}
+
 template <class Address>
 struct Block {
   Address first;
@@ -44,6 +51,23 @@ SourceFilter::SourceFilter(const SourceRanges& ranges) {
     first_of_block_[block] = at;
   }
   first_of_block_[kBlocks] = static_cast<uint32_t>(v4_.starts.size());
+}
+
+std::vector<std::pair<IpAddress, IpAddress>> SourceFilter::AdmittedRanges() const {
+  std::vector<std::pair<IpAddress, IpAddress>> admitted;
+  const auto add = [&](const auto& ranges, const auto& address_of) {
+    for (size_t i = 0; i < ranges.starts.size(); ++i) {
+      if (!ranges.admitted[i]) continue;
+      const bool is_last = i + 1 == ranges.starts.size();
+      // Before the first there is the last.
+      const auto end = static_cast<std::decay_t<decltype(ranges.starts[0])>>(
+          (is_last ? ranges.starts[0] : ranges.starts[i + 1]) - 1);
+      admitted.emplace_back(address_of(ranges.starts[i]), address_of(end));
+    }
+  };
+  add(v4_, [](uint32_t number) { return IpAddress::FromV4(Be32::FromHost(number)); });
+  add(v6_, AddressOf);
+  return admitted;
 }
 
 bool SourceFilter::AdmitsV6(const IpAddress& source) const {

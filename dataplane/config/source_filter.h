@@ -6,6 +6,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "dataplane/config/spec.h"
@@ -16,6 +17,9 @@ class SourceFilter {
  public:
   // REQUIRES: some prefix, all of one family. Without any that is allowed, all are that are not denied.
   explicit SourceFilter(const SourceRanges& ranges);
+
+  // From first to last; in order.
+  std::vector<std::pair<IpAddress, IpAddress>> AdmittedRanges() const;
 
   bool Admits(const IpAddress& source) const {
     return source.IsV4() ? AdmitsV4(source.V4().ToHost()) : AdmitsV6(source);

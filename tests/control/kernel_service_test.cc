@@ -139,8 +139,26 @@ TEST(KernelServiceTest, FullNatIsNatAndMasquerade) {
   const KernelForm form =
       ToKernel(Message("key { protocol: TCP address: '10.99.0.1' port: 80 } scheduler: 'rr' "
                        "destinations { address: '10.1.0.1' method: FULLNAT weight: 1 }"));
-  EXPECT_TRUE(form.full_nat);
+  EXPECT_TRUE(form.needs.masquerade);
   EXPECT_EQ(form.service->destinations.at(0).method, 0u);
+}
+
+TEST(KernelServiceTest, RulesForPacketsDoTheRest) {
+  const std::string key = "key { protocol: TCP address: '10.99.0.1' port: 80 } scheduler: 'rr' ";
+  const std::string here = "destinations { address: '10.1.0.1' on_this_host: true weight: 1 method: ";
+  PacketNeeds needs;
+  EXPECT_EQ(ToKernel(Message(key + "unmasqueraded_sources: '10.0.0.0/8'")).needs, needs)
+      << "nobody is masqueraded anyway";
+  needs = {.masquerade = true, .keeps = {"10.0.0.0/8"}, .own_clients = {*IpAddress::Parse("10.1.0.1")}};
+  EXPECT_EQ(ToKernel(Message(key + "unmasqueraded_sources: '10.0.0.0/8'" + here + "FULLNAT }")).needs, needs);
+  needs = {.own_clients = {*IpAddress::Parse("10.1.0.1")}};
+  EXPECT_EQ(ToKernel(Message(key + here + "NAT }")).needs, needs);
+  EXPECT_EQ(ToKernel(Message(key + here + "DR }")).needs, PacketNeeds());
+  needs = {.clients = {{{*IpAddress::Parse("10.0.0.0"), *IpAddress::Parse("10.255.255.255")}}}};
+  const KernelForm guarded = ToKernel(Message(key + "allow_sources: '10.0.0.0/8'"));
+  EXPECT_EQ(guarded.needs, needs);
+  EXPECT_TRUE(guarded.service);
+  EXPECT_THAT(guarded.lost, testing::IsEmpty());
 }
 
 TEST(KernelServiceTest, WhatTheKernelCannotDoIsSaid) {
@@ -149,7 +167,7 @@ TEST(KernelServiceTest, WhatTheKernelCannotDoIsSaid) {
   EXPECT_EQ(lost(""), 0u);
   EXPECT_EQ(lost("timeouts { tcp_seconds: 9 } drain_seconds: 5 no_destination: TCP_RESET"), 3u);
   EXPECT_EQ(lost("persistence { timeout_seconds: 9 strict: true }"), 1u);
-  EXPECT_FALSE(ToKernel(Message(key + "deny_sources: '10.0.0.0/8'")).service)
+  EXPECT_FALSE(ToKernel(Message("key { fwmark: 7 family: IPV4 } deny_sources: '10.0.0.0/8'")).service)
       << "better nobody than everybody";
 }
 

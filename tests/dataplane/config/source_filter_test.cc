@@ -52,6 +52,24 @@ TEST(SourceFilterTest, TheLongestDecidesAndOfEqualOnesTheDenied) {
   EXPECT_FALSE(Admits(filter, "10.9.1.1"));
 }
 
+std::string RangesOf(const SourceRanges& prefixes) {
+  std::string text;
+  for (const auto& [first, last] : SourceFilter(prefixes).AdmittedRanges())
+    text += first.ToString() + "-" + last.ToString() + " ";
+  return text;
+}
+
+TEST(SourceFilterTest, ItsRanges) {
+  EXPECT_EQ(RangesOf({.allow = {Prefix("10.0.0.0", 8), Prefix("192.168.1.1", 32)},
+                      .deny = {Prefix("10.1.0.0", 16)}}),
+            "10.0.0.0-10.0.255.255 10.2.0.0-10.255.255.255 192.168.1.1-192.168.1.1 ");
+  EXPECT_EQ(RangesOf({.allow = {}, .deny = {Prefix("10.0.0.0", 8)}}),
+            "0.0.0.0-9.255.255.255 11.0.0.0-255.255.255.255 ");
+  EXPECT_EQ(RangesOf({.allow = {Prefix("0.0.0.0", 0)}, .deny = {Prefix("0.0.0.0", 0)}}), "");
+  EXPECT_EQ(RangesOf({.allow = {}, .deny = {Prefix("fd00::", 8)}}),
+            "::-fcff:ffff:ffff:ffff:ffff:ffff:ffff:ffff fe00::-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff ");
+}
+
 TEST(SourceFilterTest, Everybody) {
   EXPECT_TRUE(Admits(SourceFilter({.allow = {Prefix("0.0.0.0", 0)}, .deny = {}}), "1.2.3.4"));
   EXPECT_FALSE(Admits(SourceFilter({.allow = {}, .deny = {Prefix("0.0.0.0", 0)}}), "1.2.3.4"));
