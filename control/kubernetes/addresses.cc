@@ -5,6 +5,7 @@
 #include <ifaddrs.h>
 #include <netinet/in.h>
 
+#include <algorithm>
 #include <cstring>
 
 #include "absl/strings/ascii.h"
@@ -89,6 +90,26 @@ std::vector<LocalInterfaceAddress> LocalAddresses() {
   }
   freeifaddrs(first);
   return addresses;
+}
+
+HostAddresses Sort(const std::vector<LocalInterfaceAddress>& addresses, const NodePortChoice& choice,
+                   const std::vector<Address>& node_addresses) {
+  HostAddresses sorted;
+  for (const LocalInterfaceAddress& each : addresses) {
+    const bool is_own = std::find(choice.own_interfaces.begin(), choice.own_interfaces.end(),
+                                  each.interface) != choice.own_interfaces.end();
+    if (is_own || each.address.IsLoopback() || each.is_link_local) continue;
+    sorted.all.insert(each.address.text);
+    const auto is_of_family = [&](const Prefix& prefix) { return prefix.is_v6 == each.address.is_v6; };
+    const auto is_within = [&](const Prefix& prefix) { return prefix.Contains(each.address); };
+    const bool is_chosen =
+        choice.primary
+            ? std::find(node_addresses.begin(), node_addresses.end(), each.address) != node_addresses.end()
+            : std::none_of(choice.prefixes.begin(), choice.prefixes.end(), is_of_family) ||
+                  std::any_of(choice.prefixes.begin(), choice.prefixes.end(), is_within);
+    if (is_chosen) sorted.node_ports.push_back(each.address);
+  }
+  return sorted;
 }
 
 }  // namespace sluice::kubernetes

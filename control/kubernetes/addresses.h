@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,7 @@ struct Address {
   bool is_v6 = false;
 
   bool IsLoopback() const { return is_v6 ? text == "::1" : text.starts_with("127."); }
+  friend bool operator==(const Address&, const Address&) = default;
 };
 // Numbers of IPv4 may begin with zeros, which are not octal.
 std::optional<Address> ParseAddress(std::string_view text);
@@ -29,6 +31,7 @@ struct Prefix {
 
   bool Contains(const Address& address) const;
   std::string ToString() const;
+  friend bool operator==(const Prefix&, const Prefix&) = default;
 };
 // White space around it is tolerated; a bare address is all of itself.
 std::optional<Prefix> ParsePrefix(std::string_view text);
@@ -40,5 +43,19 @@ struct LocalInterfaceAddress {
   bool is_link_local = false;
 };
 std::vector<LocalInterfaceAddress> LocalAddresses();
+
+// On which of the host's addresses node ports are served.
+struct NodePortChoice {
+  std::vector<std::string>
+      own_interfaces;            // whose addresses are Sluice's, or its predecessor's: not the host's
+  std::vector<Prefix> prefixes;  // of a family without any: all
+  bool primary = false;          // only the node's own
+};
+struct HostAddresses {
+  std::set<std::string> all;
+  std::vector<Address> node_ports;
+};
+HostAddresses Sort(const std::vector<LocalInterfaceAddress>& addresses, const NodePortChoice& choice,
+                   const std::vector<Address>& node_addresses);
 
 }  // namespace sluice::kubernetes

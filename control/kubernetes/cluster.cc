@@ -77,7 +77,11 @@ void Cluster::PutLocked(SliceObject slice) {
   if (is_new || !IsSame(have->second, slice)) {
     news_.services.insert(service);
     ++news_.slice_changes;
-    if (!slice.changed_at.empty()) news_.happened_at.push_back(slice.changed_at);
+    absl::Time time;
+    std::string ignored;
+    if (absl::ParseTime(absl::RFC3339_full, slice.changed_at, &time, &ignored) && time >= began_ &&
+        time <= absl::Now())
+      news_.happened_at[service].push_back(time);
   }
   have->second = std::move(slice);
 }
@@ -111,6 +115,7 @@ void Cluster::DeleteLocked(const ObjectName& slice) {
   of_service->second.erase(slice.name);
   if (of_service->second.empty()) slices_.erase(of_service);
   news_.services.insert(found->second);
+  news_.happened_at.erase(found->second);  // when endpoints went nobody has said
   ++news_.slice_changes;
   service_of_.erase(found);
 }
@@ -153,7 +158,10 @@ void Cluster::PutBack(News news) {
   const MutexLock lock(mutex_);
   news_.services.merge(news.services);
   news_.all |= news.all;
-  news_.happened_at.insert(news_.happened_at.end(), news.happened_at.begin(), news.happened_at.end());
+  for (const auto& [service, times] : news.happened_at) {
+    std::vector<absl::Time>& all = news_.happened_at[service];
+    all.insert(all.end(), times.begin(), times.end());
+  }
   news_.service_changes += news.service_changes;
   news_.slice_changes += news.slice_changes;
 }

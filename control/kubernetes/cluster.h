@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "control/kubernetes/objects.h"
 #include "control/mutex.h"
 
@@ -41,8 +43,8 @@ class Cluster {
   struct News {
     std::set<ObjectName> services;  // that are new, different or gone
     bool all = false;               // every Service must be looked at: the node is another
-    // What they are about happened then, as the API server's clocks have it.
-    std::vector<std::string> happened_at;
+    // What they are about happened then, as the API server's clocks have it; since this process began.
+    std::map<ObjectName, std::vector<absl::Time>> happened_at;
     uint64_t service_changes = 0;
     uint64_t slice_changes = 0;
   };
@@ -71,6 +73,7 @@ class Cluster {
   }
 
   const std::string node_name_;
+  const absl::Time began_ = absl::Now();
   mutable Mutex mutex_;
   std::map<ObjectName, ServiceObject> services_ ABSL_GUARDED_BY(mutex_);
   std::map<ObjectName, SlicesOfService> slices_ ABSL_GUARDED_BY(mutex_);  // by service

@@ -47,7 +47,7 @@ std::vector<Endpoint> EndpointsOf(std::span<const SliceObject* const> slices, co
         const Endpoint endpoint{address->text, of_slice.port, &object, is_local};
         const auto [at, is_new] = found.emplace(std::pair(address->text, of_slice.port), endpoint);
         // While one moves from slice to slice both may have it: who is not terminating is right.
-        if (!is_new && at->second.object->is_terminating && !object.is_terminating) at->second = endpoint;
+        if (!is_new && !object.is_terminating) at->second = endpoint;
       }
     }
   }

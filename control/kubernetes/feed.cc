@@ -138,11 +138,6 @@ void Feed::WatchSluiced() {
   }
 }
 
-bool Feed::IsStale() const {
-  const Clock::rep since = waiting_since_.load();
-  return since != 0 && Clock::now() - Clock::time_point(Clock::duration(since)) > 2 * options_.sync_period;
-}
-
 // What sluiced has of ours, unless it has nothing but what we gave it.
 absl::Status Feed::Connect() {
   v1::GetInfoResponse info;
@@ -159,7 +154,7 @@ absl::Status Feed::Connect() {
   v1::GetConfigResponse has;
   if (const auto got = ToStatus(sluiced_->GetConfig(NewContext().get(), {}, &has)); !got.ok()) return got;
   generation_ = has.generation();
-  program_.Begin(has.config());
+  program_.Begin(has.config(), options_.policy.excluded);
   v1::ApplyRequest request;
   // As kube-proxy sets them: flows of a real server that is gone are scheduled anew.
   const v1::Settings& now = has.config().settings();
@@ -200,11 +195,11 @@ absl::Status Feed::Sync(Cluster::News& news) {
   if (!news.all && news.services.empty()) return absl::OkStatus();
   const Clock::time_point begin = Clock::now();
   metrics_.last_queued.store(Now());
-  if (waiting_since_.load() == 0) waiting_since_.store(begin.time_since_epoch().count());
+  health_.Wait(begin);
   if (!IsBelievable()) {
     ++metrics_.disbelieved;
     must_look_at_all_ = true;
-    waiting_since_.store(0);
+    health_.Done();
     return absl::OkStatus();
   }
   news.all |= std::exchange(must_look_at_all_, false);
@@ -241,30 +236,15 @@ bool Feed::TakeNode() {
     for (const std::string& text : node->addresses) {
       if (const auto address = ParseAddress(text)) policy.node_addresses.push_back(*address);
     }
+    for (const std::string& text : node->pod_cidrs) {
+      const std::optional<Prefix> prefix = ParsePrefix(text);
+      if (prefix && options_.has_node_cidr) policy.local_clients.push_back(*prefix);
+    }
   }
-  for (const LocalInterfaceAddress& each : LocalAddresses()) {
-    const bool is_own = std::find(options_.own_interfaces.begin(), options_.own_interfaces.end(),
-                                  each.interface) != options_.own_interfaces.end();
-    if (is_own || each.address.IsLoopback() || each.is_link_local) continue;
-    policy.local_addresses.insert(each.address.text);
-    const auto is_node_address = [&](const Address& other) { return other.text == each.address.text; };
-    const auto is_within = [&](const Prefix& prefix) { return prefix.Contains(each.address); };
-    const bool is_chosen =
-        options_.node_port_primary
-            ? std::any_of(policy.node_addresses.begin(), policy.node_addresses.end(), is_node_address)
-            : std::none_of(options_.node_port_prefixes.begin(), options_.node_port_prefixes.end(),
-                           [&](const Prefix& prefix) { return prefix.is_v6 == each.address.is_v6; }) ||
-                  std::any_of(options_.node_port_prefixes.begin(), options_.node_port_prefixes.end(),
-                              is_within);
-    if (is_chosen) policy.node_port_addresses.push_back(each.address);
-  }
-  const auto texts = [](const std::vector<Address>& addresses) {
-    std::vector<std::string> all;
-    for (const Address& each : addresses) all.push_back(each.text);
-    return all;
-  };
-  const bool differs = policy.zone != policy_.zone || policy.local_addresses != policy_.local_addresses ||
-                       texts(policy.node_port_addresses) != texts(policy_.node_port_addresses);
+  HostAddresses host = Sort(LocalAddresses(), options_.node_ports, policy.node_addresses);
+  policy.local_addresses = std::move(host.all);
+  policy.node_port_addresses = std::move(host.node_ports);
+  const bool differs = policy != policy_;
   policy_ = std::move(policy);
   return differs;
 }
@@ -360,18 +340,15 @@ absl::Status Feed::ReapDrained() {
 }
 
 void Feed::Observe(const Cluster::News& news, Clock::time_point begin) {
-  waiting_since_.store(0);
+  health_.Done();
   metrics_.sync_duration.Observe(std::chrono::duration<double>(Clock::now() - begin).count());
   metrics_.last_sync.store(Now());
   metrics_.service_changes += news.service_changes;
   metrics_.slice_changes += news.slice_changes;
   metrics_.services.store(cluster_.Count<ServiceObject>());
   metrics_.virtual_services.store(program_.service_count());
-  for (const std::string& text : news.happened_at) {
-    absl::Time time;
-    std::string ignored;
-    if (absl::ParseTime(absl::RFC3339_full, text, &time, &ignored) && time < absl::Now() &&
-        absl::Now() - time < absl::Hours(1))
+  for (const auto& [service, times] : news.happened_at) {
+    for (const absl::Time time : times)
       metrics_.programming_duration.Observe(absl::ToDoubleSeconds(absl::Now() - time));
   }
   uint64_t internal = 0, external = 0, complaints = 0;

@@ -19,6 +19,7 @@
 #include "control/kubernetes/kube_metrics.h"
 #include "control/kubernetes/node_policy.h"
 #include "control/kubernetes/program.h"
+#include "control/kubernetes/proxy_health.h"
 #include "control/mutex.h"
 #include "sluice/v1/sluice.grpc.pb.h"
 
@@ -32,11 +33,10 @@ struct LocalHealth {
 
 struct FeedOptions {
   std::string node_name;
-  std::vector<Prefix> node_port_prefixes;   // none: every address of the host's
-  bool node_port_primary = false;           // only the node's own addresses
-  std::vector<std::string> own_interfaces;  // whose addresses are Sluice's, or its predecessor's
+  NodePortChoice node_ports;
   std::vector<std::string> masquerade_addresses;
-  NodePolicy policy;  // as far as the objects do not decide
+  bool has_node_cidr = false;  // pods of this node are those of its podCIDRs
+  NodePolicy policy;           // as far as the objects do not decide
   v1::Timeouts timeouts;
   std::chrono::milliseconds sync_period{30'000};
   std::chrono::milliseconds min_sync_period{0};
@@ -54,13 +54,14 @@ class Feed {
         cluster_(cluster),
         metrics_(metrics),
         told_health_(std::move(told_health)),
-        complain_(std::move(complain)) {}
+        complain_(std::move(complain)),
+        health_(2 * options.sync_period) {}
 
   void Run();
   void Stop();
 
-  // Something has waited for longer than two sync periods to reach sluiced.
-  bool IsStale() const;
+  // Nothing has waited for longer than two sync periods to reach sluiced.
+  bool IsHealthy() const { return health_.IsHealthy(Clock::now()); }
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -106,7 +107,7 @@ class Feed {
   std::atomic<bool> is_lost_{false};  // sluiced was away: it may be another
   Mutex mutex_;
   grpc::ClientContext* watching_ ABSL_GUARDED_BY(mutex_) = nullptr;
-  std::atomic<Clock::rep> waiting_since_{0};  // 0: nothing waits
+  ProxyHealth health_;
 };
 
 }  // namespace sluice::kubernetes

@@ -102,6 +102,17 @@ absl::Status SetScheduler(absl::string_view name, const std::string& value, Kube
   return absl::OkStatus();
 }
 
+// Which clients are pods of this node.
+absl::Status SetDetectLocalMode(absl::string_view name, const std::string& value, KubeOptions& options) {
+  options.has_node_cidr = value != "ClusterCIDR";
+  if (value == "ClusterCIDR" || value == "NodeCIDR") return absl::OkStatus();
+  if (value != "BridgeInterface" && value != "InterfaceNamePrefix")
+    return Wrong(name, value, "ClusterCIDR, NodeCIDR, BridgeInterface or InterfaceNamePrefix");
+  options.ignored.push_back(
+      absl::StrCat(name, " ", value, ": pods of this node are told by its podCIDRs, as with NodeCIDR"));
+  return absl::OkStatus();
+}
+
 absl::Status SetMode(absl::string_view name, const std::string& value, KubeOptions& options) {
   if (!value.empty() && value != "ipvs")
     options.ignored.push_back(absl::StrCat(name, " ", value, ": Sluice forwards as IPVS does"));
@@ -191,11 +202,9 @@ const std::vector<Setting>& Settings() {
       {"nodeport-addresses", "nodePortAddresses", SetNodePorts},
       {"cluster-cidr", "clusterCIDR",
        [](absl::string_view name, const std::string& value, KubeOptions& options) {
-         std::vector<Prefix> prefixes;
-         const absl::Status set = SetPrefixes(name, value, prefixes);
-         options.has_cluster_cidr = !prefixes.empty();
-         return set;
+         return SetPrefixes(name, value, options.cluster_cidrs);
        }},
+      {"detect-local-mode", "detectLocalMode", SetDetectLocalMode},
       {"masquerade-all", "iptables.masqueradeAll",
        [](absl::string_view name, const std::string& value, KubeOptions& options) {
          return SetBoolean(name, value, options.masquerade_all);
@@ -230,7 +239,6 @@ const std::set<std::string>& IgnoredFlags() {
                                               "conntrack-tcp-timeout-established",
                                               "conntrack-udp-timeout",
                                               "conntrack-udp-timeout-stream",
-                                              "detect-local-mode",
                                               "feature-gates",
                                               "healthz-port",
                                               "iptables-localhost-nodeports",

@@ -25,7 +25,8 @@ struct KubeOptions {
   bool node_port_primary = false;
   std::vector<std::string> masquerade_addresses;
   bool masquerade_all = false;
-  bool has_cluster_cidr = false;
+  std::vector<Prefix> cluster_cidrs;
+  bool has_node_cidr = false;  // pods of this node are those of its podCIDRs
   bool is_local_policy_compatible = false;
   bool has_external_ips = true;
   v1::Timeouts timeouts;

@@ -10,8 +10,6 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
-#include "absl/time/time.h"
 #include "control/kubernetes/event_reporter.h"
 #include "control/kubernetes/feed.h"
 #include "control/kubernetes/health_checks.h"
@@ -42,9 +40,9 @@ absl::StatusOr<ApiAccess> AccessOf(const KubeOptions& options) {
 
 FeedOptions OptionsOfFeed(const KubeOptions& options) {
   FeedOptions feed{.node_name = options.node_name,
-                   .node_port_prefixes = options.node_port_prefixes,
-                   .node_port_primary = options.node_port_primary,
-                   .own_interfaces = {"sluice-ipvs0", "kube-ipvs0"},
+                   .node_ports = {.own_interfaces = {"sluice-ipvs0", "kube-ipvs0"},
+                                  .prefixes = options.node_port_prefixes,
+                                  .primary = options.node_port_primary},
                    .masquerade_addresses = options.masquerade_addresses,
                    .policy = {},
                    .timeouts = options.timeouts,
@@ -53,27 +51,21 @@ FeedOptions OptionsOfFeed(const KubeOptions& options) {
   feed.policy.excluded = options.excluded;
   feed.policy.scheduler = options.scheduler;
   feed.policy.masquerade_all = options.masquerade_all;
-  feed.policy.knows_local_clients = options.has_cluster_cidr;
+  feed.policy.knows_local_clients = options.has_node_cidr || !options.cluster_cidrs.empty();
+  feed.policy.local_clients = options.has_node_cidr ? std::vector<Prefix>() : options.cluster_cidrs;
+  feed.has_node_cidr = options.has_node_cidr;
   feed.policy.can_masquerade = !options.masquerade_addresses.empty();
   feed.policy.is_local_policy_compatible = options.is_local_policy_compatible;
   feed.policy.has_external_ips = options.has_external_ips;
   return feed;
 }
 
-std::string Time() { return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone()); }
-
-// `answers`: those that were so, and those that were not.
+// `good` and `bad`: how many answers were so.
 HttpServer::Page HealthPage(bool is_healthy, const std::optional<bool>& is_eligible,
                             std::atomic<uint64_t>& good, std::atomic<uint64_t>& bad) {
-  const bool all_is_well = is_healthy && is_eligible.value_or(true);
-  ++(all_is_well ? good : bad);
-  return {.status = all_is_well ? 200 : 503,
-          .text = absl::StrCat(
-              "{\"lastUpdated\":\"", Time(), "\",\"currentTime\":\"", Time(), "\"",
-              is_eligible ? absl::StrCat(",\"nodeEligible\":", *is_eligible ? "true" : "false") : "",
-              ",\"healthy\":", is_healthy ? "true" : "false", "}\n"),
-          .type = "application/json",
-          .headers = "X-Content-Type-Options: nosniff\r\n"};
+  HttpServer::Page page = ProxyHealth::Page(is_healthy, is_eligible);
+  ++(page.status == 200 ? good : bad);
+  return page;
 }
 
 absl::Status Listen(const char* option, const std::string& where, HttpServer::Pages pages,
@@ -125,7 +117,7 @@ int Main(const std::vector<std::string>& arguments) {
   Cluster cluster(options.node_name);
   EventReporter events(*access, options.node_name);
   std::unique_ptr<Feed> feed;
-  HealthChecks checks([&] { return !feed->IsStale(); });
+  HealthChecks checks([&] { return feed->IsHealthy(); });
   feed = std::make_unique<Feed>(
       OptionsOfFeed(options), std::move(channel.stub), cluster, metrics,
       [&](const std::map<ObjectName, LocalHealth>& services) { checks.Set(services); },
@@ -151,9 +143,9 @@ int Main(const std::vector<std::string>& arguments) {
   std::unique_ptr<HttpServer> health_server, metrics_server;
   const HttpServer::Pages health_pages = {
       {"/healthz",
-       [&] { return HealthPage(!feed->IsStale(), is_eligible(), metrics.healthz_ok, metrics.healthz_bad); }},
+       [&] { return HealthPage(feed->IsHealthy(), is_eligible(), metrics.healthz_ok, metrics.healthz_bad); }},
       {"/livez",
-       [&] { return HealthPage(!feed->IsStale(), std::nullopt, metrics.livez_ok, metrics.livez_bad); }}};
+       [&] { return HealthPage(feed->IsHealthy(), std::nullopt, metrics.livez_ok, metrics.livez_bad); }}};
   const auto sum = [&](std::atomic<uint64_t> ReflectorCounts::*count) {
     return (services.counts().*count).load() + (slices.counts().*count).load() +
            (node == nullptr ? 0 : (node->counts().*count).load());

@@ -21,10 +21,14 @@ struct NodePolicy {
   std::vector<Prefix> excluded;  // whose services are somebody else's
   std::string scheduler = "rr";
   bool masquerade_all = false;
-  bool knows_local_clients = false;         // a cluster CIDR tells pods from others: others are masqueraded
+  // Pods are told from others, and others are masqueraded.
+  bool knows_local_clients = false;
+  std::vector<Prefix> local_clients;        // the pods
   bool can_masquerade = true;               // full NAT has local addresses
   bool is_local_policy_compatible = false;  // as kube-proxy's ipvs mode: without a local endpoint, all
   bool has_external_ips = true;
+
+  friend bool operator==(const NodePolicy&, const NodePolicy&) = default;
 };
 
 }  // namespace sluice::kubernetes

@@ -297,11 +297,17 @@ void Read(JsonReader& json, NodeObject& node) {
         }
       });
     } else if (key == "spec") {
-      ReadWithin(json, "taints", [&] {
-        json.Array([&] {
-          ReadWithin(json, "key",
-                     [&] { node.is_going |= json.String() == "ToBeDeletedByClusterAutoscaler"; });
-        });
+      json.Object([&](std::string_view field) {
+        if (field == "taints") {
+          json.Array([&] {
+            ReadWithin(json, "key",
+                       [&] { node.is_going |= json.String() == "ToBeDeletedByClusterAutoscaler"; });
+          });
+        } else if (field == "podCIDRs") {
+          json.Array([&] { node.pod_cidrs.push_back(json.String()); });
+        } else {
+          json.Skip();
+        }
       });
     } else if (key == "status") {
       ReadWithin(json, "addresses", [&] {

@@ -93,6 +93,7 @@ struct NodeObject {
   std::string version;
   std::string zone;
   std::vector<std::string> addresses;  // the internal ones first
+  std::vector<std::string> pod_cidrs;  // of the pods on it
   bool is_going = false;               // it is deleted, or about to be
 
   friend bool operator==(const NodeObject&, const NodeObject&) = default;

@@ -26,13 +26,17 @@ bool IsUrgent(const v1::Service& service) {
 
 }  // namespace
 
-void Program::Begin(const v1::Config& config) {
+void Program::Begin(const v1::Config& config, const std::vector<Prefix>& excluded) {
   have_.clear();
   drained_.clear();
   left_out_.clear();
   sent_.clear();
   for (const v1::Service& service : config.services()) {
     if (service.owner() != v1::KUBERNETES || service.key().fwmark() != 0) continue;
+    const std::optional<Address> address = ParseAddress(service.key().address());
+    if (std::any_of(excluded.begin(), excluded.end(),
+                    [&](const Prefix& prefix) { return address && prefix.Contains(*address); }))
+      continue;
     have_[VirtualKey::Of(service.key())] = std::make_shared<v1::Service>(service);
     Mark(VirtualKey::Of(service.key()));
   }

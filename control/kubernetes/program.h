@@ -18,8 +18,8 @@ namespace sluice::kubernetes {
 
 class Program {
  public:
-  // What sluiced has now.
-  void Begin(const v1::Config& config);
+  // What sluiced has now. Services at excluded addresses are not looked at.
+  void Begin(const v1::Config& config, const std::vector<Prefix>& excluded);
 
   // The virtual services of a Service; none: it is gone. Of several Services that claim the same address and
   // port the first by name has it.

@@ -155,17 +155,31 @@ class Translator {
     made.set_drain_seconds(wishes_.drain_seconds);
     made.set_no_destination(nobody_here ? v1::SILENCE
                                         : wishes_.no_destination.value_or(v1::ICMP_UNREACHABLE));
-    if (frontend.has_source_ranges) {
-      for (const std::string& range :
-           SourceRangesOf(service_, frontend.address.find(':') != std::string::npos))
-        made.add_allow_sources(range);
-    }
+    const bool is_v6 = frontend.address.find(':') != std::string::npos;
+    if (frontend.has_source_ranges) AddSourceRanges(frontend, is_v6, made);
     made.mutable_kubernetes()->set_namespace_(service_.name.name_space);
     made.mutable_kubernetes()->set_service(service_.name.name);
     made.mutable_kubernetes()->set_port(port.name);
     const v1::ForwardingMethod method = MethodOf(frontend, is_local);
+    if (method == v1::FULLNAT && !frontend.is_external && !policy_.masquerade_all) {
+      for (const Prefix& each : policy_.local_clients) {
+        if (each.is_v6 == is_v6) made.add_unmasqueraded_sources(each.ToString());
+      }
+    }
     for (const Endpoint& each : endpoints) AddDestination(each, frontend, method, made);
     return made;
+  }
+
+  // A node within them may ask its own load balancer, and then has its address as source.
+  void AddSourceRanges(const Frontend& frontend, bool is_v6, v1::Service& to) const {
+    const std::vector<std::string> ranges = SourceRangesOf(service_, is_v6);
+    for (const std::string& range : ranges) to.add_allow_sources(range);
+    const bool is_node_within = std::any_of(ranges.begin(), ranges.end(), [&](const std::string& range) {
+      const std::optional<Prefix> prefix = ParsePrefix(range);
+      return std::any_of(policy_.node_addresses.begin(), policy_.node_addresses.end(),
+                         [&](const Address& each) { return prefix->Contains(each); });
+    });
+    if (is_node_within) to.add_allow_sources(absl::StrCat(frontend.address, is_v6 ? "/128" : "/32"));
   }
 
   // Whether the client's address must not be the one that an endpoint answers to.
@@ -190,6 +204,7 @@ class Translator {
     destination.set_port(endpoint.port);
     destination.set_method(method);
     destination.set_weight(1);
+    destination.set_on_this_host(endpoint.is_local);
     if (method == v1::TUN) *destination.mutable_tunnel() = wishes_.tunnel;
     destination.set_endpoint(endpoint.object->pod);
   }

@@ -10,6 +10,7 @@ namespace {
 
 using testing::ElementsAre;
 using testing::IsEmpty;
+using testing::Pair;
 
 class ClusterTest : public testing::Test {
  protected:
@@ -70,6 +71,36 @@ TEST_F(ClusterTest, WhatWasNotDealtWithComesAgain) {
   cluster_.Put(Service("b", "1", "10.0.0.2"));
   cluster_.PutBack(std::move(news));
   EXPECT_THAT(News(), ElementsAre("a", "b"));
+}
+
+TEST_F(ClusterTest, WhenItHappened) {
+  cluster_.Replace(std::vector<ServiceObject>());
+  cluster_.Replace(std::vector<SliceObject>());
+  // Times that a slice has been given, one after the other, each with another endpoint.
+  int endpoint = 0;
+  const auto happened = [&](const std::string& service, absl::Time time) {
+    SliceObject slice = Slice(service + "-1", service, "10.1.0." + std::to_string(++endpoint));
+    slice.changed_at = absl::FormatTime(absl::RFC3339_full, time, absl::UTCTimeZone());
+    cluster_.Put(slice);
+  };
+  const auto told = [&] { return cluster_.WaitForNews(std::chrono::steady_clock::now()).happened_at; };
+  const auto now = [] { return absl::FromUnixNanos(absl::ToUnixNanos(absl::Now())); };
+  const absl::Time t0 = now(), t1 = now(), t2 = now(), t3 = now();
+  const ObjectName a = {"ns1", "a"}, b = {"ns1", "b"};
+  happened("a", t0);
+  EXPECT_THAT(told(), ElementsAre(Pair(a, ElementsAre(t0))));
+  happened("a", t0);
+  happened("a", t1);
+  EXPECT_THAT(told(), ElementsAre(Pair(a, ElementsAre(t0, t1))));
+  happened("a", t1);
+  happened("b", t2);
+  happened("a", t3);
+  EXPECT_THAT(told(), ElementsAre(Pair(a, ElementsAre(t1, t3)), Pair(b, ElementsAre(t2))));
+  happened("a", t0 - absl::Hours(1));
+  EXPECT_THAT(told(), IsEmpty()) << "before this process began";
+  happened("a", t1);
+  cluster_.Delete(Slice("a-1", "a", ""));
+  EXPECT_THAT(told(), IsEmpty()) << "it is gone again";
 }
 
 TEST_F(ClusterTest, OnlyThisNode) {

@@ -24,7 +24,7 @@ TEST(KubeOptionsTest, KubeProxysFlags) {
   EXPECT_EQ(options->timeouts.udp_seconds(), 300u);
   EXPECT_EQ(options->excluded.size(), 2u);
   EXPECT_TRUE(options->masquerade_all);
-  EXPECT_TRUE(options->has_cluster_cidr);
+  EXPECT_EQ(options->cluster_cidrs.at(0).ToString(), "10.1.0.0/16");
   ASSERT_EQ(options->node_port_prefixes.size(), 1u);
   EXPECT_EQ(options->node_port_prefixes[0].ToString(), "192.168.2.0/24");
   EXPECT_EQ(options->node_name, "node-a");
@@ -80,13 +80,18 @@ oomScoreAdj: -997
                                                    options);
   ASSERT_TRUE(read.ok()) << read;
   EXPECT_EQ(options.kubeconfig, "/var/lib/kube-proxy/kubeconfig.conf");
-  EXPECT_TRUE(options.has_cluster_cidr);
+  EXPECT_EQ(options.cluster_cidrs.at(0).ToString(), "10.244.0.0/16");
+  EXPECT_FALSE(options.has_node_cidr);
   EXPECT_TRUE(options.masquerade_all);
   EXPECT_EQ(options.scheduler, "sed");
   EXPECT_EQ(options.excluded.size(), 1u);
   EXPECT_EQ(options.sync_period.count(), 10'000);
   EXPECT_EQ(options.timeouts.tcp_seconds(), 7200u);
   EXPECT_EQ(options.metrics, "127.0.0.1:10249") << "empty is as if absent";
+  ASSERT_TRUE(ReadProxyConfiguration("detectLocalMode: NodeCIDR", options).ok());
+  EXPECT_TRUE(options.has_node_cidr);
+  EXPECT_THAT(ReadProxyConfiguration("detectLocalMode: Guess", options).ToString(),
+              HasSubstr("detectLocalMode Guess: must be ClusterCIDR, NodeCIDR"));
   EXPECT_EQ(options.oom_score_adj, -997);
   EXPECT_THAT(options.ignored, Contains(HasSubstr("strictARP")));
   EXPECT_THAT(options.ignored, Contains("bindAddress: has no meaning here"));

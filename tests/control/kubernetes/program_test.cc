@@ -120,6 +120,14 @@ TEST_F(ProgramTest, AfterARefusalAllAreTriedAgainButTheOneThatIsWrong) {
   EXPECT_EQ(Next(), "+127.0.0.1 10.1.0.2") << "it is another now";
 }
 
+TEST_F(ProgramTest, WhatIsAtExcludedAddressesIsLeftAlone) {
+  v1::Config config;
+  *config.add_services() = Virtual(web_, "4.4.4.4", {"10.1.0.1", "10.1.0.2"});
+  *config.add_services() = Virtual(web_, "5.5.5.5", {"10.1.0.1"});
+  program_.Begin(config, {*ParsePrefix("3.3.3.0/24"), *ParsePrefix("4.4.4.4/32")});
+  EXPECT_EQ(Next(), "-5.5.5.5");
+}
+
 TEST_F(ProgramTest, AtTheStartOnlyWhatIsDifferentInSluiced) {
   v1::Config config;
   *config.add_services() = Virtual(web_, "10.0.0.1", {"10.1.0.1"});
@@ -128,7 +136,7 @@ TEST_F(ProgramTest, AtTheStartOnlyWhatIsDifferentInSluiced) {
   *config.add_services() = Virtual(other_, "10.0.0.3", {"10.1.0.1"});
   *config.add_services() = Virtual(other_, "10.0.0.4", {"10.1.0.1"});
   config.mutable_services(3)->set_owner(v1::CLI);
-  program_.Begin(config);
+  program_.Begin(config, {});
   program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1"}), Virtual(web_, "10.0.0.2", {"10.1.0.1"})});
   EXPECT_EQ(Next(), "+10.0.0.1 10.1.0.1; -10.0.0.3") << "what others made is not touched";
 }

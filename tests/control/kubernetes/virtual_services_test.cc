@@ -97,6 +97,35 @@ TEST_F(VirtualServicesTest, SourceRangesAreTheLoadBalancersOnly) {
   EXPECT_THAT(Do().services[1].allow_sources(), IsEmpty());
 }
 
+TEST_F(VirtualServicesTest, ANodeWithinTheSourceRangesMayComeAsTheLoadBalancer) {
+  service_.type = "LoadBalancer";
+  service_.load_balancer_ips = {"198.51.100.7"};
+  service_.source_ranges = {"192.168.0.0/16"};
+  EXPECT_THAT(Do().services[1].allow_sources(), ElementsAre("192.168.0.0/16"));
+  policy_.node_addresses = {*ParseAddress("192.168.1.10")};
+  EXPECT_THAT(Do().services[1].allow_sources(), ElementsAre("192.168.0.0/16", "198.51.100.7/32"));
+}
+
+TEST_F(VirtualServicesTest, InTheKernelPodsKeepTheirAddressTowardsClusterAddresses) {
+  service_.external_ips = {"203.0.113.5"};
+  policy_.local_clients = {*ParsePrefix("10.1.0.0/16"), *ParsePrefix("fd00:1::/64")};
+  EXPECT_THAT(Do().services[0].unmasqueraded_sources(), IsEmpty()) << "nobody is masqueraded";
+  policy_.knows_local_clients = true;
+  const Translation translation = Do();
+  EXPECT_THAT(translation.services[0].unmasqueraded_sources(), ElementsAre("10.1.0.0/16"));
+  EXPECT_THAT(translation.services[1].unmasqueraded_sources(), IsEmpty());
+  policy_.masquerade_all = true;
+  EXPECT_THAT(Do().services[0].unmasqueraded_sources(), IsEmpty());
+}
+
+TEST_F(VirtualServicesTest, EndpointsOfThisNodeMayBeTheirOwnClients) {
+  std::vector<bool> here;
+  const Translation translation = Do();
+  for (const v1::Destination& each : translation.services[0].destinations())
+    here.push_back(each.on_this_host());
+  EXPECT_THAT(here, ElementsAre(true, false));
+}
+
 TEST_F(VirtualServicesTest, Annotations) {
   service_.annotations = {{"scheduler", "mh"},   {"scheduler-flags", "mh-fallback,mh-port"},
                           {"forwarding", "nat"}, {"timeout-tcp", "3600"},
