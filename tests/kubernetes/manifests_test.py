@@ -20,7 +20,29 @@ def run(*command, **options):
     return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=60, **options)
 
 
+def check_image():
+    """Every library of what goes into the image comes with the packages that are installed there."""
+    image = (MANIFESTS / "Containerfile").read_text().rsplit("FROM", 1)[1].replace("\\\n", " ")
+    packages = re.search(r"--no-install-recommends(.*?)&&", image).group(1).split()
+    # As on a machine without any.
+    if not list(Path("/var/lib/apt/lists").glob("*_Packages*")):
+        run("apt-get", "update", check=True)
+    simulated = run("apt-get", "install", "--simulate", "--no-install-recommends", "-o", "Dir::State::status=/dev/null", *packages).stdout
+    installed = set(re.findall(r"^Inst (\S+)", simulated, re.MULTILINE))
+    assert set(packages) <= installed, set(packages) - installed
+    needed = {}
+    for program in ("sluiced", "sluice-kube", "sluiceadm", "sluice"):
+        for library in re.findall(r"=> (/\S+)", run("ldd", BUILD / "bin" / program).stdout):
+            needed[Path(library).resolve().name] = program
+    owners = {}
+    for line in run("dpkg", "-S", *(f"*/{name}" for name in needed)).stdout.splitlines():
+        owners.setdefault(line.rsplit("/", 1)[1], set()).add(line.split(":")[0])
+    for name, program in needed.items():
+        assert owners.get(name, set()) & installed, f"{program} needs {name} of {owners.get(name, 'no package')}, which the image has not"
+
+
 def main():
+    check_image()
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         # The configuration file as the ConfigMap has it.
