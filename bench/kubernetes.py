@@ -196,7 +196,15 @@ def measure_tools(services, endpoints):
         for first in range(0, services, 500):
             lab.inside("lb", "nft", "-f", "-", input=rules.nftables(all_services[first:first + 500]), timeout=900)
         times["nft -f (in pieces of 500 services)"] = round(time.monotonic() - begin, 1)
+    times["in an emulated machine, which is many times slower"] = guest_times()
     return times
+
+
+def guest_times():
+    """Seconds until a booted kernel's IPVS has as many services and real servers: by Sluice's mirror, and by ipvsadm -R."""
+    told = subprocess.run(["python3", "-B", ROOT / "tests/handover/run", "speed"], capture_output=True, text=True, check=False).stdout
+    found = re.search(r"mirrored in ([\d.]+) s, ipvsadm -R ([\d.]+) s", told)
+    return {"the mirror": float(found[1]), "ipvsadm -R": float(found[2])} if found else "nothing: no kernel to boot"
 
 
 def main(arguments):

@@ -355,9 +355,13 @@ bool Mirror::Guard(const std::map<ServiceKey, PacketNeeds>& needs) {
   for (const auto& [key, need] : needs) {
     if (need.clients) guarded[key] = *need.clients;
   }
+  // Of an earlier sluiced's there may be some: the kernel has their services, too.
+  if (guarded.empty()) return true;
   const absl::Status set = guard_.Set(guarded);
-  if (set.ok()) guarded_ = guarded;
-  if (set.ok() || guarded.empty()) return true;
+  if (set.ok()) {
+    guarded_ = std::move(guarded);
+    return true;
+  }
   Complain(set);
   // The second time nothing new needs it.
   return !std::exchange(why_unguarded_, std::string(set.message())).empty();

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <deque>
+#include <future>
 #include <thread>
 #include <utility>
 
@@ -19,6 +21,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr size_t kMostChanges = 2000;
+constexpr size_t kRequestsAtOnce = 2;
 constexpr auto kPatience = 60s;  // with sluiced
 constexpr auto kRetryAfter = 500ms;
 constexpr auto kReapEvery = 5s;
@@ -273,22 +276,46 @@ void Feed::TranslateOne(const ObjectName& name) {
            std::move(translation.complaints)};
 }
 
+// A request that sluiced has not yet answered.
+struct Feed::Applying {
+  std::unique_ptr<grpc::ClientContext> context = NewContext();
+  v1::ApplyRequest request;
+  v1::ApplyResponse response;
+  std::future<grpc::Status> answer;
+};
+
+// While sluiced brings some to its workers it reads the next.
 absl::Status Feed::Push() {
+  std::deque<std::unique_ptr<Applying>> under_way;
+  absl::Status result;
   while (true) {
-    const std::vector<v1::Change> changes = program_.NextChanges(kMostChanges);
-    if (changes.empty()) return absl::OkStatus();
-    if (const absl::Status applied = ApplyOnce(changes); !applied.ok()) return applied;
+    while (result.ok() && under_way.size() < kRequestsAtOnce) {
+      std::vector<v1::Change> changes = program_.NextChanges(kMostChanges);
+      if (changes.empty()) break;
+      under_way.push_back(BeginApply(std::move(changes)));
+    }
+    if (under_way.empty()) return result;
+    result.Update(EndApply(*under_way.front()));
+    under_way.pop_front();
   }
 }
 
-absl::Status Feed::ApplyOnce(const std::vector<v1::Change>& changes) {
-  v1::ApplyRequest request;
-  request.set_owner(v1::KUBERNETES);
-  for (const v1::Change& change : changes) *request.add_changes() = change;
-  v1::ApplyResponse response;
-  const grpc::Status status = sluiced_->Apply(NewContext().get(), request, &response);
+std::unique_ptr<Feed::Applying> Feed::BeginApply(std::vector<v1::Change> changes) {
+  auto applying = std::make_unique<Applying>();
+  applying->request.set_owner(v1::KUBERNETES);
+  for (v1::Change& change : changes) *applying->request.add_changes() = std::move(change);
+  // Whoever answers may still be at it when the answer is read.
+  const auto answer = std::make_shared<std::promise<grpc::Status>>();
+  applying->answer = answer->get_future();
+  sluiced_->async()->Apply(applying->context.get(), &applying->request, &applying->response,
+                           [answer](grpc::Status status) { answer->set_value(std::move(status)); });
+  return applying;
+}
+
+absl::Status Feed::EndApply(Applying& applying) {
+  const grpc::Status status = applying.answer.get();
   if (status.ok()) {
-    generation_ = response.generation();
+    generation_ = std::max(generation_.value_or(0), uint64_t{applying.response.generation()});
     program_.Taken();
     return absl::OkStatus();
   }
@@ -298,7 +325,7 @@ absl::Status Feed::ApplyOnce(const std::vector<v1::Change>& changes) {
   if (refusals.ParseFromString(status.error_details())) {
     for (const v1::Refusal& refusal : refusals.refusals()) {
       const std::optional<size_t> change = ChangeOf(refusal.field());
-      if (!change || *change >= changes.size()) continue;
+      if (!change || *change >= static_cast<size_t>(applying.request.changes_size())) continue;
       any_left_out = true;
       ++metrics_.left_out;
       const std::string name = program_.LeaveOut(*change);

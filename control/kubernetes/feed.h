@@ -71,7 +71,9 @@ class Feed {
   void WatchSluiced();
   absl::Status Sync(Cluster::News& news);
   absl::Status Push();
-  absl::Status ApplyOnce(const std::vector<v1::Change>& changes);
+  struct Applying;
+  std::unique_ptr<Applying> BeginApply(std::vector<v1::Change> changes);
+  absl::Status EndApply(Applying& applying);
   absl::Status ReapDrained();
   // True: it is another than before.
   bool TakeNode();

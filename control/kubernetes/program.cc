@@ -79,6 +79,7 @@ void Program::WantOnly(const std::vector<ObjectName>& services) {
 
 std::vector<v1::Change> Program::NextChanges(size_t most) {
   std::vector<v1::Change> changes;
+  std::vector<Sent> sent;
   for (std::set<VirtualKey>* marked : {&urgent_, &dirty_}) {
     while (!marked->empty() && changes.size() < most) {
       const VirtualKey key = *marked->begin();
@@ -88,7 +89,7 @@ std::vector<v1::Change> Program::NextChanges(size_t most) {
       const Shared target = wanted == nullptr ? nullptr : Target(wanted, have);
       if (IsSame(target, have)) continue;
       v1::Change& change = changes.emplace_back();
-      sent_.push_back({key, target});
+      sent.push_back({key, target});
       if (target == nullptr) {
         *change.mutable_delete_service()->mutable_key() = have->key();
       } else {
@@ -99,11 +100,13 @@ std::vector<v1::Change> Program::NextChanges(size_t most) {
     // What everybody needs does not wait for the rest.
     if (!changes.empty()) break;
   }
+  if (!changes.empty()) sent_.push_back(std::move(sent));
   return changes;
 }
 
 void Program::Taken() {
-  for (Sent& sent : sent_) {
+  if (sent_.empty()) return;
+  for (Sent& sent : sent_.front()) {
     drained_.erase(sent.key);
     if (sent.target == nullptr) {
       have_.erase(sent.key);
@@ -112,16 +115,17 @@ void Program::Taken() {
     }
     Mark(sent.key);  // something may have come meanwhile
   }
-  sent_.clear();
+  sent_.pop_front();
 }
 
 void Program::Refused() {
-  for (const Sent& sent : sent_) Mark(sent.key);
-  sent_.clear();
+  if (sent_.empty()) return;
+  for (const Sent& sent : sent_.front()) Mark(sent.key);
+  sent_.pop_front();
 }
 
 std::string Program::LeaveOut(size_t change) {
-  const VirtualKey& key = sent_.at(change).key;
+  const VirtualKey& key = sent_.front().at(change).key;
   left_out_.insert(key);
   return absl::StrCat(v1::Protocol_Name(key.protocol), " ", key.address, " port ", key.port);
 }

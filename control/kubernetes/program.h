@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -29,10 +30,11 @@ class Program {
 
   // Up to so many changes, those of Services everybody needs first; empty: sluiced has everything.
   std::vector<v1::Change> NextChanges(size_t most);
-  // sluiced has taken what NextChanges gave last; or none of it, but for those to be tried again later.
+  // Of what NextChanges gave, the oldest that was not yet answered: sluiced has taken it; or none of it, and
+  // it is tried again.
   void Taken();
   void Refused();
-  // sluiced refuses this one of what NextChanges gave last: it is left out until its Service changes.
+  // The same, before it is refused: this one is left out until its Service changes.
   std::string LeaveOut(size_t change);
 
   // Which virtual services have real servers that drain.
@@ -65,7 +67,7 @@ class Program {
     VirtualKey key;
     Shared target;  // null: it goes
   };
-  std::vector<Sent> sent_;
+  std::deque<std::vector<Sent>> sent_;
 };
 
 }  // namespace sluice::kubernetes

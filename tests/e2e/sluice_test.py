@@ -94,6 +94,7 @@ class SluiceTest(unittest.TestCase):
                 self.assertNotEqual(self.sluice(lab, *words, status=2).stderr, "")
             self.assertIn("no sluiced answers at", self.sluice(lab, "status", status=4).stderr)
             self.assertIn("sluice apply", self.sluice(lab, "status", "--help").stdout)
+            self.assertRegex(self.sluice(lab, "--version").stdout, r"^sluice \d+\.\d+\.\d+\n$")
 
 
 if __name__ == "__main__":

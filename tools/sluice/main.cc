@@ -96,6 +96,7 @@ struct Command {
 int Main(const std::vector<std::string>& words) {
   if (words.empty()) return Complain("which command?");
   if (words[0] == "-h" || words[0] == "--help") return std::fputs(kUsage, stdout), kDone;
+  if (words[0] == "--version") return std::puts("sluice " SLUICE_VERSION), kDone;
   const auto ask = [](const auto& run) {
     return [run](const Arguments& arguments) {
       SluiceClient client(arguments.Value("--server"));
