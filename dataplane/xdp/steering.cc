@@ -16,7 +16,6 @@
 #include <cstring>
 #include <map>
 #include <unordered_map>
-#include <unordered_set>
 
 #include "absl/strings/str_cat.h"
 #include "dataplane/net/check.h"
@@ -156,26 +155,28 @@ struct Steering::State {
     return bpf_map_update_elem(Map(place.map), &place.key, &value, BPF_ANY) == 0;
   }
   void Remove(const Place& place) const { bpf_map_delete_elem(Map(place.map), &place.key); }
+  using Roles = std::unordered_map<Endpoint, uint32_t, EndpointHash>;
+
   // Of endpoints of one family. In one call, where the kernel can; the rest one by one.
   template <class Key>
-  absl::Status PutRoles(const std::vector<Endpoint>& endpoints) const {
+  absl::Status PutRoles(const std::vector<const Roles::value_type*>& endpoints) const {
     if (endpoints.empty()) return absl::OkStatus();
     std::vector<Key> keys(endpoints.size());
     std::vector<uint32_t> values(endpoints.size());
     for (size_t i = 0; i < endpoints.size(); ++i) {
-      const Place place = PlaceOf(endpoints[i]);
+      const Place place = PlaceOf(endpoints[i]->first);
       std::memcpy(&keys[i], &place.key, sizeof keys[i]);
-      values[i] = roles.at(endpoints[i]);
+      values[i] = endpoints[i]->second;
     }
     auto done = static_cast<uint32_t>(endpoints.size());
-    const int map = Map(PlaceOf(endpoints[0]).map);
+    const int map = Map(PlaceOf(endpoints[0]->first).map);
     if (bpf_map_update_batch(map, keys.data(), values.data(), &done, nullptr) == 0) return absl::OkStatus();
     absl::Status result;
     // What it failed before it began it has not counted.
     for (size_t i = done < endpoints.size() ? done : 0; i < endpoints.size(); ++i) {
       if (bpf_map_update_elem(map, &keys[i], &values[i], BPF_ANY) == 0) continue;
       result.Update(absl::ErrnoToStatus(
-          errno, absl::StrCat("no room for ", endpoints[i].ToString(),
+          errno, absl::StrCat("no room for ", endpoints[i]->first.ToString(),
                               " in the XDP program's map of endpoints: the kernel handles its packets")));
     }
     return result;
@@ -187,7 +188,7 @@ struct Steering::State {
   sluice_hints* hints = nullptr;
   int stub_file = -1;
   std::map<std::string, Attached> interfaces;
-  std::unordered_map<Endpoint, uint32_t, EndpointHash> roles;
+  Roles roles;
   std::vector<IpAddress> host_addresses;  // sorted
   struct Counts {
     uint32_t virtual_ones = 0;
@@ -324,21 +325,27 @@ void Steering::Detach(const std::string& interface) {
 
 absl::Status Steering::Apply(std::span<const EndpointChange> endpoints,
                              std::span<const PrefixChange> prefixes) {
-  std::unordered_set<Endpoint, EndpointHash> changed;
+  // Each once; they stay where they are in memory.
+  std::vector<const State::Roles::value_type*> changed;
+  changed.reserve(endpoints.size());
   for (const EndpointChange& change : endpoints) {
-    NoteRole(change);
-    changed.insert(change.endpoint);
+    const auto role = state_->roles.try_emplace(change.endpoint).first;
+    NoteRole(change, role->second);
+    changed.push_back(&*role);
   }
+  std::sort(changed.begin(), changed.end());
+  changed.erase(std::unique(changed.begin(), changed.end()), changed.end());
   // Before the maps know what is new.
-  for (const Endpoint& endpoint : changed) WriteHint(SlotOf(endpoint.address));
+  for (const auto* each : changed) WriteHint(SlotOf(each->first.address));
   absl::Status result;
-  std::vector<Endpoint> v4, v6;
-  for (const Endpoint& endpoint : changed) {
-    if (state_->roles[endpoint] != 0) {
-      (endpoint.address.IsV4() ? v4 : v6).push_back(endpoint);
+  std::vector<const State::Roles::value_type*> v4, v6;
+  for (const auto* each : changed) {
+    if (each->second != 0) {
+      (each->first.address.IsV4() ? v4 : v6).push_back(each);
     } else {
-      state_->Remove(PlaceOf(endpoint));
-      state_->roles.erase(endpoint);
+      const Endpoint gone = each->first;
+      state_->Remove(PlaceOf(gone));
+      state_->roles.erase(gone);
     }
   }
   result.Update(state_->PutRoles<sluice_endpoint_key>(v4));
@@ -348,8 +355,7 @@ absl::Status Steering::Apply(std::span<const EndpointChange> endpoints,
   return result;
 }
 
-void Steering::NoteRole(const EndpointChange& change) {
-  uint32_t& roles = state_->roles[change.endpoint];
+void Steering::NoteRole(const EndpointChange& change, uint32_t& roles) {
   const uint32_t before = roles;
   roles = change.added ? roles | RoleBit(change.role) : roles & ~RoleBit(change.role);
   if (roles == before) return;

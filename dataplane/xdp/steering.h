@@ -61,7 +61,7 @@ class Steering {
   SteeringCounts Counts() const;
 
  private:
-  void NoteRole(const EndpointChange& change);
+  void NoteRole(const EndpointChange& change, uint32_t& roles);
   absl::Status ApplyPrefix(const PrefixChange& change);
   void WriteHint(uint32_t slot);
   void LookFor();
