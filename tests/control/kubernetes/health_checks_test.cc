@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
+
 namespace sluice::kubernetes {
 namespace {
 
@@ -53,8 +55,8 @@ class HealthChecksTest : public testing::Test {
   std::string Get() const { return Loopback().Get(port_); }
 
   const uint32_t port_ = Loopback().FreePort();
-  bool is_healthy_ = true;
-  HealthChecks checks_{[this] { return is_healthy_; }};
+  std::atomic<bool> is_healthy_{true};  // a server's thread asks
+  HealthChecks checks_{[this] { return is_healthy_.load(); }};
 };
 
 TEST_F(HealthChecksTest, HowManyEndpointsThereAre) {
