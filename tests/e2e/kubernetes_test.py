@@ -244,7 +244,7 @@ class KubernetesTest(unittest.TestCase):
             self.assertEqual(lab.metric("kubeproxy_network_programming_duration_seconds_count"), 0)
             lab.put_pods([endpoint(pod) for pod in lab.pods[:2]])
             told = lambda: lab.metric("kubeproxy_network_programming_duration_seconds_count") == 1
-            self.assertTrue(wait_until(told))
+            self.assertTrue(wait_until(told), lab.metric("kubeproxy_network_programming_duration_seconds_count"))
 
     def test_tls_and_tokens(self):
         with KubeLab() as lab:

@@ -22,6 +22,7 @@ import ssl
 import sys
 import threading
 import time
+from datetime import datetime, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -473,7 +474,7 @@ def endpoint_slice(service_name, endpoints, ports, namespace="default", name=Non
             "metadata": {"name": name or f"{service_name}-1", "namespace": namespace,
                          "labels": {"kubernetes.io/service-name": service_name},
                          "annotations": {"endpoints.kubernetes.io/last-change-trigger-time":
-                                         time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}},
+                                         datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")}},
             "addressType": family, "endpoints": endpoints,
             "ports": [{"name": port_name, "port": port, "protocol": protocol} for port_name, (port, protocol) in ports.items()]}
 
