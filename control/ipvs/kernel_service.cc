@@ -146,8 +146,14 @@ KernelForm ToKernel(const v1::Service& service) {
   if (key.fwmark() != 0) form.lost.push_back("a firewall must mark its packets in the kernel");
   form.needs.masquerade =
       Any(service, [](const v1::Destination& each) { return each.method() == v1::FULLNAT; });
-  if (form.needs.masquerade)
-    form.needs.keeps = {service.unmasqueraded_sources().begin(), service.unmasqueraded_sources().end()};
+  if (form.needs.masquerade && !service.unmasqueraded_sources().empty()) {
+    SourceRanges kept;
+    for (const std::string& text : service.unmasqueraded_sources()) {
+      const auto prefix = ParsePrefix(text);
+      kept.allow.push_back({prefix->first, prefix->second});
+    }
+    form.needs.keeps = SourceFilter(kept).AdmittedRanges();
+  }
   for (const v1::Destination& each : service.destinations()) {
     if (each.on_this_host() && MethodOf(each.method()) == kMethodMasks)
       form.needs.own_clients.push_back(*IpAddress::Parse(each.address()));

@@ -101,9 +101,9 @@ absl::Status Masquerade::Set(const std::map<ServiceKey, PacketNeeds>& services,
     if (!needs.masquerade) continue;
     full_nat.insert(key);
     sets[NameOf(key.protocol) + family].insert(NameOf(key));
-    for (const std::string& prefix : needs.keeps)
+    for (const auto& range : needs.keeps)
       sets[absl::StrCat(NameOf(key.protocol), "_keeps", family)].insert(
-          absl::StrCat(NameOf(key), " . ", prefix));
+          absl::StrCat(NameOf(key), " . ", RangeText(range)));
   }
   for (const IpAddress& each : addresses)
     sets[absl::StrCat("addresses", FamilyOf(each))].insert(each.ToString());

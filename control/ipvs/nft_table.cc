@@ -21,6 +21,11 @@ std::set<std::string> Without(const std::set<std::string>& all, const std::set<s
 
 }  // namespace
 
+std::string RangeText(const std::pair<IpAddress, IpAddress>& range) {
+  const auto& [first, last] = range;
+  return first == last ? first.ToString() : absl::StrCat(first.ToString(), "-", last.ToString());
+}
+
 NftTable::NftTable(std::string name, std::string layout)
     : name_(std::move(name)), layout_(std::move(layout)), context_(nft_ctx_new(NFT_CTX_DEFAULT)) {
   if (context_ == nullptr) return;

@@ -6,12 +6,17 @@
 #include <map>
 #include <set>
 #include <string>
+#include <utility>
 
 #include "absl/status/status.h"
+#include "dataplane/net/ip_address.h"
 
 struct nft_ctx;
 
 namespace sluice {
+
+// "10.0.0.0-10.255.255.255", or the one address there is.
+std::string RangeText(const std::pair<IpAddress, IpAddress>& range);
 
 class NftTable {
  public:

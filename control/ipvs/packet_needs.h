@@ -5,7 +5,6 @@
 
 #include <map>
 #include <optional>
-#include <string>
 #include <utility>
 #include <vector>
 
@@ -14,11 +13,11 @@
 namespace sluice {
 
 struct PacketNeeds {
-  bool masquerade = false;             // full NAT, which is NAT there
-  std::vector<std::string> keeps;      // prefixes of clients that are not masqueraded
+  bool masquerade = false;                                      // full NAT, which is NAT there
+  using Ranges = std::vector<std::pair<IpAddress, IpAddress>>;  // from first to last, without overlap
+  Ranges keeps;                                                 // clients that are not masqueraded
   std::vector<IpAddress> own_clients;  // real servers that may be clients of the service
-  using Ranges = std::vector<std::pair<IpAddress, IpAddress>>;
-  std::optional<Ranges> clients;  // only these, each from first to last
+  std::optional<Ranges> clients;       // only these
 
   friend bool operator==(const PacketNeeds&, const PacketNeeds&) = default;
 };

@@ -46,10 +46,8 @@ absl::Status SourceGuard::Set(const std::map<ServiceKey, PacketNeeds::Ranges>& c
   for (const auto& [key, ranges] : clients) {
     const char* family = key.address.IsV4() ? "4" : "6";
     sets[absl::StrCat("guarded", family)].insert(NameOf(key));
-    for (const auto& [first, last] : ranges) {
-      const std::string from = first == last ? "" : absl::StrCat("-", last.ToString());
-      sets[absl::StrCat("clients", family)].insert(absl::StrCat(NameOf(key), " . ", first.ToString(), from));
-    }
+    for (const auto& range : ranges)
+      sets[absl::StrCat("clients", family)].insert(absl::StrCat(NameOf(key), " . ", RangeText(range)));
   }
   return table_.Have(sets);
 }

@@ -149,8 +149,15 @@ TEST(KernelServiceTest, RulesForPacketsDoTheRest) {
   PacketNeeds needs;
   EXPECT_EQ(ToKernel(Message(key + "unmasqueraded_sources: '10.0.0.0/8'")).needs, needs)
       << "nobody is masqueraded anyway";
-  needs = {.masquerade = true, .keeps = {"10.0.0.0/8"}, .own_clients = {*IpAddress::Parse("10.1.0.1")}};
-  EXPECT_EQ(ToKernel(Message(key + "unmasqueraded_sources: '10.0.0.0/8'" + here + "FULLNAT }")).needs, needs);
+  needs = {.masquerade = true,
+           .keeps = {{*IpAddress::Parse("10.0.0.0"), *IpAddress::Parse("10.255.255.255")}},
+           .own_clients = {*IpAddress::Parse("10.1.0.1")}};
+  EXPECT_EQ(
+      ToKernel(Message(key + "unmasqueraded_sources: '10.1.0.0/16' unmasqueraded_sources: '10.0.0.0/8'" +
+                       here + "FULLNAT }"))
+          .needs,
+      needs)
+      << "they do not overlap any more";
   needs = {.own_clients = {*IpAddress::Parse("10.1.0.1")}};
   EXPECT_EQ(ToKernel(Message(key + here + "NAT }")).needs, needs);
   EXPECT_EQ(ToKernel(Message(key + here + "DR }")).needs, PacketNeeds());
