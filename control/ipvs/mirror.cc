@@ -267,7 +267,7 @@ void Mirror::Write() {
     owned_ = std::move(before);
     Complain(KeepRecord());
   }
-  if (!Guard(needs)) return;
+  if (!Guard(target, needs)) return;
   std::set<ServiceKey> failed;
   Send(changes, failed);
   std::set<ServiceKey> settled;
@@ -350,14 +350,16 @@ void Mirror::Send(const std::vector<std::pair<ServiceKey, KernelServiceChange>>&
   description_.set_errors(description_.errors() + errors);
 }
 
-bool Mirror::Guard(const std::map<ServiceKey, PacketNeeds>& needs) {
+bool Mirror::Guard(const std::map<ServiceKey, KernelService>& services,
+                   const std::map<ServiceKey, PacketNeeds>& needs) {
   std::map<ServiceKey, PacketNeeds::Ranges> guarded = guarded_;
   for (const auto& [key, need] : needs) {
     if (need.clients) guarded[key] = *need.clients;
   }
   // Of an earlier sluiced's there may be some: the kernel has their services, too.
   if (guarded.empty()) return true;
-  const absl::Status set = guard_.Set(guarded);
+  const absl::Status set = KeepClientsAway(
+      guarded, [&](const ServiceKey& key) { return !dirty_.contains(key) || services.contains(key); });
   if (set.ok()) {
     guarded_ = std::move(guarded);
     return true;
@@ -365,6 +367,19 @@ bool Mirror::Guard(const std::map<ServiceKey, PacketNeeds>& needs) {
   Complain(set);
   // The second time nothing new needs it.
   return !std::exchange(why_unguarded_, std::string(set.message())).empty();
+}
+
+absl::Status Mirror::KeepClientsAway(const std::map<ServiceKey, PacketNeeds::Ranges>& guarded,
+                                     const std::function<bool(const ServiceKey&)>& stays) {
+  std::set<ServiceKey> names;
+  if (std::any_of(guarded.begin(), guarded.end(),
+                  [](const auto& each) { return each.first.port == Be16{}; })) {
+    names = foreign_;
+    for (const auto& [key, service] : known_) {
+      if (stays(key)) names.insert(key);
+    }
+  }
+  return guard_.Set(guarded, names);
 }
 
 void Mirror::SettleNeeds(const std::set<ServiceKey>& services, std::map<ServiceKey, PacketNeeds> needs) {
@@ -378,7 +393,8 @@ void Mirror::SettleNeeds(const std::set<ServiceKey>& services, std::map<ServiceK
       are_needs_other_ = true;
     }
   }
-  if (const absl::Status set = guard_.Set(guarded_); !guarded_.empty()) Complain(set);
+  const absl::Status set = KeepClientsAway(guarded_, [](const ServiceKey&) { return true; });
+  if (!guarded_.empty()) Complain(set);
   if (!are_names_other_ && !are_needs_other_) return;
   std::set<IpAddress> addresses;
   for (const auto& [key, service] : known_) {

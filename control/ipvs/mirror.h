@@ -7,6 +7,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -67,8 +68,12 @@ class Mirror {
   void Write();
   KernelForm FormOf(const v1::Service& service) const;
   void LoseFullNat(KernelForm& form) const;
-  // Before the kernel gets services. False: it cannot be done, and what needs it must be thought over.
-  bool Guard(const std::map<ServiceKey, PacketNeeds>& needs);
+  // Before the kernel gets services, and loses those that are not among them. False: it cannot be done, and
+  // what needs it must be thought over.
+  bool Guard(const std::map<ServiceKey, KernelService>& services,
+             const std::map<ServiceKey, PacketNeeds>& needs);
+  absl::Status KeepClientsAway(const std::map<ServiceKey, PacketNeeds::Ranges>& guarded,
+                               const std::function<bool(const ServiceKey&)>& stays);
   // What nobody needs any more, after the kernel has taken services.
   void SettleNeeds(const std::set<ServiceKey>& services, std::map<ServiceKey, PacketNeeds> needs);
   void Send(const std::vector<std::pair<ServiceKey, KernelServiceChange>>& changes,

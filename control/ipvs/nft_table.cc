@@ -41,6 +41,7 @@ absl::Status NftTable::Have(const Sets& sets) {
   if (is_known_ && sets == sets_) return absl::OkStatus();
   const bool is_wanted =
       std::any_of(sets.begin(), sets.end(), [](const auto& each) { return !each.second.empty(); });
+  const std::string without_table = absl::StrCat("add table ", name_, "\ndelete table ", name_, "\n");
   absl::Status done;
   if (is_wanted && is_known_ && is_there_) {
     std::string commands;
@@ -58,8 +59,10 @@ absl::Status NftTable::Have(const Sets& sets) {
     for (const auto& [set, elements] : sets)
       absl::StrAppend(&commands, "flush set ", name_, " ", set, "\n", Elements("add", set, elements));
     done = Run(commands);
+    // One of another sluiced's layout is in the way.
+    if (!done.ok()) done = Run(without_table + commands);
   } else if (!is_known_ || is_there_) {
-    done = Run(absl::StrCat("add table ", name_, "\ndelete table ", name_, "\n"));
+    done = Run(without_table);
   }
   is_known_ = done.ok();
   is_there_ = is_wanted && done.ok();

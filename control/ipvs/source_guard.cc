@@ -21,33 +21,57 @@ std::string Layout() {
   for (const bool is_v4 : {true, false}) {
     const absl::string_view family = is_v4 ? "4" : "6", ip = is_v4 ? "ip" : "ip6",
                             address = is_v4 ? "ipv4_addr" : "ipv6_addr";
-    const std::string service = absl::StrCat(address, " . inet_proto . inet_service");
-    const std::string packet = absl::StrCat(ip, " daddr . meta l4proto . th dport");
-    absl::StrAppend(&commands, "add set ", kTable, " guarded", family, " { type ", service,
-                    "; flags interval; }\nadd set ", kTable, " clients", family, " { type ", service, " . ",
-                    address, "; flags interval; }\nadd rule ", kTable, " judge ", packet, " @guarded", family,
-                    " ", packet, " . ", ip, " saddr != @clients", family, " counter drop\n");
+    const std::string any_port = absl::StrCat(address, " . inet_proto");
+    const std::string service = any_port + " . inet_service";
+    const std::string to_any_port = absl::StrCat(ip, " daddr . meta l4proto");
+    const std::string packet = to_any_port + " . th dport";
+    const auto set = [&](absl::string_view name, absl::string_view type, absl::string_view flags = "") {
+      absl::StrAppend(&commands, "add set ", kTable, " ", name, family, " { type ", type, "; ", flags, "}\n");
+    };
+    set("guarded", service);
+    set("clients", absl::StrCat(service, " . ", address), "flags interval; ");
+    set("guarded_any_port", any_port);
+    set("clients_any_port", absl::StrCat(any_port, " . ", address), "flags interval; ");
+    set("names", service);
+    absl::StrAppend(&commands, "add rule ", kTable, " judge ", packet, " @guarded", family, " ", packet,
+                    " . ", ip, " saddr != @clients", family, " counter drop\nadd rule ", kTable, " judge ",
+                    to_any_port, " @guarded_any_port", family, " ", packet, " != @names", family, " ",
+                    to_any_port, " . ", ip, " saddr != @clients_any_port", family, " counter drop\n");
   }
   return commands;
 }
 
+const char* FamilyOf(const ServiceKey& key) { return key.address.IsV4() ? "4" : "6"; }
+
+bool IsOfEveryPort(const ServiceKey& key) { return key.port == Be16{}; }
+
 std::string NameOf(const ServiceKey& key) {
-  const uint16_t port = key.port.ToHost();
-  return absl::StrCat(key.address.ToString(), " . ", static_cast<int>(key.protocol), " . ",
-                      port == 0 ? "0-65535" : absl::StrCat(port));
+  const std::string host = absl::StrCat(key.address.ToString(), " . ", static_cast<int>(key.protocol));
+  return IsOfEveryPort(key) ? host : absl::StrCat(host, " . ", key.port.ToHost());
 }
 
 }  // namespace
 
 SourceGuard::SourceGuard() : table_(kTable, Layout()) {}
 
-absl::Status SourceGuard::Set(const std::map<ServiceKey, PacketNeeds::Ranges>& clients) {
-  NftTable::Sets sets = {{"guarded4", {}}, {"guarded6", {}}, {"clients4", {}}, {"clients6", {}}};
+absl::Status SourceGuard::Set(const std::map<ServiceKey, PacketNeeds::Ranges>& clients,
+                              const std::set<ServiceKey>& names) {
+  NftTable::Sets sets;
+  for (const char* family : {"4", "6"}) {
+    for (const char* name : {"guarded", "clients", "guarded_any_port", "clients_any_port", "names"})
+      sets[absl::StrCat(name, family)];
+  }
+  std::set<std::pair<IpAddress, Protocol>> of_every_port;
   for (const auto& [key, ranges] : clients) {
-    const char* family = key.address.IsV4() ? "4" : "6";
-    sets[absl::StrCat("guarded", family)].insert(NameOf(key));
+    const std::string kind = absl::StrCat(IsOfEveryPort(key) ? "_any_port" : "", FamilyOf(key));
+    if (IsOfEveryPort(key)) of_every_port.emplace(key.address, key.protocol);
+    sets["guarded" + kind].insert(NameOf(key));
     for (const auto& range : ranges)
-      sets[absl::StrCat("clients", family)].insert(absl::StrCat(NameOf(key), " . ", RangeText(range)));
+      sets["clients" + kind].insert(absl::StrCat(NameOf(key), " . ", RangeText(range)));
+  }
+  for (const ServiceKey& key : names) {
+    if (!IsOfEveryPort(key) && of_every_port.contains({key.address, key.protocol}))
+      sets[absl::StrCat("names", FamilyOf(key))].insert(NameOf(key));
   }
   return table_.Have(sets);
 }

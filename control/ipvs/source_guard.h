@@ -5,6 +5,7 @@
 #pragma once
 
 #include <map>
+#include <set>
 
 #include "absl/status/status.h"
 #include "control/ipvs/nft_table.h"
@@ -16,8 +17,10 @@ class SourceGuard {
  public:
   SourceGuard();
 
-  // These services have those clients, and others everybody.
-  absl::Status Set(const std::map<ServiceKey, PacketNeeds::Ranges>& clients);
+  // These services have those clients, and others everybody. `names` are services of one port that the kernel
+  // has; of the clients of a service of every port beside them they take none.
+  absl::Status Set(const std::map<ServiceKey, PacketNeeds::Ranges>& clients,
+                   const std::set<ServiceKey>& names);
   // Somebody else may have changed the table.
   void Forget() { table_.Forget(); }
 
