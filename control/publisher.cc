@@ -99,12 +99,6 @@ std::optional<std::vector<bool>> Publisher::MembersOf(const ServiceKey& service)
   return by_id;
 }
 
-uint32_t Publisher::FwmarkOf(DestinationId id) {
-  const MutexLock lock(mutex_);
-  const auto found = fwmarks_.find(id);
-  return found == fwmarks_.end() ? 0 : found->second;
-}
-
 bool Publisher::ZeroStatistics(const ServiceKey& service) {
   const MutexLock lock(mutex_);
   return statistics_.Zero(service);
@@ -188,9 +182,6 @@ void Publisher::Build(const Change& change) {
     const MutexLock lock(mutex_);
     if (spec) {
       statistics_.Follow(*builder_.Find(key));
-      if (key.HasFwmark()) {
-        for (const Candidate& candidate : builder_.Find(key)->candidates) fwmarks_[candidate.id] = key.fwmark;
-      }
     } else {
       statistics_.Forget(key);
     }
@@ -207,10 +198,7 @@ void Publisher::EmptyTrash(Clock::time_point now) {
   uint64_t generation;
   {
     const MutexLock lock(mutex_);
-    for (const SnapshotBuilder::Freed& each : freed) {
-      statistics_.Freed(each);
-      fwmarks_.erase(each.id);
-    }
+    for (const SnapshotBuilder::Freed& each : freed) statistics_.Freed(each);
     free_destinations_ = target_.destinations->FreeCount();
     generation = view_.generation;
   }

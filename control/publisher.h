@@ -64,8 +64,6 @@ class Publisher {
   // The destinations that a service has or, while connections go there, had, by id; none: there is no such
   // service.
   std::optional<std::vector<bool>> MembersOf(const ServiceKey& service);
-  // Of the service that a destination is of; 0: none.
-  uint32_t FwmarkOf(DestinationId id);
   // Begin at zero; false: there is no such service.
   bool ZeroStatistics(const ServiceKey& service);
   void ZeroAllStatistics();
@@ -101,8 +99,7 @@ class Publisher {
   size_t free_destinations_ ABSL_GUARDED_BY(mutex_) = 0;
   View view_ ABSL_GUARDED_BY(mutex_);
   ServiceStatistics statistics_ ABSL_GUARDED_BY(mutex_);
-  std::map<DestinationId, uint32_t> fwmarks_ ABSL_GUARDED_BY(mutex_);  // few services have one
-  bool estimates_ ABSL_GUARDED_BY(mutex_) = true;                      // run_estimation
+  bool estimates_ ABSL_GUARDED_BY(mutex_) = true;  // run_estimation
 
   std::thread thread_;
 };

@@ -82,8 +82,7 @@ void Handover::StartMirror() {
 }
 
 absl::Status Handover::StartSync(const SyncMaster::Options& options) {
-  absl::StatusOr<std::unique_ptr<SyncMaster>> sync = SyncMaster::Start(
-      options, dataplane_, [publisher = &publisher_](DestinationId id) { return publisher->FwmarkOf(id); });
+  absl::StatusOr<std::unique_ptr<SyncMaster>> sync = SyncMaster::Start(options, dataplane_);
   const MutexLock lock(mutex_);
   if (sync.ok()) parts_.sync = *std::move(sync);
   return sync.status();
@@ -189,6 +188,7 @@ absl::StatusOr<v1::ReleaseResponse> Handover::Release() {
   const auto begin = std::chrono::steady_clock::now();
   Switch(parts);
   response.set_switched_ms(MillisecondsSince(begin));
+  dataplane_.LendConnections();
   return response;
 }
 
@@ -204,6 +204,7 @@ absl::StatusOr<v1::TakeoverResponse> Handover::TakeOver(const v1::TakeoverReques
   if (!adopted.ok()) return adopted.status();
   response.set_adopted_connections(adopted->made);
   response.set_known_connections(adopted->present);
+  dataplane_.ForgetLentConnections();
   const auto begin = std::chrono::steady_clock::now();
   if (const Parts parts = Now(); parts.sync != nullptr) parts.sync->SetPaused(false);
   dataplane_.SetSteering(true);

@@ -48,9 +48,8 @@ void EnlargeBuffers() {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<SyncMaster>> SyncMaster::Start(
-    const Options& options, Dataplane& dataplane, std::function<uint32_t(DestinationId)> fwmark_of) {
-  std::unique_ptr<SyncMaster> master(new SyncMaster(options, dataplane, std::move(fwmark_of)));
+absl::StatusOr<std::unique_ptr<SyncMaster>> SyncMaster::Start(const Options& options, Dataplane& dataplane) {
+  std::unique_ptr<SyncMaster> master(new SyncMaster(options, dataplane));
   absl::StatusOr<std::unique_ptr<KernelIpvs>> ipvs = KernelIpvs::Open();
   if (!ipvs.ok()) return ipvs.status();
   master->ipvs_ = *std::move(ipvs);
@@ -67,6 +66,7 @@ absl::StatusOr<std::unique_ptr<SyncMaster>> SyncMaster::Start(
     const MutexLock lock(master->mutex_);
     master->SetPolicy();
   }
+  dataplane.SetSyncListener(master.get());
   master->thread_ = std::thread([raw = master.get()] { raw->Run(); });
   return master;
 }
@@ -75,6 +75,7 @@ SyncMaster::~SyncMaster() {
   stop_.store(true);
   if (thread_.joinable()) thread_.join();
   dataplane_.SetSyncPolicy({});
+  dataplane_.SetSyncListener(nullptr);
   if (socket_ >= 0) close(socket_);
 }
 
@@ -213,7 +214,7 @@ void SyncMaster::Run() {
     updates.clear();
     dataplane_.TakeUpdates(options_.records_per_second / 100, updates);
     for (const SyncUpdate& update : updates) Send(update);
-    Judge(round, updates.size());
+    Judge(round, updates.size() + told_at_once_.exchange(0));
     if (wanted != 0) {
       told_all_.fetch_add(1, std::memory_order_relaxed);
       told_templates_.clear();
@@ -247,10 +248,20 @@ void SyncMaster::SendConnections(bool half_open) {
 }
 
 void SyncMaster::Send(const SyncUpdate& update) {
-  const uint32_t fwmark = fwmark_of_(update.destination_id);
-  if (message_.Add(update, fwmark)) return;
+  if (message_.Add(update)) return;
   SendMessage();
-  message_.Add(update, fwmark);
+  message_.Add(update);
+}
+
+// Costs the worker some microseconds: a connection of which nobody knows would break in a crash.
+bool SyncMaster::Tell(const SyncUpdate& update) {
+  if (!is_calm_.load(std::memory_order_relaxed) || told_at_once_.fetch_add(1) >= kFewInWindow) return false;
+  SyncMessage message(options_.sync_id);
+  message.Add(update);
+  const std::span<const uint8_t> bytes = message.Bytes();
+  if (send(socket_, bytes.data(), bytes.size(), MSG_DONTWAIT) < 0) return false;
+  told_.fetch_add(1, std::memory_order_relaxed);
+  return true;
 }
 
 // Not faster than the kernel takes them.

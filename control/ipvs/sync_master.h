@@ -7,7 +7,6 @@
 
 #include <atomic>
 #include <chrono>
-#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -26,7 +25,7 @@
 
 namespace sluice {
 
-class SyncMaster {
+class SyncMaster final : private SyncListener {
  public:
   struct Options {
     SyncPolicy policy{.which = SyncPolicy::Which::kAll};
@@ -34,9 +33,7 @@ class SyncMaster {
     uint8_t sync_id = 83;
     uint32_t records_per_second = 200'000;  // what a kernel surely takes
   };
-  // `fwmark_of`: the mark of the service that a destination belongs to, 0 for none.
-  static absl::StatusOr<std::unique_ptr<SyncMaster>> Start(const Options& options, Dataplane& dataplane,
-                                                           std::function<uint32_t(DestinationId)> fwmark_of);
+  static absl::StatusOr<std::unique_ptr<SyncMaster>> Start(const Options& options, Dataplane& dataplane);
   ~SyncMaster();
 
   // Everything there is, once more; returns when it is sent.
@@ -54,11 +51,9 @@ class SyncMaster {
  private:
   using Clock = std::chrono::steady_clock;
 
-  SyncMaster(const Options& options, Dataplane& dataplane, std::function<uint32_t(DestinationId)> fwmark_of)
-      : options_(options),
-        dataplane_(dataplane),
-        fwmark_of_(std::move(fwmark_of)),
-        message_(options.sync_id) {}
+  SyncMaster(const Options& options, Dataplane& dataplane)
+      : options_(options), dataplane_(dataplane), message_(options.sync_id) {}
+  bool Tell(const SyncUpdate& update) override;
   absl::Status OpenSocket();
   absl::Status HaveDaemon();
   void Run();
@@ -72,7 +67,6 @@ class SyncMaster {
 
   const Options options_;
   Dataplane& dataplane_;
-  const std::function<uint32_t(DestinationId)> fwmark_of_;
   std::unique_ptr<KernelIpvs> ipvs_;
   std::unique_ptr<DummyInterface> interface_;
   int socket_ = -1;
@@ -80,6 +74,7 @@ class SyncMaster {
   std::atomic<bool> paused_{false};
   std::atomic<bool> is_switch_near_{false};  // what is told late now is a connection that breaks
   std::atomic<bool> is_calm_{false};
+  std::atomic<size_t> told_at_once_{0};  // of them the thread does not know yet
 
   // The thread's own.
   SyncMessage message_;

@@ -4,10 +4,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <vector>
 
 #include "dataplane/conn/sync_update.h"
 
@@ -21,9 +21,8 @@ class SyncMessage {
 
   explicit SyncMessage(uint8_t sync_id);
 
-  // False: it does not fit any more; send this message and begin another. `fwmark`: of the packets that its
-  // service gets by one.
-  bool Add(const SyncUpdate& update, uint32_t fwmark);
+  // False: it does not fit any more; send this message and begin another.
+  bool Add(const SyncUpdate& update);
   bool empty() const { return records_ == 0; }
   int records() const { return records_; }
   // Whole, as long as nothing is added.
@@ -31,8 +30,14 @@ class SyncMessage {
   void Clear();
 
  private:
+  void Put8(uint8_t value) { bytes_[size_++] = value; }
+  void Put16(uint16_t value);
+  void Put32(uint32_t value);
+  void PutAddress(const IpAddress& address, bool is_v6);
+
   const uint8_t sync_id_;
-  std::vector<uint8_t> bytes_;
+  std::array<uint8_t, kMostBytes> bytes_;
+  size_t size_ = 0;
   int records_ = 0;
 };
 

@@ -37,6 +37,7 @@ class DestinationTable {
         ways_(kMaxDestinations),
         addresses_(kMaxDestinations),
         ports_(kMaxDestinations),
+        fwmarks_(kMaxDestinations),
         path_mtus_(kMaxDestinations),
         lives_(kMaxDestinations),
         traits_(kMaxDestinations),
@@ -76,9 +77,12 @@ class DestinationTable {
   const IpAddress& address(DestinationId id) const { return addresses_[id]; }
   // Its own; 0: it has none, and gets packets on the port they were sent to.
   Be16 port(DestinationId id) const { return ports_[id]; }
-  void SetEndpoint(DestinationId id, const Endpoint& endpoint) {
+  // Of its service; 0: none.
+  uint32_t fwmark(DestinationId id) const { return fwmarks_[id]; }
+  void SetEndpoint(DestinationId id, const Endpoint& endpoint, uint32_t fwmark) {
     addresses_[id] = endpoint.address;
     ports_[id] = endpoint.port;
+    fwmarks_[id] = fwmark;
     path_mtus_[id].store({}, std::memory_order_relaxed);
   }
 
@@ -144,6 +148,7 @@ class DestinationTable {
   HugeArray<std::atomic<Way>> ways_;
   HugeArray<IpAddress> addresses_;
   HugeArray<Be16> ports_;
+  HugeArray<uint32_t> fwmarks_;
   HugeArray<std::atomic<PathMtuEntry>> path_mtus_;
   HugeArray<uint32_t> lives_;
   HugeArray<std::atomic<uint8_t>> traits_;  // thousands fit into the first-level cache

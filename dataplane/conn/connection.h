@@ -24,6 +24,8 @@ inline constexpr uint16_t kConnectionIpv6 = 0x0008;
 inline constexpr uint16_t kConnectionFullNat = 0x0010;
 // Our own, where IPVS has one that says nearly the same: another balancer was told of it.
 inline constexpr uint16_t kConnectionAnnounced = 0x0020;
+// Our own: it was told of, and that balancer has its packets now.
+inline constexpr uint16_t kConnectionLent = 0x0040;
 inline constexpr uint16_t kConnectionNoOutput = 0x0080;  // no reply was seen, nor is one expected
 inline constexpr uint16_t kConnectionInactive = 0x0100;
 inline constexpr uint16_t kConnectionTemplate = 0x1000;  // only in lists: see persistence.h

@@ -6,7 +6,6 @@
 #include <cstdint>
 
 #include "dataplane/net/flow_key.h"
-#include "schedulers/scheduler.h"
 
 namespace sluice {
 
@@ -22,7 +21,7 @@ struct SyncUpdate {
   uint8_t state = 0;
   uint16_t unused = 0;
   uint32_t timeout_seconds = 0;  // how long it lives without packets
-  DestinationId destination_id = kNoDestination;
+  uint32_t fwmark = 0;           // by which its service gets packets
 };
 static_assert(sizeof(SyncUpdate) == 68);
 

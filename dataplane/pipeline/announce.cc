@@ -39,7 +39,7 @@ SyncUpdate UpdateOf(const Worker& worker, const Connection& connection) {
                     .flags = static_cast<uint16_t>(connection.flags & kTold),
                     .protocol = connection.protocol,
                     .state = connection.state,
-                    .destination_id = connection.destination_id};
+                    .fwmark = worker.destinations.fwmark(connection.destination_id)};
   if (connection.IsV6()) {
     const ConnectionAddresses& addresses = worker.connections.AddressesOf(connection);
     update.client = addresses.client;
@@ -56,9 +56,14 @@ SyncUpdate UpdateOf(const Worker& worker, const Connection& connection) {
 
 void Announce(Worker& worker, Connection& connection) {
   if (!CanBeAnnounced(worker, connection)) return;
-  if (IsHalfOpen(connection) && !worker.sync.half_open) return;
+  const bool is_half_open = IsHalfOpen(connection);
+  if (is_half_open && !worker.sync.half_open) return;
+  const bool is_first = !connection.Has(kConnectionAnnounced);
   connection.flags |= kConnectionAnnounced;
-  worker.sync_queue.Push(UpdateOf(worker, connection));
+  const SyncUpdate update = UpdateOf(worker, connection);
+  if (is_half_open && is_first && worker.sync_listener != nullptr && worker.sync_listener->Tell(update))
+    return;
+  worker.sync_queue.Push(update);
 }
 
 void AnnounceState(Worker& worker, Connection& connection) {

@@ -14,7 +14,8 @@ bool CanBeAnnounced(const Worker& worker, const Connection& connection);
 bool IsHalfOpen(const Connection& connection);
 SyncUpdate UpdateOf(const Worker& worker, const Connection& connection);
 
-// Tells of it, if it can be and both sides have spoken, or a switch is near.
+// Tells of it, if it can be and both sides have spoken, or half-open ones are wanted, too: at once, if
+// somebody listens, and otherwise soon.
 void Announce(Worker& worker, Connection& connection);
 // Its state has changed.
 void AnnounceState(Worker& worker, Connection& connection);

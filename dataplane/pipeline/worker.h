@@ -14,6 +14,7 @@
 #include "dataplane/config/snapshot.h"
 #include "dataplane/conn/connection_table.h"
 #include "dataplane/conn/embryonic_list.h"
+#include "dataplane/conn/sync_listener.h"
 #include "dataplane/conn/sync_queue.h"
 #include "dataplane/conn/timer_wheel.h"
 #include "dataplane/net/check.h"
@@ -90,7 +91,8 @@ struct Worker {
   uint64_t configuration = 0;  // another number for every pair of those two
   StateTimeouts timeouts{TimeoutSpec{}};
   Settings settings;
-  SyncPolicy sync;  // which connections are told of
+  SyncPolicy sync;                        // which connections are told of
+  SyncListener* sync_listener = nullptr;  // at once of those that are being opened
 
   ConnectionTable connections;
   TimerWheel wheel;

@@ -69,6 +69,7 @@ class AdoptQuery final : public Question {
       worker.connections.FinishInserts();
       ++made;
     }
+    connection->flags &= static_cast<uint16_t>(~kConnectionLent);
     LeaveEmbryonic(worker, *connection);
     const SyncPolicy policy = worker.sync;
     worker.sync = {};  // whoever had it knows it

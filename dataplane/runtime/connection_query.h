@@ -1,10 +1,11 @@
-// The questions to a worker for some of its connections, for that of a flow, and to forget some.
+// The questions to a worker for some of its connections, for that of a flow, and to lend or forget some.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>
 #include <cstdint>
-#include <vector>
+#include <functional>
+#include <utility>
 
 #include "dataplane/conn/connection.h"
 #include "dataplane/pipeline/announce.h"
@@ -117,13 +118,32 @@ class FlowQuery final : public Question {
   }
 };
 
-// Forgets the connections of some destinations, as many at a time as a burst may wait for.
+// What another balancer was told of is lent to it.
+class LendConnections final : public Question {
+ public:
+  static constexpr uint32_t kLooks = 4096;
+
+  uint32_t next_index = 1;  // where to go on
+  bool at_end = false;
+
+  void Answer(Worker& worker) override {
+    const uint32_t end = worker.connections.IndexEnd();
+    for (uint32_t looks = 0; next_index < end && looks < kLooks; ++next_index, ++looks) {
+      if (!worker.connections.IsInUse(next_index)) continue;
+      Connection& connection = worker.connections.ByIndex(next_index);
+      if (connection.Has(kConnectionAnnounced)) connection.flags ^= kConnectionAnnounced | kConnectionLent;
+    }
+    at_end = next_index >= end;
+  }
+};
+
+// Forgets some connections, as many at a time as a burst may wait for.
 class ForgetConnections final : public Question {
  public:
   static constexpr int kAtOnce = 64;
   static constexpr uint32_t kLooks = 4096;
 
-  explicit ForgetConnections(const std::vector<bool>& destinations) : destinations_(destinations) {}
+  explicit ForgetConnections(std::function<bool(const Connection&)> which) : which_(std::move(which)) {}
 
   uint32_t next_index = 1;  // where to go on
   bool at_end = false;
@@ -135,7 +155,7 @@ class ForgetConnections final : public Question {
     for (uint32_t looks = 0; next_index < end && looks < kLooks && count < kAtOnce; ++next_index, ++looks) {
       if (!worker.connections.IsInUse(next_index)) continue;
       Connection& connection = worker.connections.ByIndex(next_index);
-      if (!destinations_[connection.destination_id]) continue;
+      if (!which_(connection)) continue;
       DropConnection(worker, connection);
       ++count;
     }
@@ -144,7 +164,7 @@ class ForgetConnections final : public Question {
   }
 
  private:
-  const std::vector<bool>& destinations_;  // by id
+  const std::function<bool(const Connection&)> which_;
 };
 
 }  // namespace sluice

@@ -15,7 +15,7 @@ uint32_t SecondsUntil(Jiffies deadline, Jiffies now) {
 
 ConnectionStatus StatusOf(const Connection& connection, const ConnectionAddresses& addresses, Jiffies now,
                           int worker) {
-  constexpr uint32_t kOurOwn = kConnectionIpv6 | kConnectionFullNat | kConnectionAnnounced |
+  constexpr uint32_t kOurOwn = kConnectionIpv6 | kConnectionFullNat | kConnectionAnnounced | kConnectionLent |
                                kConnectionEmbryonic | kConnectionAnswered;
   return {
       .client = {addresses.client, connection.client_port, connection.protocol},

@@ -216,7 +216,8 @@ Dataplane::Forgotten Dataplane::ForgetConnections(const std::vector<bool>& desti
   // First the templates, so that no connection is made from them.
   forgotten.templates = runtime_->persistence->Forget(destinations);
   for (size_t worker = 0; worker < runtime_->loops.size(); ++worker) {
-    sluice::ForgetConnections question(destinations);
+    sluice::ForgetConnections question(
+        [&](const Connection& each) { return destinations[each.destination_id]; });
     while (!question.at_end) Ask(worker, question);
     forgotten.connections += question.forgotten;
   }
@@ -224,10 +225,32 @@ Dataplane::Forgotten Dataplane::ForgetConnections(const std::vector<bool>& desti
   return forgotten;
 }
 
+void Dataplane::LendConnections() {
+  for (size_t worker = 0; worker < runtime_->loops.size(); ++worker) {
+    sluice::LendConnections question;
+    while (!question.at_end) Ask(worker, question);
+  }
+}
+
+uint64_t Dataplane::ForgetLentConnections() {
+  uint64_t forgotten = 0;
+  for (size_t worker = 0; worker < runtime_->loops.size(); ++worker) {
+    sluice::ForgetConnections question([](const Connection& each) { return each.Has(kConnectionLent); });
+    while (!question.at_end) Ask(worker, question);
+    forgotten += question.forgotten;
+  }
+  return forgotten;
+}
+
 std::vector<QueueCounts> Dataplane::Queues(size_t port) const { return runtime_->ports[port]->Counts(); }
 
 void Dataplane::SetSyncPolicy(const SyncPolicy& policy) {
   runtime_->sync_policy.store(policy, std::memory_order_relaxed);
+}
+
+void Dataplane::SetSyncListener(SyncListener* listener) {
+  runtime_->sync_listener.store(listener, std::memory_order_release);
+  if (listener == nullptr) runtime_->grace_period->Wait();
 }
 
 size_t Dataplane::TakeUpdates(size_t most, std::vector<SyncUpdate>& updates) {
@@ -278,7 +301,7 @@ void Dataplane::ListTemplateUpdates(const std::function<void(const SyncUpdate&, 
         .protocol = each.key.protocol,
         .state = each.assured,
         .timeout_seconds = each.timeout / kJiffiesPerSecond + 1,
-        .destination_id = each.destination_id};
+        .fwmark = runtime_->destinations.fwmark(each.destination_id)};
     receive(update, uint64_t{each.deadline} << 1 | each.assured);
   });
 }

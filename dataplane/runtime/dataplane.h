@@ -18,7 +18,7 @@
 #include "dataplane/config/forwarding.h"
 #include "dataplane/config/snapshot.h"
 #include "dataplane/conn/persistence.h"
-#include "dataplane/conn/sync_update.h"
+#include "dataplane/conn/sync_listener.h"
 #include "dataplane/net/endpoint.h"
 #include "dataplane/net/mac_address.h"
 
@@ -193,8 +193,15 @@ class Dataplane {
     uint64_t templates = 0;
   };
   Forgotten ForgetConnections(const std::vector<bool>& destinations);
+  // Connections that another balancer was told of are lent to it; those that are adopted again are ours.
+  // Those that are not have ended there, and their addresses may be others' by now.
+  void LendConnections();
+  uint64_t ForgetLentConnections();
   // Which connections are told of to another balancer, from now on.
   void SetSyncPolicy(const SyncPolicy& policy);
+  // Who is told at once of connections that are being opened; nullptr: nobody, and no worker is at it any
+  // more.
+  void SetSyncListener(SyncListener* listener);
   // Takes up to `most` updates that workers have left there; one thread. And how many made room for others.
   size_t TakeUpdates(size_t most, std::vector<SyncUpdate>& updates);
   uint64_t LostUpdates() const;

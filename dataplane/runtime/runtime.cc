@@ -218,6 +218,7 @@ absl::Status Dataplane::Runtime::MakeWorkers(const DataplaneOptions& options) {
                             .forwarding = &forwarding,
                             .steers = &steers,
                             .sync_policy = &sync_policy,
+                            .sync_listener = &sync_listener,
                             .grace_period = grace_period.get(),
                             .handoff = handoff.get(),
                             .kernel_port = kernel_port.get(),

@@ -42,6 +42,7 @@ class Dataplane::Runtime {
   std::unique_ptr<Handoff> handoff;
   std::unique_ptr<PersistenceTable> persistence;
   std::atomic<SyncPolicy> sync_policy{};
+  std::atomic<SyncListener*> sync_listener{nullptr};
   std::atomic<bool> steers{true};
   Published<Snapshot> snapshot{std::make_shared<Snapshot>()};
   Published<Forwarding> forwarding{std::make_shared<Forwarding>()};

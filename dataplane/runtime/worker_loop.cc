@@ -38,6 +38,8 @@ void WorkerLoop::Run() {
     ReadClock(busy);
     worker_.Use(setup_.snapshot->Get(), setup_.forwarding->Get());
     if (setup_.sync_policy != nullptr) worker_.sync = setup_.sync_policy->load(std::memory_order_relaxed);
+    if (setup_.sync_listener != nullptr)
+      worker_.sync_listener = setup_.sync_listener->load(std::memory_order_acquire);
     busy = ReceiveAll();
     busy |= TakeFromPeers();
     busy |= SendForKernel();

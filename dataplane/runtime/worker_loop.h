@@ -30,6 +30,7 @@ class WorkerLoop {
     const Published<Forwarding>* forwarding = nullptr;
     const std::atomic<bool>* steers = nullptr;             // nullptr: always
     const std::atomic<SyncPolicy>* sync_policy = nullptr;  // nullptr: as the worker has it
+    const std::atomic<SyncListener*>* sync_listener = nullptr;
     GracePeriod* grace_period = nullptr;
     Handoff* handoff = nullptr;
     KernelPort* kernel_port = nullptr;

@@ -33,9 +33,10 @@ std::string Hex(std::span<const uint8_t> bytes) {
   return text;
 }
 
-std::string HexOf(const SyncUpdate& update, uint32_t fwmark = 0) {
+std::string HexOf(SyncUpdate update, uint32_t fwmark = 0) {
   SyncMessage message(5);
-  EXPECT_TRUE(message.Add(update, fwmark));
+  update.fwmark = fwmark;
+  EXPECT_TRUE(message.Add(update));
   return Hex(message.Bytes());
 }
 
@@ -83,13 +84,13 @@ TEST(SyncMessageTest, HoldsWhatFitsIntoAPacket) {
   SyncMessage message(1);
   const SyncUpdate update = Update("203.0.113.1", 1, "10.0.99.1", "10.0.1.1", Protocol::kTcp, 1, 0, 900);
   int records = 0;
-  while (message.Add(update, 0)) ++records;
+  while (message.Add(update)) ++records;
   EXPECT_EQ(records, 40);
   EXPECT_LE(message.Bytes().size(), SyncMessage::kMostBytes);
   EXPECT_EQ(message.Bytes()[4], 40);
   message.Clear();
   EXPECT_TRUE(message.empty());
-  EXPECT_TRUE(message.Add(update, 0));
+  EXPECT_TRUE(message.Add(update));
   EXPECT_EQ(message.Bytes().size(), 44u);
 }
 

@@ -9,7 +9,7 @@ namespace sluice {
 namespace {
 
 SyncUpdate Update(uint32_t number) {
-  SyncUpdate update{.timeout_seconds = number, .destination_id = ~number};
+  SyncUpdate update{.timeout_seconds = number, .fwmark = ~number};
   std::memcpy(update.client.bytes.data(), &number, sizeof number);
   return update;
 }
@@ -18,7 +18,7 @@ void ExpectWhole(const SyncUpdate& update) {
   uint32_t number = 0;
   std::memcpy(&number, update.client.bytes.data(), sizeof number);
   ASSERT_EQ(number, update.timeout_seconds) << "two updates mixed";
-  ASSERT_EQ(~number, update.destination_id);
+  ASSERT_EQ(~number, update.fwmark);
 }
 
 TEST(SyncQueueTest, TheOldestMakeRoom) {

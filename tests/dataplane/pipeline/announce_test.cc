@@ -105,6 +105,39 @@ TEST_F(AnnounceTest, NearASwitchThoseThatAreBeingOpenedToo) {
   EXPECT_THAT(Told(), IsEmpty()) << "it is one now";
 }
 
+TEST_F(AnnounceTest, OfTheFirstPacketBeforeItGoesOn) {
+  struct Listener final : SyncListener {
+    explicit Listener(const PipelineRig& of) : rig(of) {}
+    bool Tell(const SyncUpdate& update) override {
+      told.push_back(std::to_string(rig.worker->output.wire[1].count) + " gone, " +
+                     std::string(StateName(update.protocol, update.state)));
+      return has_time;
+    }
+    const PipelineRig& rig;
+    bool has_time = true;
+    std::vector<std::string> told;
+  } listener(rig_);
+  rig_.worker->sync_listener = &listener;
+  Serve(Protocol::kTcp);
+  Serve(Protocol::kUdp);
+  Tell({.which = SyncPolicy::Which::kAll, .half_open = true});
+  FromClient(kSyn);
+  FromServer(kSyn | kAck);
+  EXPECT_THAT(Told(), IsEmpty()) << "it is known already";
+  FromClient(kAck);
+  EXPECT_THAT(Told(), ElementsAre("ESTABLISHED 1126")) << "its handshake is over: no hurry";
+  Datagram();
+  Datagram();
+  EXPECT_THAT(Told(), ElementsAre("UDP 376 inactive"));
+  EXPECT_THAT(listener.told, ElementsAre("0 gone, SYN_RECV", "0 gone, UDP"));
+  rig_.Advance(1000);
+  Told();
+  listener.has_time = false;
+  FromClient(kSyn);
+  EXPECT_EQ(listener.told.size(), 3u);
+  EXPECT_THAT(Told(), ElementsAre("SYN_RECV 76"));
+}
+
 TEST_F(AnnounceTest, AgainBeforeWhoeverWasToldForgets) {
   Serve(Protocol::kTcp);
   Tell({.which = SyncPolicy::Which::kAll});

@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "dataplane/runtime/connection_query.h"
 #include "tests/support/pipeline_rig.h"
 
 namespace sluice {
@@ -62,6 +63,24 @@ TEST_F(AdoptQueryTest, ItGoesOnInTheMiddle) {
   EXPECT_NE(Forwarded("10.0.0.1").find("10.1.0.2:8080"), std::string::npos);
   EXPECT_EQ(Adopt(Established("10.0.0.1")), 0);
   EXPECT_EQ(query_.present, 1);
+}
+
+TEST_F(AdoptQueryTest, WhatWasLentAndDoesNotComeBackHasEnded) {
+  Serve(ForwardingMethod::kNat);
+  for (const char* client : {"10.0.0.1", "10.0.0.2", "10.0.0.3"}) Adopt(Established(client));
+  rig_.worker->sync = {.which = SyncPolicy::Which::kAll};
+  SyncUpdate update;
+  LendConnections lend;
+  lend.Answer(*rig_.worker);
+  EXPECT_TRUE(lend.at_end);
+  Adopt(Established("10.0.0.2"));
+  ForgetConnections forget([](const Connection& each) { return each.Has(kConnectionLent); });
+  forget.Answer(*rig_.worker);
+  EXPECT_TRUE(forget.at_end);
+  EXPECT_EQ(forget.forgotten, 2u);
+  EXPECT_FALSE(rig_.worker->sync_queue.Pop(update)) << "who has them knows how they ended";
+  EXPECT_NE(Forwarded("10.0.0.2").find("10.1.0.2:8080"), std::string::npos);
+  EXPECT_EQ(Forwarded("10.0.0.1").find("10.1.0"), std::string::npos);
 }
 
 TEST_F(AdoptQueryTest, FullNatHasThePortItHad) {
