@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <deque>
 #include <future>
 #include <thread>
 #include <utility>
@@ -20,7 +19,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr size_t kMostChanges = 2000;
+constexpr size_t kMostAtOnce = 20'000;  // services and real servers
+constexpr size_t kLookAfter = 256;      // Services that are translated
 constexpr size_t kRequestsAtOnce = 2;
 constexpr auto kPatience = 60s;  // with sluiced
 constexpr auto kRetryAfter = 500ms;
@@ -209,14 +209,13 @@ absl::Status Feed::Sync(Cluster::News& news) {
   const bool is_another_node = TakeNode();
   if (news.all || is_another_node) {
     const std::vector<ObjectName> names = cluster_.ServiceNames();
-    for (const ObjectName& name : names) TranslateOne(name);
-    program_.WantOnly(names);
+    if (const absl::Status done = TranslateAll(names); !done.ok()) return done;
     std::erase_if(states_, [&](const auto& each) {
       return !std::binary_search(names.begin(), names.end(), each.first);
     });
   }
   for (const ObjectName& name : news.services) TranslateOne(name);
-  if (const absl::Status pushed = Push(); !pushed.ok()) return pushed;
+  if (const absl::Status pushed = Push(/*whole=*/true); !pushed.ok()) return pushed;
   Observe(news, begin);
   return absl::OkStatus();
 }
@@ -252,6 +251,22 @@ bool Feed::TakeNode() {
   return differs;
 }
 
+// While sluiced takes the first the next are translated.
+absl::Status Feed::TranslateAll(const std::vector<ObjectName>& names) {
+  for (const ObjectName& name : names) {
+    if (IsNeededByAll(name)) TranslateOne(name);
+  }
+  size_t count = 0;
+  for (const ObjectName& name : names) {
+    if (IsNeededByAll(name)) continue;
+    TranslateOne(name);
+    if (++count % kLookAfter != 0) continue;
+    if (const absl::Status pushed = Push(/*whole=*/false); !pushed.ok()) return pushed;
+  }
+  program_.WantOnly(names);
+  return absl::OkStatus();
+}
+
 void Feed::TranslateOne(const ObjectName& name) {
   Translation translation;
   std::string uid;
@@ -285,23 +300,25 @@ struct Feed::Applying {
 };
 
 // While sluiced brings some to its workers it reads the next.
-absl::Status Feed::Push() {
-  std::deque<std::unique_ptr<Applying>> under_way;
+absl::Status Feed::Push(bool whole) {
   absl::Status result;
   while (true) {
-    while (result.ok() && under_way.size() < kRequestsAtOnce) {
-      std::vector<v1::Change> changes = program_.NextChanges(kMostChanges);
+    while (result.ok() && under_way_.size() < kRequestsAtOnce) {
+      std::vector<v1::Change> changes = program_.NextChanges(kMostAtOnce);
       if (changes.empty()) break;
-      under_way.push_back(BeginApply(std::move(changes)));
+      under_way_.push_back(BeginApply(std::move(changes)));
     }
-    if (under_way.empty()) return result;
-    result.Update(EndApply(*under_way.front()));
-    under_way.pop_front();
+    if (under_way_.empty()) return result;
+    Applying& oldest = *under_way_.front();
+    const bool is_answered = oldest.answer.wait_for(0s) == std::future_status::ready;
+    if (!whole && result.ok() && !is_answered) return result;
+    result.Update(EndApply(oldest));
+    under_way_.pop_front();
   }
 }
 
-std::unique_ptr<Feed::Applying> Feed::BeginApply(std::vector<v1::Change> changes) {
-  auto applying = std::make_unique<Applying>();
+std::shared_ptr<Feed::Applying> Feed::BeginApply(std::vector<v1::Change> changes) {
+  auto applying = std::make_shared<Applying>();
   applying->request.set_owner(v1::KUBERNETES);
   for (v1::Change& change : changes) *applying->request.add_changes() = std::move(change);
   // Whoever answers may still be at it when the answer is read.
@@ -363,7 +380,7 @@ absl::Status Feed::ReapDrained() {
       }
     }
   }
-  return Push();
+  return Push(/*whole=*/true);
 }
 
 void Feed::Observe(const Cluster::News& news, Clock::time_point begin) {

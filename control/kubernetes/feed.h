@@ -6,6 +6,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -70,13 +71,15 @@ class Feed {
   // Notices when sluiced goes away, in a thread of its own.
   void WatchSluiced();
   absl::Status Sync(Cluster::News& news);
-  absl::Status Push();
+  // Sends changes while sluiced takes them; `whole`: until it has everything.
+  absl::Status Push(bool whole);
   struct Applying;
-  std::unique_ptr<Applying> BeginApply(std::vector<v1::Change> changes);
+  std::shared_ptr<Applying> BeginApply(std::vector<v1::Change> changes);
   absl::Status EndApply(Applying& applying);
   absl::Status ReapDrained();
   // True: it is another than before.
   bool TakeNode();
+  absl::Status TranslateAll(const std::vector<ObjectName>& names);
   void TranslateOne(const ObjectName& name);
   bool IsBelievable();
   void Observe(const Cluster::News& news, Clock::time_point begin);
@@ -92,6 +95,7 @@ class Feed {
   // The running thread's own.
   NodePolicy policy_;
   Program program_;
+  std::deque<std::shared_ptr<Applying>> under_way_;
   struct State {
     LocalHealth health;
     bool lacks_internal = false;

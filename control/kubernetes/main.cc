@@ -2,7 +2,6 @@
 // is gone, sluiced goes on with what it has.
 // SPDX-License-Identifier: Apache-2.0
 #include <curl/curl.h>
-#include <malloc.h>
 #include <signal.h>
 
 #include <cstdio>
@@ -105,8 +104,6 @@ int Main(const std::vector<std::string>& arguments) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
-  // Of a large cluster every arena keeps its own leavings.
-  mallopt(M_ARENA_MAX, 4);
   curl_global_init(CURL_GLOBAL_DEFAULT);
   std::ofstream("/proc/self/oom_score_adj") << options.oom_score_adj;
 

@@ -16,15 +16,18 @@ bool IsSame(const std::shared_ptr<const v1::Service>& a, const std::shared_ptr<c
   return a == b || (a != nullptr && b != nullptr && IsSame(*a, *b));
 }
 
-// Nodes cannot join without the API server, and nobody finds anything without DNS.
 bool IsUrgent(const v1::Service& service) {
   const v1::KubernetesName& name = service.kubernetes();
-  return (name.namespace_() == "default" && name.service() == "kubernetes") ||
-         (name.namespace_() == "kube-system" &&
-          (name.service() == "kube-dns" || name.service() == "coredns"));
+  return IsNeededByAll({name.namespace_(), name.service()});
 }
 
 }  // namespace
+
+// Nodes cannot join without the API server, and nobody finds anything without DNS.
+bool IsNeededByAll(const ObjectName& service) {
+  return (service.name_space == "default" && service.name == "kubernetes") ||
+         (service.name_space == "kube-system" && (service.name == "kube-dns" || service.name == "coredns"));
+}
 
 void Program::Begin(const v1::Config& config, const std::vector<Prefix>& excluded) {
   have_.clear();
@@ -75,21 +78,30 @@ void Program::WantOnly(const std::vector<ObjectName>& services) {
     if (!present.contains(service)) gone.push_back(service);
   }
   for (const ObjectName& service : gone) Want(service, {});
+  knows_all_ = true;
+  dirty_.merge(may_go_);
+  may_go_.clear();
 }
 
 std::vector<v1::Change> Program::NextChanges(size_t most) {
   std::vector<v1::Change> changes;
   std::vector<Sent> sent;
+  size_t size = 0;
   for (std::set<VirtualKey>* marked : {&urgent_, &dirty_}) {
-    while (!marked->empty() && changes.size() < most) {
+    while (!marked->empty() && size < most) {
       const VirtualKey key = *marked->begin();
       marked->erase(marked->begin());
       if (left_out_.contains(key)) continue;
       const Shared have = Have(key), wanted = Wanted(key);
       const Shared target = wanted == nullptr ? nullptr : Target(wanted, have);
       if (IsSame(target, have)) continue;
+      if (target == nullptr && !knows_all_) {
+        may_go_.insert(key);
+        continue;
+      }
       v1::Change& change = changes.emplace_back();
       sent.push_back({key, target});
+      size += 1 + static_cast<size_t>(target == nullptr ? 0 : target->destinations_size());
       if (target == nullptr) {
         *change.mutable_delete_service()->mutable_key() = have->key();
       } else {

@@ -17,6 +17,9 @@
 
 namespace sluice::kubernetes {
 
+// Whether it is to be programmed first.
+bool IsNeededByAll(const ObjectName& service);
+
 class Program {
  public:
   // What sluiced has now. Services at excluded addresses are not looked at.
@@ -28,7 +31,8 @@ class Program {
   // Services that are not among these are gone.
   void WantOnly(const std::vector<ObjectName>& services);
 
-  // Up to so many changes, those of Services everybody needs first; empty: sluiced has everything.
+  // Changes of about so many services and real servers together, those of Services everybody needs first;
+  // empty: sluiced has everything. Nothing goes before it is known once what is wanted only.
   std::vector<v1::Change> NextChanges(size_t most);
   // Of what NextChanges gave, the oldest that was not yet answered: sluiced has taken it; or none of it, and
   // it is tried again.
@@ -61,6 +65,8 @@ class Program {
   std::map<VirtualKey, std::map<ObjectName, Shared>> claims_;
   std::map<ObjectName, std::set<VirtualKey>> keys_of_;
   std::set<VirtualKey> urgent_, dirty_;
+  bool knows_all_ = false;       // what is wanted
+  std::set<VirtualKey> may_go_;  // when all is known
   std::set<VirtualKey> left_out_;
   std::map<VirtualKey, std::set<DestinationName>> drained_;
   struct Sent {

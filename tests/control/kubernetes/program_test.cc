@@ -43,6 +43,7 @@ std::string Describe(const std::vector<v1::Change>& changes) {
 
 class ProgramTest : public testing::Test {
  protected:
+  ProgramTest() { program_.WantOnly({}); }
   std::string Next() {
     const std::string text = Describe(program_.NextChanges(100));
     program_.Taken();
@@ -105,7 +106,7 @@ TEST_F(ProgramTest, WhatEverybodyNeedsComesFirst) {
   program_.Want(api, {Virtual(api, "10.96.0.1", {"192.168.1.1"})});
   program_.Want(dns, {Virtual(dns, "10.96.0.10", {"10.1.0.5"})});
   EXPECT_EQ(Next(), "+10.96.0.1 192.168.1.1; +10.96.0.10 10.1.0.5");
-  EXPECT_EQ(program_.NextChanges(4).size(), 4u);
+  EXPECT_EQ(program_.NextChanges(8).size(), 4u);
 }
 
 TEST_F(ProgramTest, AfterARefusalAllAreTriedAgainButTheOneThatIsWrong) {
@@ -126,6 +127,29 @@ TEST_F(ProgramTest, WhatIsAtExcludedAddressesIsLeftAlone) {
   *config.add_services() = Virtual(web_, "5.5.5.5", {"10.1.0.1"});
   program_.Begin(config, {*ParsePrefix("3.3.3.0/24"), *ParsePrefix("4.4.4.4/32")});
   EXPECT_EQ(Next(), "-5.5.5.5");
+}
+
+TEST_F(ProgramTest, NothingGoesBeforeAllIsKnown) {
+  v1::Config config;
+  *config.add_services() = Virtual(web_, "10.0.0.1", {"10.1.0.1"});
+  *config.add_services() = Virtual(other_, "10.0.0.2", {"10.1.0.1"});
+  Program program;
+  program.Begin(config, {});
+  program.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.2"})});
+  EXPECT_EQ(Describe(program.NextChanges(9)), "+10.0.0.1 10.1.0.2 10.1.0.1:0");
+  program.Taken();
+  EXPECT_TRUE(program.NextChanges(9).empty());
+  program.WantOnly({web_});
+  EXPECT_EQ(Describe(program.NextChanges(9)), "-10.0.0.2");
+}
+
+TEST_F(ProgramTest, ManyRealServersAreManyRequests) {
+  for (int i = 0; i < 4; ++i) {
+    const ObjectName name = {"a", "service-" + std::to_string(i)};
+    program_.Want(name, {Virtual(name, "10.0.1." + std::to_string(i), {"10.1.0.1", "10.1.0.2", "10.1.0.3"})});
+  }
+  EXPECT_EQ(program_.NextChanges(5).size(), 2u);
+  EXPECT_EQ(program_.NextChanges(5).size(), 2u);
 }
 
 TEST_F(ProgramTest, AtTheStartOnlyWhatIsDifferentInSluiced) {
