@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <random>
+
 namespace sluice {
 namespace {
 
@@ -35,6 +37,20 @@ TEST(IpAddressTest, FamiliesAndKinds) {
   EXPECT_TRUE(IpAddress::Parse("::")->IsUnspecified());
   EXPECT_EQ(IpAddress::FromV4(IpAddress::Parse("10.1.2.3")->V4()), *IpAddress::Parse("10.1.2.3"));
   EXPECT_LT(*IpAddress::Parse("9.255.255.255"), *IpAddress::Parse("10.0.0.0"));
+}
+
+TEST(IpAddressTest, InTheOrderOfTheirBytes) {
+  std::mt19937 random(7);
+  for (int i = 0; i < 10000; ++i) {
+    IpAddress a, b;
+    for (uint8_t& byte : a.bytes) byte = static_cast<uint8_t>(random());
+    b = a;
+    if (random() % 4 != 0) b.bytes[random() % 16] = static_cast<uint8_t>(random());
+    const int order = std::memcmp(a.bytes.data(), b.bytes.data(), 16);
+    ASSERT_EQ(a == b, order == 0);
+    ASSERT_EQ(a < b, order < 0) << a.ToString() << " " << b.ToString();
+    ASSERT_EQ(a > b, order > 0);
+  }
 }
 
 TEST(IpAddressTest, Endpoints) {
