@@ -8,12 +8,9 @@
 namespace sluice::kubernetes {
 namespace {
 
-bool IsSame(const v1::Service& a, const v1::Service& b) {
+template <class Message>
+bool IsSameMessage(const Message& a, const Message& b) {
   return a.SerializeAsString() == b.SerializeAsString();
-}
-
-bool IsSame(const std::shared_ptr<const v1::Service>& a, const std::shared_ptr<const v1::Service>& b) {
-  return a == b || (a != nullptr && b != nullptr && IsSame(*a, *b));
 }
 
 bool IsUrgent(const v1::Service& service) {
@@ -40,7 +37,17 @@ void Program::Begin(const v1::Config& config, const std::vector<Prefix>& exclude
     if (std::any_of(excluded.begin(), excluded.end(),
                     [&](const Prefix& prefix) { return address && prefix.Contains(*address); }))
       continue;
-    have_[VirtualKey::Of(service.key())] = std::make_shared<v1::Service>(service);
+    auto wanted_once = std::make_shared<v1::Service>(service);
+    wanted_once->clear_destinations();
+    Programmed& have = have_[VirtualKey::Of(service.key())];
+    for (const v1::Destination& each : service.destinations()) {
+      if (each.weight() == 0) {
+        have.draining.push_back(each);
+      } else {
+        *wanted_once->add_destinations() = each;
+      }
+    }
+    have.service = std::move(wanted_once);
     Mark(VirtualKey::Of(service.key()));
   }
   for (const auto& [key, claims] : claims_) Mark(key);
@@ -56,7 +63,7 @@ void Program::Want(const ObjectName& service, std::vector<v1::Service> services)
     now.insert(key);
     before.erase(key);
     Shared& claim = claims_[key][service];
-    if (claim != nullptr && IsSame(*claim, each)) continue;
+    if (claim != nullptr && IsSameMessage(*claim, each)) continue;
     claim = std::make_shared<v1::Service>(std::move(each));
     left_out_.erase(key);
     Mark(key);
@@ -92,22 +99,27 @@ std::vector<v1::Change> Program::NextChanges(size_t most) {
       const VirtualKey key = *marked->begin();
       marked->erase(marked->begin());
       if (left_out_.contains(key)) continue;
-      const Shared have = Have(key), wanted = Wanted(key);
-      const Shared target = wanted == nullptr ? nullptr : Target(wanted, have);
+      const Shared wanted = Wanted(key);
+      const Programmed have = Have(key);
+      Programmed target;
+      if (wanted != nullptr) target = Target(wanted, have);
       if (IsSame(target, have)) continue;
-      if (target == nullptr && !knows_all_) {
+      if (target.service == nullptr && !knows_all_) {
         may_go_.insert(key);
         continue;
       }
       v1::Change& change = changes.emplace_back();
-      sent.push_back({key, target});
-      size += 1 + static_cast<size_t>(target == nullptr ? 0 : target->destinations_size());
-      if (target == nullptr) {
-        *change.mutable_delete_service()->mutable_key() = have->key();
+      size += 1;
+      if (target.service == nullptr) {
+        *change.mutable_delete_service()->mutable_key() = have.service->key();
       } else {
-        *change.mutable_put_service()->mutable_service() = *target;
+        v1::Service& service = *change.mutable_put_service()->mutable_service();
+        service = *target.service;
+        for (const v1::Destination& each : target.draining) *service.add_destinations() = each;
         change.mutable_put_service()->set_replace_destinations(true);
+        size += static_cast<size_t>(service.destinations_size());
       }
+      sent.push_back({key, std::move(target)});
     }
     // What everybody needs does not wait for the rest.
     if (!changes.empty()) break;
@@ -120,7 +132,7 @@ void Program::Taken() {
   if (sent_.empty()) return;
   for (Sent& sent : sent_.front()) {
     drained_.erase(sent.key);
-    if (sent.target == nullptr) {
+    if (sent.target.service == nullptr) {
       have_.erase(sent.key);
     } else {
       have_[sent.key] = std::move(sent.target);
@@ -144,10 +156,8 @@ std::string Program::LeaveOut(size_t change) {
 
 std::vector<VirtualKey> Program::Draining() const {
   std::vector<VirtualKey> draining;
-  for (const auto& [key, service] : have_) {
-    const bool any = std::any_of(service->destinations().begin(), service->destinations().end(),
-                                 [](const v1::Destination& each) { return each.weight() == 0; });
-    if (any) draining.push_back(key);
+  for (const auto& [key, have] : have_) {
+    if (!have.draining.empty()) draining.push_back(key);
   }
   return draining;
 }
@@ -162,27 +172,38 @@ Program::Shared Program::Wanted(const VirtualKey& key) const {
   return found == claims_.end() ? nullptr : found->second.begin()->second;
 }
 
-Program::Shared Program::Have(const VirtualKey& key) const {
+Program::Programmed Program::Have(const VirtualKey& key) const {
   const auto found = have_.find(key);
-  return found == have_.end() ? nullptr : found->second;
+  return found == have_.end() ? Programmed() : found->second;
 }
 
-Program::Shared Program::Target(const Shared& wanted, const Shared& have) const {
+bool Program::IsSame(const Programmed& a, const Programmed& b) {
+  const bool is_same_service = a.service == b.service || (a.service != nullptr && b.service != nullptr &&
+                                                          IsSameMessage(*a.service, *b.service));
+  return is_same_service && std::equal(a.draining.begin(), a.draining.end(), b.draining.begin(),
+                                       b.draining.end(), IsSameMessage<v1::Destination>);
+}
+
+Program::Programmed Program::Target(const Shared& wanted, const Programmed& have) const {
+  Programmed target{wanted, {}};
   // Flows of UDP and SCTP are scheduled anew; TCP's would break.
-  if (have == nullptr || have == wanted || wanted->key().protocol() != v1::TCP) return wanted;
+  if (have.service == nullptr || wanted->key().protocol() != v1::TCP) return target;
   std::set<DestinationName> names;
-  for (const v1::Destination& each : wanted->destinations()) names.insert(NameOf(each));
-  const auto drained = drained_.find(VirtualKey::Of(wanted->key()));
-  std::shared_ptr<v1::Service> target;
-  for (const v1::Destination& each : have->destinations()) {
-    if (names.contains(NameOf(each)) || (drained != drained_.end() && drained->second.contains(NameOf(each))))
-      continue;
-    if (target == nullptr) target = std::make_shared<v1::Service>(*wanted);
-    v1::Destination& draining = *target->add_destinations();
-    draining = each;
-    draining.set_weight(0);
+  if (have.service != wanted) {
+    for (const v1::Destination& each : wanted->destinations()) names.insert(NameOf(each));
   }
-  return target == nullptr ? wanted : target;
+  const auto drained = drained_.find(VirtualKey::Of(wanted->key()));
+  const auto drain = [&](const v1::Destination& each) {
+    if (names.contains(NameOf(each)) || (drained != drained_.end() && drained->second.contains(NameOf(each))))
+      return;
+    target.draining.push_back(each);
+    target.draining.back().set_weight(0);
+  };
+  if (have.service != wanted) {
+    for (const v1::Destination& each : have.service->destinations()) drain(each);
+  }
+  for (const v1::Destination& each : have.draining) drain(each);
+  return target;
 }
 
 void Program::Mark(const VirtualKey& key) {

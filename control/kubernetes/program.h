@@ -55,13 +55,18 @@ class Program {
   }
   // What is wanted and what is there are mostly the same, and kept once.
   using Shared = std::shared_ptr<const v1::Service>;
+  struct Programmed {
+    Shared service;  // null: none
+    std::vector<v1::Destination> draining;
+  };
+  static bool IsSame(const Programmed& a, const Programmed& b);
   Shared Wanted(const VirtualKey& key) const;
-  Shared Have(const VirtualKey& key) const;
+  Programmed Have(const VirtualKey& key) const;
   // What is wanted, with what drains.
-  Shared Target(const Shared& wanted, const Shared& have) const;
+  Programmed Target(const Shared& wanted, const Programmed& have) const;
   void Mark(const VirtualKey& key);
 
-  std::map<VirtualKey, Shared> have_;
+  std::map<VirtualKey, Programmed> have_;
   std::map<VirtualKey, std::map<ObjectName, Shared>> claims_;
   std::map<ObjectName, std::set<VirtualKey>> keys_of_;
   std::set<VirtualKey> urgent_, dirty_;
@@ -71,7 +76,7 @@ class Program {
   std::map<VirtualKey, std::set<DestinationName>> drained_;
   struct Sent {
     VirtualKey key;
-    Shared target;  // null: it goes
+    Programmed target;
   };
   std::deque<std::vector<Sent>> sent_;
 };
