@@ -18,6 +18,7 @@
 #include "control/kernel/kernel_feed.h"
 #include "control/metrics/http_server.h"
 #include "control/metrics/metrics_page.h"
+#include "control/metrics/process_metrics.h"
 #include "control/options.h"
 #include "control/publisher.h"
 #include "control/sluice_service.h"
@@ -72,7 +73,8 @@ HttpServer::Pages PagesOf(SluiceService& service) {
   constexpr size_t kMostSeries = 20'000;  // of services and real servers, each with some metrics
   const auto health = [&service] { return Health(service); };
   const auto metrics = [&service] {
-    return HttpServer::Page{200, MetricsPage(service.Info(), service.Services(), kMostSeries)};
+    return HttpServer::Page{200,
+                            MetricsPage(service.Info(), service.Services(), kMostSeries) + ProcessMetrics()};
   };
   return {{"/metrics", metrics}, {"/healthz", health}, {"/livez", health}, {"/readyz", [&service] {
                                                                               return Readiness(service);

@@ -152,7 +152,11 @@ absl::Status Handover::CheckPorts() const {
 
 // After this the kernel forwards, and knows what workers have done until then; from now on it knows better.
 void Handover::Switch(const Parts& parts) {
-  if (parts.sync != nullptr) parts.sync->TellHalfOpen();
+  if (parts.sync != nullptr) {
+    parts.sync->TellHalfOpen();
+    // What is told of from now on must not wait behind it.
+    parts.sync->WaitUntilRead();
+  }
   dataplane_.SetSteering(false);
   if (parts.sync == nullptr) return;
   parts.sync->TellTheRest();

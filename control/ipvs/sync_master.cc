@@ -10,9 +10,11 @@
 #include <cerrno>
 #include <cstdio>
 #include <fstream>
+#include <sstream>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "control/translate.h"
 
 namespace sluice {
@@ -44,6 +46,25 @@ void EnlargeBuffers() {
   };
   raise("/proc/sys/net/core/rmem_max");
   raise("/proc/sys/net/ipv4/vs/sync_sock_size");
+}
+
+// Whether messages wait in the socket of the kernel's daemon.
+bool IsUnread() {
+  in_addr group{};
+  inet_pton(AF_INET, kGroup, &group);
+  const std::string name = absl::StrFormat("%08X:%04X", group.s_addr, kPort);
+  std::ifstream sockets("/proc/net/udp");
+  std::string line;
+  while (std::getline(sockets, line)) {
+    std::istringstream words(line);
+    std::string slot, local, remote, state, queues;
+    words >> slot >> local >> remote >> state >> queues;
+    const size_t colon = queues.find(':');  // "00000000:00000300": to be sent, to be read
+    if (local == name && colon != std::string::npos &&
+        queues.find_first_not_of('0', colon + 1) != std::string::npos)
+      return true;
+  }
+  return false;
 }
 
 }  // namespace
@@ -140,6 +161,10 @@ void SyncMaster::TellTheRest() {
   // The one that is under way may have looked before.
   const uint64_t enough = rounds_ + 2;
   while (rounds_ < enough && !stop_.load()) mutex_.WaitUntil(Clock::now() + 100ms);
+}
+
+void SyncMaster::WaitUntilRead() const {
+  for (int tries = 0; tries < 1000 && IsUnread(); ++tries) std::this_thread::sleep_for(1ms);
 }
 
 void SyncMaster::SetPaused(bool paused) {

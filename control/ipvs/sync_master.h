@@ -42,6 +42,8 @@ class SyncMaster final : private SyncListener {
   void TellHalfOpen();
   // What was announced until now; returns when it is sent.
   void TellTheRest();
+  // Returns when the kernel has read what was sent, or is too slow.
+  void WaitUntilRead() const;
   // While the kernel forwards it knows better.
   void SetPaused(bool paused);
   // The kernel listens no more.

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <fstream>
 #include <iterator>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
@@ -98,10 +99,17 @@ ApiClient::Answer ApiClient::Do(const std::string& path, std::chrono::seconds pa
 
 struct ApiClient::Transfer {
   ApiClient* client;
+  const std::string& server;
+  const char* method;
   const std::function<bool(std::string_view)>& receive;
   Answer& answer;
   bool ended_by_us = false;
+  bool is_counted = false;
 
+  // A watch is answered long before it ends.
+  void Count(long code) {
+    if (!std::exchange(is_counted, true)) client->access_.counts->Add(method, server, code);
+  }
   static size_t Body(char* bytes, size_t, size_t count, void* self) {
     auto& transfer = *static_cast<Transfer*>(self);
     curl_easy_getinfo(transfer.client->curl_, CURLINFO_RESPONSE_CODE, &transfer.answer.code);
@@ -116,11 +124,17 @@ struct ApiClient::Transfer {
   }
   static size_t Header(char* bytes, size_t, size_t count, void* self) {
     const absl::string_view line(bytes, count);
+    auto& transfer = *static_cast<Transfer*>(self);
+    if (line == "\r\n") {
+      long code = 0;
+      curl_easy_getinfo(transfer.client->curl_, CURLINFO_RESPONSE_CODE, &code);
+      transfer.Count(code);
+    }
     constexpr absl::string_view kName = "retry-after:";
     int seconds = 0;
     if (line.size() > kName.size() && absl::AsciiStrToLower(line.substr(0, kName.size())) == kName &&
         absl::SimpleAtoi(absl::StripAsciiWhitespace(line.substr(kName.size())), &seconds))
-      static_cast<Transfer*>(self)->answer.retry_after_seconds = std::clamp(seconds, 0, 300);
+      transfer.answer.retry_after_seconds = std::clamp(seconds, 0, 300);
     return count;
   }
   static int Progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
@@ -135,12 +149,12 @@ ApiClient::Answer ApiClient::DoOnce(const std::string& path, std::chrono::second
   if (access_.servers.empty() || curl_ == nullptr) return answer.error = "no API server is known", answer;
   const absl::StatusOr<Credentials> credentials = credentials_.Get();
   if (!credentials.ok()) return answer.error = std::string(credentials.status().message()), answer;
-  Transfer transfer{this, receive, answer};
+  std::string server = access_.servers[server_];
+  while (server.ends_with('/')) server.pop_back();
+  Transfer transfer{this, server, body == nullptr ? "GET" : "POST", receive, answer};
   char reason[CURL_ERROR_SIZE] = "";
   CURL* const curl = curl_;
   curl_easy_reset(curl);
-  std::string server = access_.servers[server_];
-  while (server.ends_with('/')) server.pop_back();
   curl_easy_setopt(curl, CURLOPT_URL, (server + path).c_str());
   curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https");
   curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
@@ -205,6 +219,7 @@ ApiClient::Answer ApiClient::DoOnce(const std::string& path, std::chrono::second
   if (result != CURLE_OK && !transfer.ended_by_us)
     answer.error = absl::StrCat(server, ": ", reason[0] != '\0' ? reason : curl_easy_strerror(result));
   if (result != CURLE_OK && answer.code != 200 && answer.body.empty()) answer.code = 0;
+  transfer.Count(answer.code);
   return answer;
 }
 

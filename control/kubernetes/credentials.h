@@ -10,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "control/kubernetes/request_counts.h"
 
 namespace sluice::kubernetes {
 
@@ -32,6 +33,8 @@ struct ApiAccess {
   std::string key_file, key_data;
   std::string token, token_file;  // the file wins
   ExecPlugin plugin;              // no command: none
+  std::shared_ptr<RequestCounts> counts =
+      std::make_shared<RequestCounts>();  // of all clients with this access
 };
 
 // An error names the file and what is wrong with it.

@@ -34,11 +34,12 @@ EventReporter::~EventReporter() {
   thread_.join();
 }
 
-void EventReporter::Report(const ObjectName& service, const std::string& uid, const std::string& what) {
+void EventReporter::Report(const ObjectName& service, const std::string& uid, const char* reason,
+                           const std::string& what) {
   std::fprintf(stderr, "sluice-kube: service %s: %s\n", service.ToString().c_str(), what.c_str());
   const MutexLock lock(mutex_);
   if (events_.size() == kMost) return;
-  events_.push_back({service, uid, what});
+  events_.push_back({service, uid, reason, what});
   mutex_.NotifyAll();
 }
 
@@ -68,8 +69,8 @@ std::string EventReporter::BodyOf(const Event& event, uint64_t number) const {
       Quoted(absl::StrCat(event.service.name, ".", absl::Hex(absl::ToUnixNanos(absl::Now())), number)),
       "},\"involvedObject\":{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"namespace\":",
       Quoted(event.service.name_space), ",\"name\":", Quoted(event.service.name),
-      ",\"uid\":", Quoted(event.uid),
-      "},\"type\":\"Warning\",\"reason\":\"InvalidAnnotation\",\"message\":", Quoted(event.what),
+      ",\"uid\":", Quoted(event.uid), "},\"type\":\"Warning\",\"reason\":", Quoted(event.reason),
+      ",\"message\":", Quoted(event.what),
       ",\"source\":{\"component\":\"sluice-kube\",\"host\":", Quoted(node_name_),
       "},\"count\":1,\"firstTimestamp\":\"", now, "\",\"lastTimestamp\":\"", now, "\"}");
 }

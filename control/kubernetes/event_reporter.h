@@ -1,4 +1,4 @@
-// Tells the owners of Services, as Events, what is wrong with their annotations. Never in anybody's way: what cannot be
+// Tells the owners of Services, as Events, what is wrong with them. Never in anybody's way: what cannot be
 // told soon is dropped.
 // Threads: has one of its own; Report may be called by any.
 // SPDX-License-Identifier: Apache-2.0
@@ -22,12 +22,14 @@ class EventReporter {
       : node_name_(node_name), client_(access), thread_([this] { Run(); }) {}
   ~EventReporter();
 
-  void Report(const ObjectName& service, const std::string& uid, const std::string& what);
+  // `reason`: one word, of those that live as long as the program.
+  void Report(const ObjectName& service, const std::string& uid, const char* reason, const std::string& what);
 
  private:
   struct Event {
     ObjectName service;
     std::string uid;
+    const char* reason;
     std::string what;
   };
   static constexpr size_t kMost = 1000;

@@ -285,7 +285,7 @@ void Feed::TranslateOne(const ObjectName& name) {
     if (std::find(state.complaints.begin(), state.complaints.end(), complaint) == state.complaints.end())
       complain_(name, uid, complaint);
   }
-  state = {{translation.health_check_port, translation.local_ready},
+  state = {{translation.health_check_port, translation.local_ready, uid},
            translation.lacks_internal,
            translation.lacks_external,
            std::move(translation.complaints)};

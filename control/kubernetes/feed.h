@@ -30,6 +30,7 @@ namespace sluice::kubernetes {
 struct LocalHealth {
   uint32_t port = 0;
   uint32_t endpoints = 0;  // ready ones on this node
+  std::string uid;         // the Service's
 };
 
 struct FeedOptions {

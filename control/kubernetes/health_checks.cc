@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/kubernetes/health_checks.h"
 
-#include <cstdio>
-
 #include "absl/strings/str_cat.h"
 
 namespace sluice::kubernetes {
@@ -28,8 +26,8 @@ void HealthChecks::Set(const std::map<ObjectName, LocalHealth>& services) {
       port.server = *std::move(server);
       port.trouble.clear();
     } else if (std::string trouble(server.status().message()); trouble != port.trouble) {
-      std::fprintf(stderr, "sluice-kube: %s: health check port %s\n", name.ToString().c_str(),
-                   trouble.c_str());
+      complain_(name, health.uid,
+                absl::StrCat("health check port ", health.port, ": ", trouble, "; it is tried again"));
       port.trouble = std::move(trouble);
     }
   }

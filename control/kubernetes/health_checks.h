@@ -17,7 +17,10 @@ namespace sluice::kubernetes {
 
 class HealthChecks {
  public:
-  explicit HealthChecks(std::function<bool()> is_healthy) : is_healthy_(std::move(is_healthy)) {}
+  // `complain` gets a Service's name and uid, and why its port cannot be had.
+  HealthChecks(std::function<bool()> is_healthy,
+               std::function<void(const ObjectName&, const std::string&, const std::string&)> complain)
+      : is_healthy_(std::move(is_healthy)), complain_(std::move(complain)) {}
 
   // These Services have such a port, and no others. One that cannot be listened on is tried again with the
   // next call.
@@ -32,6 +35,7 @@ class HealthChecks {
   HttpServer::Page Answer(const ObjectName& name) const;
 
   const std::function<bool()> is_healthy_;
+  const std::function<void(const ObjectName&, const std::string&, const std::string&)> complain_;
   mutable Mutex mutex_;
   std::map<ObjectName, uint32_t> endpoints_ ABSL_GUARDED_BY(mutex_);
   Mutex setting_;

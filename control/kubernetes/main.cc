@@ -16,6 +16,7 @@
 #include "control/kubernetes/kube_options.h"
 #include "control/kubernetes/reflector.h"
 #include "control/metrics/http_server.h"
+#include "control/metrics/process_metrics.h"
 #include "tools/channel/channel.h"
 
 namespace sluice::kubernetes {
@@ -117,12 +118,15 @@ int Main(const std::vector<std::string>& arguments) {
   Cluster cluster(options.node_name);
   EventReporter events(*access, options.node_name);
   std::unique_ptr<Feed> feed;
-  HealthChecks checks([&] { return feed->IsHealthy(); });
+  HealthChecks checks([&] { return feed->IsHealthy(); },
+                      [&](const ObjectName& service, const std::string& uid, const std::string& what) {
+                        events.Report(service, uid, "FailedToStartServiceHealthcheck", what);
+                      });
   feed = std::make_unique<Feed>(
       OptionsOfFeed(options), std::move(channel.stub), cluster, metrics,
       [&](const std::map<ObjectName, LocalHealth>& services) { checks.Set(services); },
       [&](const ObjectName& service, const std::string& uid, const std::string& what) {
-        events.Report(service, uid, what);
+        events.Report(service, uid, "InvalidAnnotation", what);
       });
 
   Reflector<ServiceObject> services(
@@ -156,7 +160,9 @@ int Main(const std::vector<std::string>& arguments) {
                                               metrics.watches.store(sum(&ReflectorCounts::watches));
                                               metrics.events.store(sum(&ReflectorCounts::events));
                                               metrics.api_errors.store(sum(&ReflectorCounts::errors));
-                                              return HttpServer::Page{.text = metrics.Page()};
+                                              std::string page = metrics.Page() + ProcessMetrics();
+                                              access->counts->Print(page);
+                                              return HttpServer::Page{.text = page};
                                             }},
                                            {"/healthz", [] { return HttpServer::Page{.text = "ok\n"}; }},
                                            {"/proxyMode", [] { return HttpServer::Page{.text = "ipvs"}; }}};

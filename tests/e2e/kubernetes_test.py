@@ -239,6 +239,13 @@ class KubernetesTest(unittest.TestCase):
             metrics = lab.inside("lb", "curl", "-s", "http://127.0.0.1:10249/metrics").stdout
             checked = run("promtool", "check", "metrics", input=metrics, check=False)
             self.assertNotIn("error", checked.stdout + checked.stderr)
+            self.assertIn(f'rest_client_requests_total{{code="200",host="{lab.api.url.split("//")[1]}",method="GET"}} ', metrics)
+            self.assertGreater(lab.metric("process_resident_memory_bytes"), 1e6)
+            # A port that somebody has, as sluice-kube itself.
+            lab.api.put(service("taken", "10.99.0.13", WEB, type="LoadBalancer", externalTrafficPolicy="Local", healthCheckNodePort=10256))
+            told = lambda: ("FailedToStartServiceHealthcheck", "taken") in [
+                (each["reason"], each["involvedObject"]["name"]) for each in list(lab.api.items["events"].values())]
+            self.assertTrue(wait_until(told), lab.kube_text())
             self.assertGreater(lab.metric("kubeproxy_sync_proxy_rules_duration_seconds_count"), 0)
             # Since sluice-kube began nothing happened to endpoints.
             self.assertEqual(lab.metric("kubeproxy_network_programming_duration_seconds_count"), 0)

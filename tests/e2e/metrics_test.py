@@ -3,6 +3,7 @@
 import re
 import shutil
 import subprocess
+import time
 import unittest
 
 from common import VIP, Lab
@@ -44,6 +45,9 @@ class MetricsTest(unittest.TestCase):
             self.assertGreater(self.value(page, 'sluice_worker_busy_seconds_total{worker="0"}'), 0)
             self.assertLess(self.value(page, 'sluice_worker_silent_seconds{worker="0"}'), 1)
             self.assertEqual(self.value(page, 'sluice_port_up{port="front"}'), 1)
+            self.assertGreater(self.value(page, "process_resident_memory_bytes"), 1e6)
+            self.assertGreater(self.value(page, "process_cpu_seconds_total"), 0)
+            self.assertLess(self.value(page, "process_start_time_seconds"), time.time() + 1)
             checked = subprocess.run([shutil.which("promtool"), "check", "metrics"], input=page, capture_output=True, text=True, timeout=60,
                                      check=False)
             self.assertEqual((checked.returncode, checked.stdout + checked.stderr), (0, ""))

@@ -165,6 +165,7 @@ class Stream {
       int error = 0;
       socklen_t size = sizeof error;
       getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
+      errno = error;
       if (error != 0) return Fail(figures);
       connected_ = true;
     }
@@ -178,6 +179,7 @@ class Stream {
       Send(figures);
     }
     const long waited = is_short_ ? Since(begun_) : waiting_ ? Since(sent_) : 0;
+    errno = ETIMEDOUT;
     if (is_short_ && Clock::now() - begun_ > kPatience) return Fail(figures);
     if (!is_short_ && waited > figures.longest_ms) figures.longest_ms = waited;
   }
@@ -219,6 +221,7 @@ class Stream {
     char bytes[4096];
     ssize_t got = recv(fd_, bytes, sizeof bytes, 0);
     if (got < 0 && errno == EAGAIN) return;
+    if (got == 0) errno = 0;
     if (got <= 0) return Fail(figures);
     if (is_udp_) {
       --got;

@@ -51,12 +51,16 @@ class Loopback {
 
 class HealthChecksTest : public testing::Test {
  protected:
-  void Set(uint32_t endpoints) { checks_.Set({{{"a", "b"}, {port_, endpoints}}}); }
+  void Set(uint32_t endpoints) { checks_.Set({{{"a", "b"}, {port_, endpoints, "7-8"}}}); }
   std::string Get() const { return Loopback().Get(port_); }
 
   const uint32_t port_ = Loopback().FreePort();
   std::atomic<bool> is_healthy_{true};  // a server's thread asks
-  HealthChecks checks_{[this] { return is_healthy_.load(); }};
+  std::vector<std::string> complaints_;
+  HealthChecks checks_{[this] { return is_healthy_.load(); },
+                       [this](const ObjectName& name, const std::string& uid, const std::string& what) {
+                         complaints_.push_back(name.ToString() + " " + uid + ": " + what);
+                       }};
 };
 
 TEST_F(HealthChecksTest, HowManyEndpointsThereAre) {
@@ -90,8 +94,10 @@ TEST_F(HealthChecksTest, APortThatSomebodyHasIsTriedAgain) {
   {
     Loopback other;
     const uint32_t taken = other.FreePort();
-    checks_.Set({{{"a", "b"}, {taken, 1}}});
+    for (int i = 0; i < 2; ++i) checks_.Set({{{"a", "b"}, {taken, 1, "7-8"}}});
     EXPECT_THAT(Loopback().Get(taken), IsEmpty());
+    ASSERT_EQ(complaints_.size(), 1u) << "of each trouble once";
+    EXPECT_THAT(complaints_[0], StartsWith("a/b 7-8: health check port " + std::to_string(taken) + ": "));
   }
   Set(1);
   EXPECT_THAT(Get(), StartsWith("HTTP/1.1 200"));
