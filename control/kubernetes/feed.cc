@@ -275,7 +275,7 @@ void Feed::TranslateOne(const ObjectName& name) {
         translation = Translate(service, slices, policy_);
         uid = service.uid;
       });
-  program_.Want(name, std::move(translation.services));
+  program_.Want(name, std::move(translation.services), translation.leaving);
   if (!is_there) {
     states_.erase(name);
     return;

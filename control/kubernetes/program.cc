@@ -53,7 +53,16 @@ void Program::Begin(const v1::Config& config, const std::vector<Prefix>& exclude
   for (const auto& [key, claims] : claims_) Mark(key);
 }
 
-void Program::Want(const ObjectName& service, std::vector<v1::Service> services) {
+void Program::Want(const ObjectName& service, std::vector<v1::Service> services,
+                   const std::vector<std::string>& leaving) {
+  std::set<std::string> ended;
+  if (const auto found = leaving_.find(service); found != leaving_.end()) ended = std::move(found->second);
+  if (leaving.empty()) {
+    leaving_.erase(service);
+  } else {
+    leaving_[service] = {leaving.begin(), leaving.end()};
+  }
+  for (const std::string& address : leaving) ended.erase(address);
   std::set<VirtualKey> before;
   if (const auto found = keys_of_.find(service); found != keys_of_.end()) before = std::move(found->second);
   std::set<VirtualKey>& now = keys_of_[service];
@@ -74,6 +83,9 @@ void Program::Want(const ObjectName& service, std::vector<v1::Service> services)
     if (found->second.empty()) claims_.erase(found);
     left_out_.erase(key);
     Mark(key);
+  }
+  if (!ended.empty()) {
+    for (const VirtualKey& key : now) EndDrains(key, ended);
   }
   if (now.empty()) keys_of_.erase(service);
 }
@@ -160,6 +172,17 @@ std::vector<VirtualKey> Program::Draining() const {
     if (!have.draining.empty()) draining.push_back(key);
   }
   return draining;
+}
+
+void Program::EndDrains(const VirtualKey& key, const std::set<std::string>& addresses) {
+  const Programmed have = Have(key);
+  const auto end = [&](const v1::Destination& each) {
+    if (addresses.contains(each.address())) HasDrained(key, each.address(), each.port());
+  };
+  if (have.service != nullptr) {
+    for (const v1::Destination& each : have.service->destinations()) end(each);
+  }
+  for (const v1::Destination& each : have.draining) end(each);
 }
 
 void Program::HasDrained(const VirtualKey& service, const std::string& address, uint32_t port) {

@@ -26,8 +26,10 @@ class Program {
   void Begin(const v1::Config& config, const std::vector<Prefix>& excluded);
 
   // The virtual services of a Service; none: it is gone. Of several Services that claim the same address and
-  // port the first by name has it.
-  void Want(const ObjectName& service, std::vector<v1::Service> services);
+  // port the first by name has it. `leaving` are addresses of pods that are being ended: when one is among
+  // them no more its grace period is over, and what drains there has ended.
+  void Want(const ObjectName& service, std::vector<v1::Service> services,
+            const std::vector<std::string>& leaving = {});
   // Services that are not among these are gone.
   void WantOnly(const std::vector<ObjectName>& services);
 
@@ -65,10 +67,12 @@ class Program {
   // What is wanted, with what drains.
   Programmed Target(const Shared& wanted, const Programmed& have) const;
   void Mark(const VirtualKey& key);
+  void EndDrains(const VirtualKey& key, const std::set<std::string>& addresses);
 
   std::map<VirtualKey, Programmed> have_;
   std::map<VirtualKey, std::map<ObjectName, Shared>> claims_;
   std::map<ObjectName, std::set<VirtualKey>> keys_of_;
+  std::map<ObjectName, std::set<std::string>> leaving_;
   std::set<VirtualKey> urgent_, dirty_;
   bool knows_all_ = false;       // what is wanted
   std::set<VirtualKey> may_go_;  // when all is known

@@ -64,12 +64,22 @@ class Translator {
       result_.local_ready = std::max(result_.local_ready, static_cast<uint32_t>(local_ready_.size()));
       local_ready_.clear();
     }
+    FindLeaving();
     if (service_.type == "LoadBalancer" && service_.is_external_local)
       result_.health_check_port = service_.health_check_port;
     return std::move(result_);
   }
 
  private:
+  void FindLeaving() {
+    for (const SliceObject* slice : slices_) {
+      for (const EndpointObject& each : slice->endpoints) {
+        if (!each.is_terminating || !slice->has_addresses) continue;
+        if (const auto address = ParseAddress(each.address)) result_.leaving.push_back(address->text);
+      }
+    }
+  }
+
   void DoPort(const ServicePort& port, bool is_v6, const Address& cluster) {
     const std::vector<Frontend> frontends = FrontendsOf(port, is_v6, cluster);
     const std::vector<Endpoint> endpoints = EndpointsOf(slices_, port, is_v6, policy_);

@@ -28,6 +28,7 @@ struct Translation {
   std::vector<std::string> complaints;  // about its annotations
   uint32_t health_check_port = 0;       // 0: it has none
   uint32_t local_ready = 0;             // distinct addresses of its ready endpoints on this node
+  std::vector<std::string> leaving;     // addresses of endpoints whose pods are being ended
   // Usable endpoints exist, but none that the policy allows.
   bool lacks_internal = false;
   bool lacks_external = false;

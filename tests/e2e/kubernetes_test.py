@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 import subprocess
 import sys
 import time
@@ -10,7 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "kubernetes"))
 from common import CLIENT, Load  # noqa: E402
-from kube_lab import CLUSTER_IP, NODE, KubeLab, endpoint, endpoint_slice, run, service, wait_until  # noqa: E402
+from kube_lab import CLUSTER_IP, NODE, KubeLab, endpoint, endpoint_slice, in_namespace, run, service, wait_until  # noqa: E402
 
 HERE = Path(__file__).resolve().parent
 WEB = {"http": (80, "TCP")}
@@ -86,6 +87,25 @@ class KubernetesTest(unittest.TestCase):
             self.assertEqual(load.result["failures"], {})
             self.assertGreater(sum(load.result["answers"].values()), 200)
             self.assertEqual(len(load.result["answers"]), 3)
+
+    def test_the_grace_period_of_a_pod(self):
+        with KubeLab() as lab:
+            first, second, third = lab.pods
+            self.start(lab, pods=[endpoint(third)])
+            hold = lambda: in_namespace(lab.ns("client"), lambda: socket.create_connection((CLUSTER_IP, 80), 5))
+            with hold():
+                lab.put_pods([endpoint(first), endpoint(third, ready=False, terminating=True)])
+                self.assertTrue(lab.has(f"-r {third}:80 -m -w 0"), lab.rules())
+                time.sleep(1)
+                self.assertIn(f"-r {third}:80 -m -w 0", lab.rules(), "there is a connection")
+                lab.put_pods([endpoint(first)])
+                self.assertTrue(wait_until(lambda: third not in lab.rules(), 5), "its pod has ended")
+            # One that leaves for another reason keeps its connections.
+            with hold():
+                lab.put_pods([endpoint(second)])
+                self.assertTrue(lab.has(f"-r {first}:80 -m -w 0"), lab.rules())
+                time.sleep(6)
+                self.assertIn(f"-r {first}:80 -m -w 0", lab.rules())
 
     def test_the_api_server_breaks(self):
         with KubeLab() as lab:

@@ -108,7 +108,7 @@ class Fuzz {
         cluster.Look(name, [&](const ServiceObject& service, std::span<const SliceObject* const> slices) {
           Translation translation = Translate(service, slices, policy_);
           made_ += translation.services.size();
-          program.Want(name, std::move(translation.services));
+          program.Want(name, std::move(translation.services), translation.leaving);
         });
       }
       size_t changes = 0;

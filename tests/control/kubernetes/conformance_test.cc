@@ -200,7 +200,7 @@ std::map<ObjectName, Translation> TranslateAll(const Cluster& cluster, const Nod
 void Want(const std::map<ObjectName, Translation>& all, Program& program) {
   std::vector<ObjectName> names;
   for (const auto& [name, translation] : all) {
-    program.Want(name, translation.services);
+    program.Want(name, translation.services, translation.leaving);
     names.push_back(name);
   }
   program.WantOnly(names);

@@ -78,6 +78,22 @@ TEST_F(ProgramTest, WhoLeavesIsDrainedUnlessItIsUdp) {
   EXPECT_TRUE(program_.Draining().empty());
 }
 
+TEST_F(ProgramTest, WhosePodHasEndedHasDrained) {
+  program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1", "10.1.0.2", "10.1.0.3"})});
+  Next();
+  program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1"})}, {"10.1.0.2"});
+  EXPECT_EQ(Next(), "+10.0.0.1 10.1.0.1 10.1.0.2:0 10.1.0.3:0");
+  program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1"})}, {"10.1.0.2"});
+  EXPECT_EQ(Next(), "") << "its grace period lasts";
+  program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1"})});
+  EXPECT_EQ(Next(), "+10.0.0.1 10.1.0.1 10.1.0.3:0") << "the other has not been seen ending";
+  // The last one, which served until its end.
+  program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1"})}, {"10.1.0.1"});
+  Next();
+  program_.Want(web_, {Virtual(web_, "10.0.0.1", {})});
+  EXPECT_EQ(Next(), "+10.0.0.1 10.1.0.3:0");
+}
+
 TEST_F(ProgramTest, WhoComesBackWhileItDrainsIsThere) {
   program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1", "10.1.0.2"})});
   Next();
