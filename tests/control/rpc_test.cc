@@ -44,6 +44,8 @@ class RpcTest : public testing::Test {
     while (!std::filesystem::exists(folder_ + "/s") && Clock::now() < end)
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
     stub_ = v1::Sluice::NewStub(Connect());
+    // The socket has a name before anybody listens.
+    while (!Info() && Clock::now() < end) std::this_thread::sleep_for(std::chrono::milliseconds(20));
     ASSERT_TRUE(Info()) << Log();
   }
   ~RpcTest() override {
