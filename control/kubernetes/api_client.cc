@@ -174,6 +174,7 @@ ApiClient::Answer ApiClient::DoOnce(const std::string& path, std::chrono::second
   curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, Transfer::Progress);
   curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
   if (!access_.proxy_url.empty()) curl_easy_setopt(curl, CURLOPT_PROXY, access_.proxy_url.c_str());
+  curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);  // a proxy's answer is not the server's
   // Only who the cluster's own authority vouches for; its file may have changed since.
   const std::string ca = access_.ca_data.empty() ? FileText(access_.ca_file) : access_.ca_data;
   const curl_blob ca_blob = BlobOf(ca);

@@ -131,7 +131,9 @@ class LendConnections final : public Question {
     for (uint32_t looks = 0; next_index < end && looks < kLooks; ++next_index, ++looks) {
       if (!worker.connections.IsInUse(next_index)) continue;
       Connection& connection = worker.connections.ByIndex(next_index);
-      if (connection.Has(kConnectionAnnounced)) connection.flags ^= kConnectionAnnounced | kConnectionLent;
+      if (!connection.Has(kConnectionAnnounced)) continue;
+      connection.flags &= static_cast<uint16_t>(~kConnectionAnnounced);
+      connection.flags |= kConnectionLent;
     }
     at_end = next_index >= end;
   }
