@@ -41,6 +41,7 @@ struct Options {
   double soak_seconds = 0;  // instead of turns
   bool sync = false;        // workers tell of their connections, in turns of their own
   int changes = 0;          // of the configuration, a second, during Sluice's turns
+  bool alone = false;       // Sluice only, for a profile
   uint32_t capacity = 0;    // connections per worker; 0: twice the flows, more if there are new ones
 };
 
@@ -68,6 +69,7 @@ bool ParseOptions(int argc, char** argv, Options& options) {
       {"--seconds", [&](const std::string& value) { return absl::SimpleAtod(value, &options.seconds); }},
       {"--soak", [&](const std::string& value) { return absl::SimpleAtod(value, &options.soak_seconds); }},
       {"--changes", number(options.changes)},
+      {"--alone", [&](const std::string& value) { return options.alone = value == "yes", true; }},
       {"--sync", [&](const std::string& value) { return options.sync = value == "yes", true; }},
       {"--hand-over", [&](const std::string& value) { return options.hand_over = value == "yes", true; }},
       {"--family", [&](const std::string& value) { return traffic.v6 = value == "6", true; }},
@@ -238,10 +240,11 @@ int Main(int argc, char** argv) {
     return 0;
   }
   GeneratorAlone generator(devices);
-  std::vector<Contender*> contenders = {&generator, &balancer};
+  std::vector<Contender*> contenders = {&balancer};
+  if (!options.alone) contenders.insert(contenders.begin(), &generator);
   std::vector<std::unique_ptr<Contender>> straw_men;
   const TrafficOptions& offered = options.traffic;
-  if (!offered.v6 && workers == 1 && offered.answers == 0 && offered.fragments == 0) {
+  if (!options.alone && !offered.v6 && workers == 1 && offered.answers == 0 && offered.fragments == 0) {
     straw_men.push_back(MakeStrawMan<OwnTable>("straw man", options, devices, traffic));
     straw_men.push_back(MakeStrawMan<RteHashTable>("straw man on rte_hash", options, devices, traffic));
     for (const auto& man : straw_men) contenders.push_back(man.get());

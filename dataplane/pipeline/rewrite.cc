@@ -72,7 +72,8 @@ bool EnterTunnel(Worker& worker, Batch& batch, int lane, const TunnelSpec& tunne
   const TunnelEnds ends = {source, destination, InTunnel(worker, batch, lane)};
   const bool is_v6 = batch.plain_v6 & LaneBit(lane);
   if (batch.plain & LaneBit(lane)) {
-    if (!known.headers.Fit(tunnel, is_v6)) known.headers = {tunnel, source, destination, is_v6};
+    const TunnelHeaders::InnerPackets inner = {.are_v6 = is_v6, .may_be_split = ends.packet.may_be_split};
+    if (!known.headers.Fit(tunnel, inner)) known.headers = {tunnel, source, destination, inner};
     known.fits = worker.configuration;
   }
   if (Encapsulate(tunnel, ends, batch, lane)) return true;
@@ -103,6 +104,10 @@ void RefuseToPass(Worker& worker, Batch& batch, int lane, Reply reply, Counter r
   }
 }
 
+inline bool TakeHopOf(Batch& batch, int lane, bool is_v6) {
+  return is_v6 ? TakeHop(batch.v6(lane)) : TakeHop(batch.v4(lane));
+}
+
 // What every forwarding method must do first. False: the packet goes no further.
 bool MayPass(Worker& worker, Batch& batch, int lane, const NextHop& hop, uint16_t mtu, uint16_t overhead) {
   if (hop.kind == NextHopKind::kNoRoute) {
@@ -110,7 +115,7 @@ bool MayPass(Worker& worker, Batch& batch, int lane, const NextHop& hop, uint16_
     return false;
   }
   const bool is_v6 = batch.tuple[lane].IsV6();
-  if (!(is_v6 ? TakeHop(batch.v6(lane)) : TakeHop(batch.v4(lane)))) {
+  if (!TakeHopOf(batch, lane, is_v6)) {
     RefuseToPass(worker, batch, lane, Reply::kTimeExceeded, Counter::kDropTtlExpired);
     return false;
   }
@@ -137,24 +142,40 @@ bool Translate(Worker& worker, Batch& batch, int lane) {
   return true;
 }
 
-// False: nothing was done.
-bool EnterPlainTunnel(Worker& worker, Batch& batch, int lane, const NextHop& hop) {
-  const DestinationId id = batch.connection[lane]->destination_id;
-  const Worker::Tunnel& tunnel = worker.tunnels[id];
-  const bool is_v6 = batch.plain_v6 & LaneBit(lane);
-  const uint16_t overhead = tunnel.headers.length();
+// Puts so many bytes in front of a packet that has room for them, if its way takes it then. False: nothing
+// was done.
+inline bool Lengthen(Worker& worker, Batch& batch, int lane, const NextHop& hop, uint16_t overhead,
+                     bool is_v6) {
   rte_mbuf& packet = *batch.packet[lane];
   const uint32_t length = batch.ip_length[lane] + overhead;
-  if (tunnel.fits != worker.configuration || !tunnel.headers.AreFor(is_v6) || length > hop.mtu ||
-      (length > LeastPathMtu(false) && length > worker.destinations.PathMtu(id, worker.now)) ||
-      packet.data_off < overhead + kMostInFront ||
-      !(is_v6 ? TakeHop(batch.v6(lane)) : TakeHop(batch.v4(lane)))) {
+  if (length > hop.mtu || packet.data_off < overhead + kMostInFront) return false;
+  if (length > LeastPathMtu(false) &&  // asking costs a cache line
+      length > worker.destinations.PathMtu(batch.connection[lane]->destination_id, worker.now))
     return false;
-  }
-  tunnel.headers.PutOn(InTunnel(worker, batch, lane), batch, lane);
+  if (!TakeHopOf(batch, lane, is_v6)) return false;
   packet.data_off -= overhead;
   packet.data_len += overhead;
   packet.pkt_len += overhead;
+  return true;
+}
+
+// Not inline, nor the next: beside each other and the other ways none would have registers enough.
+[[gnu::noinline]] bool EnterAnyTunnel(Worker& worker, Batch& batch, int lane, const NextHop& hop,
+                                      const TunnelHeaders& headers) {
+  const bool is_v6 = batch.plain_v6 & LaneBit(lane);
+  if (!headers.AreFor(is_v6) || !Lengthen(worker, batch, lane, hop, headers.length(), is_v6)) return false;
+  headers.PutOn(InTunnel(worker, batch, lane), batch, lane);
+  return true;
+}
+
+// False: nothing was done.
+[[gnu::noinline]] bool EnterPlainTunnel(Worker& worker, Batch& batch, int lane, const NextHop& hop) {
+  const Worker::Tunnel& tunnel = worker.tunnels[batch.connection[lane]->destination_id];
+  if (tunnel.fits != worker.configuration) return false;
+  if (!tunnel.headers.AreIpv4InIpv4() || (batch.plain_v6 & LaneBit(lane)))
+    return EnterAnyTunnel(worker, batch, lane, hop, tunnel.headers);
+  if (!Lengthen(worker, batch, lane, hop, sizeof(Ipv4Header), false)) return false;
+  tunnel.headers.PutOnIpv4(worker.identification++, batch, lane);
   return true;
 }
 
@@ -173,7 +194,7 @@ bool RewritePlain(Worker& worker, const NextHop* hops, uint32_t generation, Batc
       return false;
   } else if (GoesIntoTunnel(batch, lane)) {
     if (!EnterPlainTunnel(worker, batch, lane, hop)) return false;
-  } else if (!(is_v6 ? TakeHop(batch.v6(lane)) : TakeHop(batch.v4(lane)))) {
+  } else if (!TakeHopOf(batch, lane, is_v6)) {
     return false;
   }
   std::memcpy(batch.ip[lane] - sizeof(EthernetHeader), &hop, sizeof hop.destination + sizeof hop.source);

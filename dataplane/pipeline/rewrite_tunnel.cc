@@ -164,17 +164,18 @@ bool Encapsulate(const TunnelSpec& tunnel, const TunnelEnds& ends, Batch& batch,
 }
 
 TunnelHeaders::TunnelHeaders(const TunnelSpec& tunnel, const IpAddress& source, const IpAddress& destination,
-                             bool inner_is_v6) {
+                             InnerPackets inner_packets) {
   if (tunnel.checksum) return;
   tunnel_ = tunnel;
-  inner_is_v6_ = inner_is_v6;
+  inner_ = inner_packets;
+  from_inner_ = inner_.may_be_split ? kTypeOfService : kTypeOfService | kDontFragment;
   outer_is_v6_ = !destination.IsV4();
   ether_type_ = outer_is_v6_ ? kEtherTypeIpv6 : kEtherTypeIpv4;
   is_gue_ = tunnel.type == TunnelType::kGue;
-  is_ipv4_in_ipv4_ = tunnel.type == TunnelType::kIpip && !inner_is_v6 && !outer_is_v6_;
-  length_ = static_cast<uint8_t>(TunnelOverhead(tunnel, outer_is_v6_));
+  are_ipv4_in_ipv4_ = tunnel.type == TunnelType::kIpip && !inner_.are_v6 && !outer_is_v6_;
   const TunnelEnds ends = {.source = source, .destination = destination};
-  const Inner inner = {inner_is_v6, 0, 0, 0, Be16{}};
+  length_ = static_cast<uint8_t>(TunnelOverhead(tunnel, outer_is_v6_));
+  const Inner inner = {inner_.are_v6, 0, 0, 0, Be16{}};
   uint8_t* behind = bytes_ + OuterHeader(outer_is_v6_);
   if (is_gue_) WriteGue(tunnel, ends, inner, 0, behind);
   if (tunnel.type == TunnelType::kGre) WriteGre(inner, behind);
@@ -185,11 +186,12 @@ TunnelHeaders::TunnelHeaders(const TunnelSpec& tunnel, const IpAddress& source, 
     auto& ip = *reinterpret_cast<Ipv4Header*>(bytes_);
     sum_ = static_cast<uint16_t>(~ip.checksum);
     ip.checksum = 0;
+    rest_sum_ = FoldSum(SumBytes(bytes_ + sizeof(uint64_t), sizeof ip - sizeof(uint64_t)));
   }
 }
 
-void TunnelHeaders::PutOnAny(const TunnelPacket& packet, Batch& batch, int lane) const {
-  const Inner inner = InnerOf(batch, lane, inner_is_v6_);
+void TunnelHeaders::PutOn(const TunnelPacket& packet, Batch& batch, int lane) const {
+  const Inner inner = InnerOf(batch, lane, inner_.are_v6);
   uint8_t* outer = batch.ip[lane] - length_;
   std::memcpy(outer - sizeof ether_type_, &ether_type_, sizeof ether_type_);
   const auto length = static_cast<uint16_t>(inner.length + length_);

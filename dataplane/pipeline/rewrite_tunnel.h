@@ -51,62 +51,71 @@ bool Encapsulate(const TunnelSpec& tunnel, const TunnelEnds& ends, Batch& batch,
 class TunnelHeaders {
  public:
   TunnelHeaders() = default;
+  // The packets they are for.
+  struct InnerPackets {
+    bool are_v6 = false;
+    bool may_be_split = false;
+    friend bool operator==(const InnerPackets&, const InnerPackets&) = default;
+  };
   // None with a checksum that covers what is inside.
   TunnelHeaders(const TunnelSpec& tunnel, const IpAddress& source, const IpAddress& destination,
-                bool inner_is_v6);
+                InnerPackets inner);
 
-  // Whether they are of such a tunnel, which may have been edited, and for packets of this family.
-  bool Fit(const TunnelSpec& tunnel, bool inner_is_v6) const {
-    return AreFor(inner_is_v6) && tunnel == tunnel_;
+  // Whether they are of such a tunnel, which may have been edited, and for such packets.
+  bool Fit(const TunnelSpec& tunnel, InnerPackets inner) const {
+    return length_ != 0 && tunnel == tunnel_ && inner == inner_;
   }
-  bool AreFor(bool inner_is_v6) const { return length_ != 0 && inner_is_v6 == inner_is_v6_; }
+  bool AreFor(bool inner_is_v6) const { return length_ != 0 && inner_is_v6 == inner_.are_v6; }
+  bool AreIpv4InIpv4() const { return are_ipv4_in_ipv4_; }
   uint16_t length() const { return length_; }
   // As Encapsulate does, and in front of them the type of an Ethernet header; but where the packet begins is
   // the caller's. REQUIRES: they fit the lane's packet, which has room for them.
-  void PutOn(const TunnelPacket& packet, Batch& batch, int lane) const {
-    if (is_ipv4_in_ipv4_) {
-      PutOnIpv4(packet, batch, lane);
-    } else {
-      PutOnAny(packet, batch, lane);
-    }
+  void PutOn(const TunnelPacket& packet, Batch& batch, int lane) const;
+  // The same of IPv4 in IPv4. In registers: what is stored in halves cannot be loaded whole at once.
+  void PutOnIpv4(uint16_t identification, Batch& batch, int lane) const {
+    uint8_t* inner = batch.ip[lane];
+    uint8_t* outer = inner - sizeof(Ipv4Header);
+    const auto length = static_cast<uint16_t>(batch.ip_length[lane] + sizeof(Ipv4Header));
+    uint64_t words[2];
+    std::memcpy(words, inner, sizeof words[0]);
+    words[0] &= from_inner_;
+    if ((words[0] & kEcn) == kEcn) [[unlikely]]
+      words[0] ^= kEcnLast;
+    words[0] |= uint64_t{Be16::FromHost(length).raw} << 16 |
+                uint64_t{Be16::FromHost(identification).raw} << 32 | kVersionAndLength;
+    const uint64_t time_to_live = inner[offsetof(Ipv4Header, time_to_live)];
+    const uint16_t sum = FoldSum(AddWithCarry(words[0], rest_sum_ + time_to_live));
+    std::memcpy(&words[1], bytes_ + sizeof words[0], sizeof words[1]);
+    words[1] |= time_to_live | uint64_t{static_cast<uint16_t>(~sum)} << 16;
+    uint32_t last;
+    std::memcpy(&last, bytes_ + sizeof words, sizeof last);
+    batch.ip[lane] = outer;
+    batch.ip_length[lane] = length;
+    std::memcpy(outer - sizeof kEtherTypeIpv4, &kEtherTypeIpv4, sizeof kEtherTypeIpv4);
+    std::memcpy(outer, words, sizeof words);
+    std::memcpy(outer + sizeof words, &last, sizeof last);
   }
 
  private:
-  void PutOnIpv4(const TunnelPacket& packet, Batch& batch, int lane) const {
-    const Ipv4Header& inner = batch.v4(lane);
-    uint8_t* outer = batch.ip[lane] - sizeof(Ipv4Header);
-    const auto length = static_cast<uint16_t>(batch.ip_length[lane] + sizeof(Ipv4Header));
-    // In registers: what is stored in halves cannot be loaded whole at once.
-    const uint64_t type_of_service = uint64_t{OuterTypeOfService(inner.type_of_service)} << 8;
-    const uint64_t total_length = Be16::FromHost(length).raw;
-    const uint64_t identification = Be16::FromHost(packet.identification).raw;
-    const uint64_t flags = packet.may_be_split ? 0 : inner.flags_and_offset.raw & kIpv4DontFragment.raw;
-    const uint64_t time_to_live = inner.time_to_live;
-    const uint64_t checksum = static_cast<uint16_t>(
-        ~FoldSum(sum_ + type_of_service + total_length + identification + flags + time_to_live));
-    uint64_t words[2];
-    std::memcpy(words, bytes_, sizeof words);
-    words[0] |= type_of_service | total_length << 16 | identification << 32 | flags << 48;
-    words[1] |= time_to_live | checksum << 16;
-    std::memcpy(outer, &words[0], sizeof words[0]);
-    std::memcpy(outer + sizeof words[0], &words[1], sizeof words[1]);
-    std::memcpy(outer + sizeof words, bytes_ + sizeof words, sizeof(Be32));
-    std::memcpy(outer - sizeof ether_type_, &ether_type_, sizeof ether_type_);
-    batch.ip[lane] = outer;
-    batch.ip_length[lane] = length;
-  }
-  void PutOnAny(const TunnelPacket& packet, Batch& batch, int lane) const;
+  // Parts of an IPv4 header's first eight bytes, as they are loaded.
+  static constexpr uint64_t kVersionAndLength = 0x45;
+  static constexpr uint64_t kTypeOfService = 0xff00;
+  static constexpr uint64_t kEcn = 0x0300;
+  static constexpr uint64_t kEcnLast = 0x0100;
+  static constexpr uint64_t kDontFragment = uint64_t{kIpv4DontFragment.raw} << 48;
 
   static constexpr int kMost = sizeof(Ipv6Header) + sizeof(UdpHeader) + kGueHeader;
 
   TunnelSpec tunnel_;
   uint8_t length_ = 0;  // 0: none
-  bool inner_is_v6_ = false;
+  InnerPackets inner_;
   bool outer_is_v6_ = false;
   bool is_gue_ = false;
-  bool is_ipv4_in_ipv4_ = false;
+  bool are_ipv4_in_ipv4_ = false;
   Be16 ether_type_;
-  uint16_t sum_ = 0;  // of an outer IPv4 header
+  uint16_t sum_ = 0;         // of an outer IPv4 header
+  uint16_t rest_sum_ = 0;    // of it without the first eight bytes
+  uint64_t from_inner_ = 0;  // of those: what the inner header says
   uint8_t bytes_[kMost] = {};
 };
 

@@ -68,6 +68,8 @@ class Frames {
     if (random_() % 4 == 0) packet.Ttl(static_cast<uint8_t>(random_() % 3));
     if (random_() % 16 == 0) packet.Vlan(8);
     const bool is_v6 = std::string(way.client).find(':') != std::string::npos;
+    if (random_() % 2 == 0) packet.TypeOfService(static_cast<uint8_t>(random_()));
+    if (random_() % 2 == 0 && !is_v6) packet.DontFragment();
     if (random_() % 16 == 0 && !is_v6) packet.Fragment(0, true);
     if (random_() % 16 == 0 && !is_v6) packet.IpOptions(FrameBytes(4, 1));
     FrameBytes frame = packet.Bytes();
@@ -152,6 +154,7 @@ TEST(PlainTest, RewritesLikeTheThoroughWay) {
     Batch batches[2] = {};
     bool live = true;
     const uint16_t identification = worker.identification;
+    if (i % 1024 == 0) rig.SetGlobal({.settings = {.pmtu_disc = i % 2048 == 0}});
     for (int way = 0; way < 2; ++way) {
       Batch& batch = batches[way];
       batch.packet[0] = packets[way];
