@@ -44,6 +44,7 @@ def parser():
     options.add_argument("--protocol", default="udp", choices=["udp", "tcp"])
     options.add_argument("--scheduler", default="rr")
     options.add_argument("--services", type=number, default=1)
+    options.add_argument("--to", default="all", choices=["all", "last"], help="of the services get packets")
     options.add_argument("--workers", type=int, default=1)
     options.add_argument("--new", type=share, default=0, help="share of packets that open a connection: 10%%")
     options.add_argument("--answers", type=share, default=0, help="share of packets that are answers of real servers")
@@ -59,17 +60,17 @@ def parser():
     return options
 
 
-def measure(options):
-    """What forward_bench printed: its first line, and the turns."""
+def measure(options, alone=False, under=()):
+    """What forward_bench printed: its first line, and the turns; alone: Sluice's only; under: a command that runs it."""
     if options.fragments and options.family == "6":
         sys.exit("bench/run forward: --fragments is for IPv4")
     if options.answers and options.method not in ("nat", "fullnat"):
         sys.exit(f"bench/run forward: with --method {options.method} answers do not come by the balancer")
     if options.hand_over and options.workers < 2:
         sys.exit("bench/run forward: --hand-over needs --workers 2 or more")
-    command = [BUILD / "bin/forward_bench"]
+    command = [*under, BUILD / "bin/forward_bench", "--alone", "yes" if alone else "no"]
     for name in ("flows", "method", "family", "protocol", "scheduler", "services", "workers", "new", "answers", "fragments",
-                 "connections", "changes", "rounds", "seconds", "warm_up"):
+                 "to", "connections", "changes", "rounds", "seconds", "warm_up"):
         command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
     command += ["--hand-over", "yes" if options.hand_over else "no", "--sync", "yes" if options.sync else "no"]
     limit = 120 + 6 * (options.rounds + 2) * (options.seconds + 1)

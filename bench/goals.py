@@ -6,6 +6,7 @@ import statistics
 from forward import CHANGING, TELLING, Result, measure, parser
 
 MANY = ["--services", "10000"]
+LAST = ["--to", "last"]
 TCP_FLOOD = ["--flows", "64k", "--new", "90%", "--protocol", "tcp"]
 ALL_NEW = ["--flows", "1k", "--new", "100%"]
 TWO = ["--workers", "2"]
@@ -19,8 +20,10 @@ ROWS = (
     ("full NAT against NAT", 0.9, 0.8, "rate", ["--method", "fullnat"], []),
     ("IPv6 against IPv4", 0.85, 0.7, "rate", ["--family", "6"], []),
     ("8M flows against 1M", 0.95, 0.85, "rate", ["--flows", "8M"], []),
-    ("10,000 services against 1, established", 0.98, 0.95, "rate", MANY, []),
-    ("10,000 services against 1, new flows", 0.98, 0.95, "rate", [*ALL_NEW, *MANY], ALL_NEW),
+    ("10,000 services against 1, established, spread over all", 0.98, 0.95, "rate", MANY, []),
+    ("10,000 services against 1, established, to the last", 0.98, 0.95, "rate", [*MANY, *LAST], []),
+    ("10,000 services against 1, new flows, to the last", 0.98, 0.95, "rate", [*ALL_NEW, *MANY, *LAST], ALL_NEW),
+    ("10,000 services against 1, new flows, spread over all", None, None, "rate", [*ALL_NEW, *MANY], ALL_NEW),
     ("new connections, of the straw man's", 0.7, None, "share", ALL_NEW, None),
     ("new connections, million/s", 4, 2.5, "opened", ALL_NEW, None),
     ("new connections, full NAT, million/s", 2.5, 1.5, "opened", [*ALL_NEW, "--method", "fullnat"], None),
@@ -73,9 +76,10 @@ def main(arguments):
             result = turn(words, short)
             found.append(value(kind, result, None if other is None else turn(other, short)))
         middle = statistics.median(found)
-        reached = middle <= (floor or goal) if kind == "bytes" else middle >= (floor or goal)
+        wanted = floor or goal or 0
+        reached = middle <= wanted if kind == "bytes" else middle >= wanted
         mark = "" if reached else "**"
         versus = "" if other is None else f" / {' '.join(other) or 'default'}"
-        print(f"| {name} | {goal} | {floor or ''} | {mark}{middle:.3g}{mark} | {min(found):.3g} | {max(found):.3g} | "
+        print(f"| {name} | {goal or ''} | {floor or ''} | {mark}{middle:.3g}{mark} | {min(found):.3g} | {max(found):.3g} | "
               f"`{' '.join(words) or 'default'}{versus}` |", flush=True)
     return 0

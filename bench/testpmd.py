@@ -1,8 +1,9 @@
 """bench/run testpmd: what DPDK's own dpdk-testpmd does with the same frames on a device in memory: it mends checksums and
 swaps addresses (csum), or only passes on (io). It finds no flow and changes none: no balancer, but a yardstick.
 
-Its device gives frames of a file over and over; it costs more than the one of `bench/run forward`, which is why both are net
-of `io`."""
+They take turns with Sluice. testpmd's device gives frames of a file over and over, for a program of its own has nothing else
+in memory; that costs more than the device of `bench/run forward`, which is why all are net of what only passes on: testpmd's
+of `io`, Sluice's of the generator alone."""
 
 import argparse
 import os
@@ -15,6 +16,8 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import forward
 
 
 def frame(flow):
@@ -69,14 +72,19 @@ def main(arguments):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "flows.pcap"
         capture(path, options.flows)
-        found = {mode: [] for mode in ("io", "csum")}
+        ours = forward.parser().parse_args(["--flows", str(options.flows), "--rounds", "1", "--seconds", "0.5" if options.quick else "2"])
+        found = {"dpdk-testpmd io": [], "dpdk-testpmd csum": [], "generator": [], "Sluice, NAT": []}
         for _ in range(options.rounds):
-            for mode, rates in found.items():
-                rates.append(rate(path, mode, options.flows, options.seconds))
-    print("| dpdk-testpmd | million packets/s | ns a packet | net of io |")
+            for mode in ("io", "csum"):
+                found[f"dpdk-testpmd {mode}"].append(1e9 / rate(path, mode, options.flows, options.seconds))
+            result = forward.Result(ours, *forward.measure(ours))
+            found["generator"] += result.ns("generator")
+            found["Sluice, NAT"] += result.ns("sluice")
+    print("| | million packets/s | ns a packet | net: median (least to most) |")
     print("|---|---|---|---|")
-    io = 1e9 / statistics.median(found["io"])
-    for mode, rates in found.items():
-        middle = statistics.median(rates)
-        print(f"| {mode} | {middle / 1e6:.2f} | {1e9 / middle:.1f} | {1e9 / middle - io:.1f} |")
+    for name, times in found.items():
+        bare = found["generator" if name in ("generator", "Sluice, NAT") else "dpdk-testpmd io"]
+        net = [each - of for each, of in zip(times, bare)]
+        middle = statistics.median(times)
+        print(f"| {name} | {1e3 / middle:.2f} | {middle:.1f} | {statistics.median(net):.1f} ({min(net):.1f} to {max(net):.1f}) |")
     return 0

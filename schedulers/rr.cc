@@ -45,6 +45,8 @@ class RoundRobin final : public Scheduler {
     }
   }
 
+  void Prefetch() const override { __builtin_prefetch(cursor_.get(), 1); }
+
   int Foresee(const FlowKey&, std::span<const Candidate> candidates) override {
     return NextAfter(cursor_->load(std::memory_order_relaxed), candidates);
   }

@@ -43,7 +43,8 @@ inline constexpr size_t kManyCandidates = 64;
 using DestinationId = uint32_t;
 inline constexpr DestinationId kNoDestination = 0;
 
-struct Candidate {
+// A cache line: of many a pick looks at few.
+struct alignas(64) Candidate {
   IpAddress address;
   Be16 port;
   int32_t weight = 1;
@@ -55,6 +56,7 @@ struct Candidate {
 
   bool CanAccept() const { return weight > 0 && !load->overloaded.load(std::memory_order_relaxed); }
 };
+static_assert(sizeof(Candidate) == 64);
 
 inline constexpr int kNoCandidate = -1;
 
@@ -90,6 +92,9 @@ class Scheduler {
   virtual int Foresee(const FlowKey& flow, std::span<const Candidate> candidates) {
     return Pick(flow, candidates);
   }
+
+  // Asks for the memory that Pick will want and that nobody may have touched for long.
+  virtual void Prefetch() const {}
 
   // Take over what `previous`, of the same algorithm, remembers: the service changed, not its scheduler.
   // Workers go on using `previous` for a moment; memory that both must see is shared.

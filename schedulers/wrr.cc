@@ -64,6 +64,8 @@ class WeightedRoundRobin final : public Scheduler {
     return chosen;
   }
 
+  void Prefetch() const override { __builtin_prefetch(memory_.get(), 1); }
+
  private:
   int Walk(std::span<const Candidate> candidates) {
     if (highest_ == 0) return kNoCandidate;

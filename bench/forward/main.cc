@@ -71,6 +71,7 @@ bool ParseOptions(int argc, char** argv, Options& options) {
       {"--changes", number(options.changes)},
       {"--alone", [&](const std::string& value) { return options.alone = value == "yes", true; }},
       {"--sync", [&](const std::string& value) { return options.sync = value == "yes", true; }},
+      {"--to", [&](const std::string& value) { return traffic.to_last = value == "last", true; }},
       {"--hand-over", [&](const std::string& value) { return options.hand_over = value == "yes", true; }},
       {"--family", [&](const std::string& value) { return traffic.v6 = value == "6", true; }},
       {"--protocol",
@@ -117,18 +118,31 @@ class GeneratorAlone : public Contender {
   std::atomic<bool> stop_{false};
 };
 
-template <class Table>
+template <template <class> class Table, class Address>
 std::unique_ptr<Contender> MakeStrawMan(const char* name, const Options& options, const Devices& devices,
                                         const Traffic& traffic) {
-  using Man = StrawMan<Table>;
-  typename Man::Setup setup{.receive = {.dpdk_port = devices.receive(), .queue = 0},
-                            .transmit = {.dpdk_port = devices.transmit(), .queue = 0},
+  using Man = StrawMan<Table, Address>;
+  typename Man::Setup setup{.receive = devices.receive(),
+                            .transmit = devices.transmit(),
+                            .workers = options.balancer.workers,
                             .capacity = options.balancer.connections / (options.traffic.fresh > 0 ? 2 : 1),
                             .source = kMacOfSluice,
                             .next_hop = kMacOfServer,
+                            .service = traffic.ServiceAt(0),
+                            .service_port = Traffic::kServicePort,
                             .server_port = Traffic::kServerPort};
-  for (int i = 0; i < kBenchServers; ++i) setup.servers[i] = traffic.ServerAt(i).V4();
+  for (int i = 0; i < kBenchServers; ++i) setup.servers[i] = traffic.ServerAt(i);
   return std::make_unique<Man>(name, setup);
+}
+
+// With each of the two tables.
+template <class Address>
+std::vector<std::unique_ptr<Contender>> MakeStrawMen(const Options& options, const Devices& devices,
+                                                     const Traffic& traffic) {
+  std::vector<std::unique_ptr<Contender>> men;
+  men.push_back(MakeStrawMan<OwnTable, Address>("straw man", options, devices, traffic));
+  men.push_back(MakeStrawMan<RteHashTable, Address>("straw man on rte_hash", options, devices, traffic));
+  return men;
 }
 
 struct Turn {
@@ -189,7 +203,7 @@ Turn TakeTurn(Contender& contender, const std::vector<std::unique_ptr<Source>>& 
   return turn;
 }
 
-void Print(const char* name, const Turn& turn, int round) {
+void Print(const char* contender, const Turn& turn, int round) {
   std::vector<std::string> counts;
   for (const auto& [name, value] : turn.counts) {
     if (value != 0) counts.push_back(absl::StrCat("\"", name, "\": ", value));
@@ -197,14 +211,16 @@ void Print(const char* name, const Turn& turn, int round) {
   std::printf(
       "{\"round\": %d, \"name\": \"%s\", \"seconds\": %.6f, \"packets\": %lu, \"new\": %lu, \"ticks\": %lu, "
       "\"counts\": {%s}}\n",
-      round, name, turn.seconds, turn.packets, turn.fresh, turn.ticks, absl::StrJoin(counts, ", ").c_str());
+      round, contender, turn.seconds, turn.packets, turn.fresh, turn.ticks,
+      absl::StrJoin(counts, ", ").c_str());
   std::fflush(stdout);
 }
 
 // Of DPDK's own memory: packet buffers, and rte_hash's keys and buckets.
 int MegabytesFor(const Options& options) {
-  constexpr uint64_t kBytesPerFlow = 160;
-  return static_cast<int>(512 + (options.traffic.flows * kBytesPerFlow >> 20));
+  const uint64_t bytes_per_flow = options.traffic.v6 ? 320 : 160;
+  return static_cast<int>(
+      512 + (options.traffic.flows * bytes_per_flow * static_cast<uint64_t>(options.balancer.workers) >> 20));
 }
 
 int Main(int argc, char** argv) {
@@ -244,9 +260,9 @@ int Main(int argc, char** argv) {
   if (!options.alone) contenders.insert(contenders.begin(), &generator);
   std::vector<std::unique_ptr<Contender>> straw_men;
   const TrafficOptions& offered = options.traffic;
-  if (!options.alone && !offered.v6 && workers == 1 && offered.answers == 0 && offered.fragments == 0) {
-    straw_men.push_back(MakeStrawMan<OwnTable>("straw man", options, devices, traffic));
-    straw_men.push_back(MakeStrawMan<RteHashTable>("straw man on rte_hash", options, devices, traffic));
+  if (!options.alone && offered.fragments == 0) {
+    straw_men = offered.v6 ? MakeStrawMen<IpAddress>(options, devices, traffic)
+                           : MakeStrawMen<Be32>(options, devices, traffic);
     for (const auto& man : straw_men) contenders.push_back(man.get());
   }
   std::printf("{\"bytes\": %lu, \"connections\": %u, \"hertz\": %lu}\n", bytes,

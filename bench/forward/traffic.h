@@ -26,9 +26,10 @@ inline constexpr int kBenchLocals = 64;
 struct TrafficOptions {
   bool v6 = false;
   Protocol protocol = Protocol::kUdp;
-  uint32_t flows = 1;     // a power of two
-  uint32_t services = 1;  // flow i belongs to service i % services
-  double fresh = 0;       // shares of the packets, 0..1
+  uint32_t flows = 1;  // a power of two
+  uint32_t services = 1;
+  bool to_last = false;  // all flows are to the last service; else flow i is to service i % services
+  double fresh = 0;      // shares of the packets, 0..1
   double answers = 0;
   double fragments = 0;
 };
@@ -49,7 +50,9 @@ class Traffic {
   static Be16 ClientPortOf(uint32_t flow) {
     return Be16::FromHost(static_cast<uint16_t>(1024 + (flow & 0xfff)));
   }
-  IpAddress ServiceOf(uint32_t flow) const { return ServiceAt(flow % options_.services); }
+  IpAddress ServiceOf(uint32_t flow) const {
+    return ServiceAt(options_.to_last ? options_.services - 1 : flow % options_.services);
+  }
   IpAddress ServiceAt(uint32_t service) const { return Address(kServices, service); }
   IpAddress ServerAt(int server) const { return Address(kServers, static_cast<uint32_t>(server) + 1); }
   IpAddress LocalAt(int local) const { return Address(kLocals, static_cast<uint32_t>(local) + 1); }

@@ -1,4 +1,4 @@
-// What the straw man keeps of a flow: one cache line.
+// What the straw man keeps of a flow: a cache line, or two of IPv6. An Address is a Be32 or an IpAddress.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -10,18 +10,20 @@
 namespace sluice {
 
 // No padding that is not set: it is hashed and compared as bytes.
+template <class Address>
 struct FlowName {
-  Be32 source;
-  Be32 destination;
+  Address source;
+  Address destination;
   Be16 source_port;
   Be16 destination_port;
   uint32_t protocol = 0;
 };
-static_assert(sizeof(FlowName) == 16);
+static_assert(sizeof(FlowName<Be32>) == 16 && sizeof(FlowName<IpAddress>) == 40);
 
+template <class Address>
 struct alignas(64) FlowEntry {
-  FlowName name;
-  FlowName to;
+  FlowName<Address> name;
+  FlowName<Address> to;
   EthernetHeader ethernet;
   uint16_t address_delta = 0;
   uint16_t transport_delta = 0;
@@ -29,6 +31,6 @@ struct alignas(64) FlowEntry {
   uint32_t packets = 0;
   uint32_t bytes = 0;
 };
-static_assert(sizeof(FlowEntry) == 64);
+static_assert(sizeof(FlowEntry<Be32>) == 64 && sizeof(FlowEntry<IpAddress>) == 128);
 
 }  // namespace sluice

@@ -16,8 +16,12 @@
 
 namespace sluice {
 
+template <class Address>
 class OwnTable {
  public:
+  using Name = FlowName<Address>;
+  using Entry = FlowEntry<Address>;
+
   explicit OwnTable(uint32_t capacity)
       : buckets_(std::bit_ceil(capacity / 4)),
         entries_(capacity + 1),
@@ -25,7 +29,7 @@ class OwnTable {
         capacity_(capacity) {}
 
   // nullptr for those that are not there.
-  void Find(const FlowName* names, int count, FlowEntry** found) {
+  void Find(const Name* names, int count, Entry** found) {
     uint64_t hashes[kAcross];
     uint32_t guesses[kAcross];
     for (int i = 0; i < count; ++i) {
@@ -36,7 +40,8 @@ class OwnTable {
       const Bucket& bucket = buckets_[hashes[i] & mask_];
       const uint32_t matches = Matches(bucket, SignatureOf(hashes[i]));
       guesses[i] = matches == 0 ? 0 : bucket.entries[std::countr_zero(matches) / 2];
-      __builtin_prefetch(&entries_[guesses[i]], 1);
+      const auto* entry = reinterpret_cast<const char*>(&entries_[guesses[i]]);
+      for (size_t at = 0; at < sizeof(Entry); at += 64) __builtin_prefetch(entry + at, 1);
     }
     for (int i = 0; i < count; ++i) {
       found[i] = &entries_[guesses[i]];
@@ -46,9 +51,9 @@ class OwnTable {
   }
 
   // The oldest makes room.
-  FlowEntry* Insert(const FlowName& name) {
+  Entry* Insert(const Name& name) {
     next_ = next_ == capacity_ ? 1 : next_ + 1;
-    FlowEntry& entry = entries_[next_];
+    Entry& entry = entries_[next_];
     if (is_full_ |= next_ == capacity_; is_full_) Remove(entry.name, next_);
     const uint64_t hash = Hash(name);
     Bucket& bucket = buckets_[hash & mask_];
@@ -66,11 +71,16 @@ class OwnTable {
     uint32_t entries[8];
   };
 
-  static uint64_t Hash(const FlowName& name) {
-    uint64_t words[2];
+  static uint64_t Hash(const Name& name) {
+    constexpr size_t kWords = sizeof name / sizeof(uint64_t);
+    uint64_t words[kWords];
     std::memcpy(words, &name, sizeof words);
-    const uint64_t low = _mm_crc32_u64(_mm_crc32_u64(0x9e3779b9, words[0]), words[1]);
-    const uint64_t high = _mm_crc32_u64(_mm_crc32_u64(0x7f4a7c15, words[1]), words[0]);
+    uint64_t low = 0x9e3779b9;
+    uint64_t high = 0x7f4a7c15;
+    for (size_t i = 0; i < kWords; ++i) {
+      low = _mm_crc32_u64(low, words[i]);
+      high = _mm_crc32_u64(high, words[kWords - 1 - i]);
+    }
     return low | high << 32;
   }
   static uint16_t SignatureOf(uint64_t hash) {
@@ -83,17 +93,17 @@ class OwnTable {
     return static_cast<uint32_t>(
         _mm_movemask_epi8(_mm_cmpeq_epi16(all, _mm_set1_epi16(static_cast<int16_t>(signature)))));
   }
-  FlowEntry* Search(const FlowName& name, uint64_t hash) {
+  Entry* Search(const Name& name, uint64_t hash) {
     const Bucket& bucket = buckets_[hash & mask_];
     for (uint32_t matches = Matches(bucket, SignatureOf(hash)); matches != 0;) {
       const int at = std::countr_zero(matches) / 2;
-      FlowEntry& entry = entries_[bucket.entries[at]];
+      Entry& entry = entries_[bucket.entries[at]];
       if (std::memcmp(&entry.name, &name, sizeof name) == 0) return &entry;
       matches &= ~(3u << (2 * at));
     }
     return nullptr;
   }
-  void Remove(const FlowName& name, uint32_t index) {
+  void Remove(const Name& name, uint32_t index) {
     Bucket& bucket = buckets_[Hash(name) & mask_];
     for (int at = 0; at < 8; ++at) {
       if (bucket.entries[at] == index && bucket.signatures[at] != 0) bucket.signatures[at] = 0;
@@ -101,7 +111,7 @@ class OwnTable {
   }
 
   HugeArray<Bucket> buckets_;
-  HugeArray<FlowEntry> entries_;
+  HugeArray<Entry> entries_;
   const uint64_t mask_;
   const uint32_t capacity_;
   uint32_t next_ = 0;

@@ -26,8 +26,8 @@ NextHopId Forwarding::Resolve(const IpAddress& destination, uint64_t flow_hash) 
     uint64_t share = (flow_hash >> 32) * route.total_weight >> 32;
     while (share >= leg->weight) share -= leg++->weight;
   }
-  const auto known = neighbours_.find({leg->interface, leg->has_gateway ? leg->gateway : destination});
-  return known == neighbours_.end() ? kAskKernel : known->second;
+  const uint64_t known = neighbours_.Find({leg->interface, leg->has_gateway ? leg->gateway : destination});
+  return known == 0 ? kAskKernel : static_cast<NextHopId>(known);
 }
 
 int Forwarding::InterfaceTowards(const IpAddress& destination) const {

@@ -9,10 +9,10 @@
 #include <cstdint>
 #include <memory>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "dataplane/config/flat_table.h"
 #include "dataplane/net/ip_address.h"
 #include "dataplane/net/mac_address.h"
 
@@ -62,8 +62,12 @@ class Forwarding {
 
   // The neighbours that packets to `destination` may be given to; none if the kernel keeps them.
   struct Neighbour {
-    int interface;
+    int interface = 0;
     IpAddress address;
+    size_t Hash() const {
+      const uint64_t mixed = IpAddressHash()(address) + static_cast<uint64_t>(interface);
+      return static_cast<size_t>((mixed ^ mixed >> 29) * 0x9e3779b97f4a7c15u >> 20);
+    }
     friend auto operator<=>(const Neighbour&, const Neighbour&) = default;
   };
   std::vector<Neighbour> NeighboursTowards(const IpAddress& destination) const;
@@ -104,20 +108,15 @@ class Forwarding {
     IpAddress first;
     uint32_t route = 0;
   };
-  struct NeighbourHash {
-    size_t operator()(const Neighbour& n) const {
-      return IpAddressHash()(n.address) + n.interface * 0x9e3779b97f4a7c15u;
-    }
-  };
 
   const Route& RouteTo(const IpAddress& destination) const;
 
   uint32_t generation_ = 0;
   size_t route_count_ = 0;
   std::vector<NextHop> hops_;
-  std::vector<Route> routes_;  // [0]: no route
-  std::vector<Range> ranges_;  // never empty; [0].first is the lowest address
-  std::unordered_map<Neighbour, NextHopId, NeighbourHash> neighbours_;
+  std::vector<Route> routes_;                         // [0]: no route
+  std::vector<Range> ranges_;                         // never empty; [0].first is the lowest address
+  FlatTable<Neighbour> neighbours_;                   // their hops
   std::vector<IpAddress> host_addresses_;             // sorted
   std::vector<std::pair<uint16_t, uint16_t>> vlans_;  // port and id, sorted
 };

@@ -123,7 +123,7 @@ bool ForwardingBuilder::AddNeighbours(const ForwardingSpec& spec, Forwarding& fo
                             .vlan = link.vlan,
                             .mtu = link.mtu,
                             .kind = NextHopKind::kWire};
-    forwarding.neighbours_.emplace(Forwarding::Neighbour{name.first, name.second}, id);
+    forwarding.neighbours_.Set({name.first, name.second}, id);
   }
   ids_ = std::move(ids);
   return same;

@@ -22,11 +22,24 @@ struct LocalSource {
   PortPool* ports = nullptr;  // at least as long as the service or a connection has it
 };
 
-struct Service {
-  ServiceSpec spec;
+struct alignas(64) Service {
+  explicit Service(const ServiceSpec& wanted)
+      : port(wanted.key.port),
+        has_fwmark(wanted.key.HasFwmark()),
+        is_persistent(wanted.persistence.timeout_seconds > 0),
+        one_packet(wanted.one_packet),
+        spec(wanted) {}
+
+  // All that almost every new connection wants to know, in one cache line: among many services none is near.
   std::vector<Candidate> candidates;  // in list order: the newest first
   std::unique_ptr<Scheduler> scheduler;
-  std::shared_ptr<const SourceFilter> sources;                                // nullptr: everybody
+  std::shared_ptr<const SourceFilter> sources;  // nullptr: everybody
+  const Be16 port;                              // from here on as in `spec`
+  const bool has_fwmark;
+  const bool is_persistent;
+  const bool one_packet;
+
+  const ServiceSpec spec;
   std::unordered_map<DestinationId, std::vector<LocalSource>> local_sources;  // of those with full NAT
 };
 

@@ -67,8 +67,7 @@ void SnapshotBuilder::SetGlobal(const GlobalSpec& global) {
 void SnapshotBuilder::Put(const ServiceSpec& spec) {
   Entry& entry = entries_[spec.key];
   const std::shared_ptr<const Service> before = entry.service;
-  auto service = std::make_shared<Service>();
-  service->spec = spec;
+  auto service = std::make_shared<Service>(spec);
   if (before == nullptr) {
     for (const Endpoint& endpoint : VirtualEndpoints(spec.key))
       Retain(virtual_references_, EndpointRole::kVirtual, endpoint);

@@ -110,12 +110,13 @@ const Candidate* PickCandidate(const Service& service, const FlowKey& key) {
 bool AssignByScheduler(Worker& worker, Batch& batch, int lane, const Service& service,
                        Assignment& assignment) {
   const FlowTuple& tuple = batch.tuple[lane];
-  const bool right_port = service.spec.key.HasFwmark() || service.spec.key.port == tuple.destination_port();
+  const bool right_port = service.has_fwmark || service.port == tuple.destination_port();
   const Candidate* candidate = right_port ? PickCandidate(service, batch.KeyOf(lane)) : nullptr;
   if (candidate == nullptr) {
     Refuse(worker, batch, lane, service);
     return false;
   }
+  __builtin_prefetch(&worker.statistics[candidate->id], 1);
   assignment = {.address = candidate->address,
                 .port = candidate->port == Be16{} ? tuple.destination_port() : candidate->port,
                 .destination_id = candidate->id};
@@ -190,7 +191,6 @@ bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
     HandleForeign(worker, batch, lane);
     return false;
   }
-  if (BelongsToPeer(worker, batch, lane, tuple.source(), tuple.source_port())) return false;
   if ((batch.IsAboutFlow(lane) && !worker.settings.schedule_icmp) || batch.IsAboutTunnel(lane)) {
     GiveToKernel(worker, batch, lane, Counter::kKernelIcmp);
     return false;
@@ -221,9 +221,8 @@ bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
     return false;
   }
   Assignment assignment;
-  const bool persistent = service->spec.persistence.timeout_seconds > 0;
-  if (!(persistent ? AssignByTemplate(worker, batch, lane, *service, assignment)
-                   : AssignByScheduler(worker, batch, lane, *service, assignment))) {
+  if (!(service->is_persistent ? AssignByTemplate(worker, batch, lane, *service, assignment)
+                               : AssignByScheduler(worker, batch, lane, *service, assignment))) {
     return false;
   }
   if (!TakeLocalSource(worker, batch, lane, *service, assignment)) {
@@ -233,7 +232,7 @@ bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
   batch.direction[lane] = Direction::kIn;
   batch.traits[lane] = worker.destinations.traits(assignment.destination_id);
   batch.scheduled |= LaneBit(lane);
-  if (service->spec.one_packet && tuple.protocol() == Protocol::kUdp) {
+  if (service->one_packet && tuple.protocol() == Protocol::kUdp) {
     MakeOnePacket(worker, batch, lane, assignment);
     return true;
   }
@@ -253,8 +252,6 @@ void ReplaceConnection(Worker& worker, Batch& batch, int lane) {
 // Which of these will be picked nobody knows yet, but all of them are soon asked for.
 constexpr size_t kFewCandidates = 4;
 
-// Among many services each is a chain of memory that nobody has touched for long: all of a burst are asked
-// for together, link by link.
 void FindServices(const Worker& worker, Batch& batch, LaneMask lanes) {
   for (int lane : Lanes(lanes)) {
     const FlowTuple& tuple = batch.tuple[lane];
@@ -265,25 +262,39 @@ void FindServices(const Worker& worker, Batch& batch, LaneMask lanes) {
     const FlowTuple& tuple = batch.tuple[lane];
     batch.service[lane] =
         worker.snapshot->FindService(batch.DestinationOf(lane), tuple.destination_port(), tuple.protocol());
-    if (batch.service[lane] == nullptr) continue;
-    const auto* memory = reinterpret_cast<const char*>(batch.service[lane]);
-    for (size_t at = 0; at < sizeof(Service); at += RTE_CACHE_LINE_SIZE) __builtin_prefetch(memory + at);
+    __builtin_prefetch(batch.service[lane]);
   }
+}
+
+// Packets to services whose connections are another worker's.
+LaneMask HandOver(Worker& worker, Batch& batch, LaneMask lanes) {
+  if (worker.workers == 1 || batch.from_peer) return 0;
+  LaneMask gone = 0;
+  for (int lane : Lanes(lanes)) {
+    const FlowTuple& tuple = batch.tuple[lane];
+    if (batch.service[lane] != nullptr &&
+        BelongsToPeer(worker, batch, lane, tuple.source(), tuple.source_port()))
+      gone |= LaneBit(lane);
+  }
+  return gone;
+}
+
+// Among many services each is a chain of memory that nobody has touched for long: all of a burst are asked
+// for together, link by link.
+void PrefetchServices(const Batch& batch, LaneMask lanes) {
   for (int lane : Lanes(lanes)) {
     const Service* service = batch.service[lane];
     if (service == nullptr) continue;
     __builtin_prefetch(service->scheduler.get());
-    const auto* candidates = reinterpret_cast<const char*>(service->candidates.data());
-    const size_t size = std::min(service->candidates.size(), kFewCandidates) * sizeof(Candidate);
-    for (size_t at = 0; at < size; at += RTE_CACHE_LINE_SIZE) __builtin_prefetch(candidates + at);
+    const size_t few = std::min(service->candidates.size(), kFewCandidates);
+    for (size_t i = 0; i < few; ++i) __builtin_prefetch(&service->candidates[i]);
   }
   for (int lane : Lanes(lanes)) {
     const Service* service = batch.service[lane];
-    if (service == nullptr || service->candidates.size() > kFewCandidates) continue;
-    for (const Candidate& candidate : service->candidates) {
-      __builtin_prefetch(candidate.load, 1);
-      __builtin_prefetch(&worker.statistics[candidate.id], 1);
-    }
+    if (service == nullptr) continue;
+    service->scheduler->Prefetch();
+    if (service->candidates.size() > kFewCandidates) continue;
+    for (const Candidate& candidate : service->candidates) __builtin_prefetch(candidate.load, 1);
   }
 }
 
@@ -292,8 +303,10 @@ void FindServices(const Worker& worker, Batch& batch, LaneMask lanes) {
 LaneMask Schedule(Worker& worker, Batch& batch, LaneMask fresh) {
   if (fresh == 0) return 0;
   FindServices(worker, batch, fresh);
+  LaneMask refused = HandOver(worker, batch, fresh);
+  fresh &= ~refused;
+  PrefetchServices(batch, fresh);
   PrefetchRoom(worker, std::popcount(fresh));
-  LaneMask refused = 0;
   bool created_any = false;
   for (int lane : Lanes(fresh)) {
     if (batch.verdict[lane] != Verdict::kNone) {  // replaced by an earlier lane

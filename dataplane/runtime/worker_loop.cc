@@ -91,6 +91,8 @@ bool WorkerLoop::TakeFromPeers() {
   if (worker_.workers == 1) return false;
   const int count = setup_.handoff->Take(worker_.index, batch_.packet, kBurst);
   if (count == 0) return false;
+  // The other worker has had them last.
+  for (int i = 0; i < count; ++i) __builtin_prefetch(batch_.packet[i]);
   batch_.count = count;
   batch_.from_peer = true;
   worker_.counters.Add(Counter::kPeerTaken, static_cast<uint64_t>(count));

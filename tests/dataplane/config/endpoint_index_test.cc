@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <map>
 #include <random>
 
@@ -17,7 +18,7 @@ Endpoint EndpointOf(uint32_t n) {
 
 TEST(EndpointIndexTest, RolesAreApart) {
   EndpointIndex index;
-  Service service;
+  const Service service{ServiceSpec{}};
   const Endpoint endpoint = EndpointOf(1);
   const IpAddress& address = endpoint.address;
   index.SetService(endpoint, &service);
@@ -37,7 +38,8 @@ TEST(EndpointIndexTest, AgreesWithAMap) {
   EndpointIndex index;
   std::map<uint32_t, const Service*> services;
   std::map<uint32_t, bool> servers;
-  std::vector<Service> objects(16);
+  std::deque<Service> objects;
+  for (int i = 0; i < 16; ++i) objects.emplace_back(ServiceSpec{});
   for (int i = 0; i < 200'000; ++i) {
     const uint32_t n = random() % 2000;
     const Endpoint endpoint = EndpointOf(n);
