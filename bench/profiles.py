@@ -1,10 +1,9 @@
 """bench/run profile: where Sluice's time goes, by perf: functions, and the instructions waited for."""
 
 import argparse
-import json
 import re
+import shutil
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
@@ -71,7 +70,7 @@ def profile(name, words, seconds):
         result = forward.Result(options, first, turns)
         shares = symbols(data)
         if not shares:
-            sys.exit("bench/run profile: perf saw nothing; may it look? (kernel.perf_event_paranoid)")
+            return False
         whole = sum(shares.values())
         ns = forward.statistics.median(result.ns("sluice"))
         print(f"\n## {name}\n\n`bench/run profile {' '.join(words)}`: {ns:.0f} ns a packet, generator and all.\n")
@@ -84,6 +83,7 @@ def profile(name, words, seconds):
             instructions = hottest(data, function)
             if instructions:
                 print(f"| `{plain(function)}` | {'; '.join(instructions)} |", flush=True)
+    return True
 
 
 def main(arguments):
@@ -91,10 +91,15 @@ def main(arguments):
                                       "without any, all that bench/README.md speaks of.")
     options.add_argument("--quick", action="store_true", help="only to see that it works")
     options, words = options.parse_known_args(arguments)
+    if not shutil.which("perf"):
+        print("bench/run profile: perf is not installed; ./tools/setup does it")
+        return 0 if options.quick else 1
     seconds = 1 if options.quick else 6
     print(f"# Where the time goes\n\nBy `bench/run profile`, at commit {commit()}: perf's samples of the first worker, 4,000 a second.")
     for name, row in [(" ".join(words), words)] if words else PROFILES[:2] if options.quick else PROFILES:
-        profile(name, row, seconds)
+        if not profile(name, row, seconds):
+            print("bench/run profile: perf saw nothing: may it look here? (kernel.perf_event_paranoid)")
+            return 0 if options.quick else 1
     return 0
 
 

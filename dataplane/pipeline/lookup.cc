@@ -47,7 +47,7 @@ LaneMask Lookup(Worker& worker, Batch& batch, LaneMask lanes) {
     batch.entry[lane] = table.Guess(batch.hash[lane]);
     table.PrefetchConnection(batch.entry[lane]);
   }
-  for (int lane : Lanes(v6)) table.PrefetchAddresses(batch.entry[lane]);
+  for (int lane : Lanes(v6 & ~batch.guessed)) table.PrefetchAddresses(batch.entry[lane]);
   LaneMask fresh = 0;
   LaneMask replaced = 0;
   for (int lane : Lanes(lanes)) {

@@ -146,6 +146,7 @@ inline void GuessOf(const Worker& worker, Batch& batch, int lane) {
   batch.guessed |= LaneBit(lane);
   batch.entry[lane] = worker.connections.Guess(batch.hash[lane]);
   worker.connections.PrefetchConnection(batch.entry[lane]);
+  if (batch.plain_v6 & LaneBit(lane)) worker.connections.PrefetchAddresses(batch.entry[lane]);
 }
 
 }  // namespace
