@@ -179,6 +179,12 @@ inline bool Lengthen(Worker& worker, Batch& batch, int lane, const NextHop& hop,
   return true;
 }
 
+// Not inline: IPv4 needs the registers.
+[[gnu::noinline]] bool RewritePlainNatV6(Batch& batch, int lane) {
+  return RewritePlainNat(*batch.connection[lane], *batch.connection_addresses[lane], batch.direction[lane],
+                         batch.v6(lane));
+}
+
 // Almost every packet, in few steps: a plain one to a known neighbour over an untagged link that takes it.
 // False: nothing was done.
 bool RewritePlain(Worker& worker, const NextHop* hops, uint32_t generation, Batch& batch, int lane) {
@@ -189,8 +195,7 @@ bool RewritePlain(Worker& worker, const NextHop* hops, uint32_t generation, Batc
   if (hop.kind != NextHopKind::kWire || hop.vlan != 0 || batch.ip_length[lane] > hop.mtu) return false;
   const bool is_v6 = batch.plain_v6 & LaneBit(lane);
   if (connection.IsNat()) {
-    if (!(is_v6 ? RewritePlainNat(connection, *batch.connection_addresses[lane], direction, batch.v6(lane))
-                : RewritePlainNat(connection, direction, batch.v4(lane))))
+    if (!(is_v6 ? RewritePlainNatV6(batch, lane) : RewritePlainNat(connection, direction, batch.v4(lane))))
       return false;
   } else if (GoesIntoTunnel(batch, lane)) {
     if (!EnterPlainTunnel(worker, batch, lane, hop)) return false;
