@@ -127,7 +127,7 @@ void BM_TableInsertAndRemove(benchmark::State& state) {
     table.Remove(*connection);
   }
 }
-BENCHMARK(BM_TableInsertAndRemove)->Arg(1 << 10)->Arg(1 << 16)->Arg(1 << 20);
+BENCHMARK(BM_TableInsertAndRemove)->Arg(1 << 10)->Arg(1 << 16)->Arg(1 << 20)->Arg(1 << 23);
 
 // Filed, taken when due, filed again: what a timer costs in its life.
 void BM_TimerWheel(benchmark::State& state) {
@@ -146,16 +146,17 @@ void BM_TimerWheel(benchmark::State& state) {
   }
   state.SetItemsProcessed(taken);
 }
-BENCHMARK(BM_TimerWheel)->Arg(1 << 16)->Arg(1 << 20);
+BENCHMARK(BM_TimerWheel)->Arg(1 << 10)->Arg(1 << 16)->Arg(1 << 20)->Arg(1 << 23);
 
 // Every connection expires in the same second: what does one round of housekeeping cost at most, beside which
 // a burst would have to wait?
 void BM_ExpireAtOnce(benchmark::State& state) {
   const auto flows = static_cast<uint32_t>(state.range(0));
+  rte_mempool* pool = PacketPoolForTest();
   for (auto _ : state) {
     Traffic traffic({.flows = flows});
     Balancer balancer({.connections = flows}, traffic, 0, 1);
-    if (!balancer.OpenFlows(traffic, PacketPoolForTest())) state.SkipWithError("not every flow was opened");
+    if (!balancer.OpenFlows(traffic, pool)) state.SkipWithError("not every flow was opened");
     Worker& worker = balancer.worker(0);
     worker.now += JiffiesFromSeconds(301);
     double longest = 0;
@@ -174,8 +175,10 @@ void BM_ExpireAtOnce(benchmark::State& state) {
   }
 }
 BENCHMARK(BM_ExpireAtOnce)
+    ->Arg(1 << 10)
+    ->Arg(1 << 16)
     ->Arg(1 << 20)
-    ->Arg(1 << 22)
+    ->Arg(1 << 23)
     ->UseManualTime()
     ->Iterations(1)
     ->Unit(benchmark::kMillisecond);
