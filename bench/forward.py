@@ -49,7 +49,8 @@ def parser():
     options.add_argument("--new", type=share, default=0, help="share of packets that open a connection: 10%%")
     options.add_argument("--answers", type=share, default=0, help="share of packets that are answers of real servers")
     options.add_argument("--fragments", type=share, default=0, help="share of packets that are one of two fragments")
-    options.add_argument("--hand-over", action="store_true", help="every packet comes to another worker than its flow's")
+    options.add_argument("--hand-over", nargs="?", default="no", const="yes", choices=["no", "yes", "beside"], help="every packet comes "
+                         "to another worker than its flow's: in all turns, or in turns of their own (beside). Every queue is offered as much")
     options.add_argument("--changes", type=number, default=0, help="of the configuration, a second, in turns of their own")
     options.add_argument("--sync", action="store_true", help="workers tell of their connections, in turns of their own")
     options.add_argument("--connections", type=number, default=0, help="room in the table of each worker")
@@ -66,13 +67,13 @@ def measure(options, alone=False, under=()):
         sys.exit("bench/run forward: --fragments is for IPv4")
     if options.answers and options.method not in ("nat", "fullnat"):
         sys.exit(f"bench/run forward: with --method {options.method} answers do not come by the balancer")
-    if options.hand_over and options.workers < 2:
+    if options.hand_over != "no" and options.workers < 2:
         sys.exit("bench/run forward: --hand-over needs --workers 2 or more")
     command = [*under, BUILD / "bin/forward_bench", "--alone", "yes" if alone else "no"]
     for name in ("flows", "method", "family", "protocol", "scheduler", "services", "workers", "new", "answers", "fragments",
-                 "to", "connections", "changes", "rounds", "seconds", "warm_up"):
+                 "to", "hand_over", "connections", "changes", "rounds", "seconds", "warm_up"):
         command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    command += ["--hand-over", "yes" if options.hand_over else "no", "--sync", "yes" if options.sync else "no"]
+    command += ["--sync", "yes" if options.sync else "no"]
     limit = 120 + 6 * (options.rounds + 2) * (options.seconds + 1)
     ended = subprocess.run([str(word) for word in command], check=False, stdout=subprocess.PIPE, text=True, timeout=limit)
     if ended.returncode != 0:
@@ -83,6 +84,8 @@ def measure(options, alone=False, under=()):
 
 CHANGING = "sluice, while it changes"
 TELLING = "sluice, while it tells"
+HANDING = "sluice, handing over"
+BESIDE = (CHANGING, TELLING, HANDING)  # turns beside Sluice's own
 
 
 class Result:
@@ -122,7 +125,7 @@ class Result:
     def drops(self):
         """By name, of packets that Sluice did not send; empty is as it should be."""
         lost = {}
-        for turn in self.turns["sluice"] + self.turns.get(CHANGING, []) + self.turns.get(TELLING, []):
+        for turn in [turn for name in ("sluice", *BESIDE) for turn in self.turns.get(name, [])]:
             for name, count in turn["counts"].items():
                 if name.startswith(("drop_", "refused_", "kernel_")):
                     lost[name] = lost.get(name, 0) + count
@@ -147,7 +150,9 @@ class Result:
         if TELLING in self.turns:
             answer["rate kept while it tells"] = self.shares(TELLING, "sluice")
             answer["told_per_second"] = statistics.median(turn["counts"].get("told", 0) / turn["seconds"] for turn in self.turns[TELLING])
-        for name in self.turns.keys() - {"sluice", "generator", CHANGING, TELLING}:
+        if HANDING in self.turns:
+            answer["rate kept while handing over"] = self.shares(HANDING, "sluice")
+        for name in self.turns.keys() - {"sluice", "generator", *BESIDE}:
             answer[f"share of {name}"] = self.shares("sluice", name)
         return answer
 
@@ -217,9 +222,8 @@ def table(arguments):
         print(f"| {name} | {statistics.median(rates):.1f} ({min(rates):.1f} to {max(rates):.1f}) | {statistics.median(result.net('sluice')):.1f} | "
               f"{men[0]} | {men[1]} | {f'{opened:.2f}' if opened else ''} | {result.bytes_per_connection:.0f} | "
               f"`{' '.join(row) or 'default'}` |", flush=True)
-        # In a flood the youngest make room, and of what is handed over more is offered than can be taken.
+        # In a flood the youngest make room.
         expected = {"refused_table_full", "drop_connection_reused"} if result.options.new > 0 else set()
-        expected |= {"drop_peer_full"} if result.options.hand_over else set()
         faults += [f"{name}: {lost} {count}" for lost, count in result.drops().items() if lost not in expected]
     for fault in faults:
         print(f"packets were lost: {fault}")

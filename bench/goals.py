@@ -3,7 +3,7 @@
 import argparse
 import statistics
 
-from forward import CHANGING, TELLING, Result, measure, parser
+from forward import CHANGING, HANDING, TELLING, Result, measure, parser
 
 MANY = ["--services", "10000"]
 LAST = ["--to", "last"]
@@ -29,7 +29,7 @@ ROWS = (
     ("new connections, full NAT, million/s", 2.5, 1.5, "opened", [*ALL_NEW, "--method", "fullnat"], None),
     ("a flood of SYNs: established packets kept", 0.95, 0.85, "kept", TCP_FLOOD, None),
     ("two workers against one", 1.95, 1.85, "rate", TWO, []),
-    ("every packet handed over, against none", 0.6, 0.5, "rate", [*TWO, "--hand-over"], TWO),
+    ("every packet handed over, against none", 0.6, 0.5, "handing", [*TWO, "--hand-over", "beside"], None),
     ("1,000 changes a second among 10,000 services, against none", 0.97, None, "changing", [*MANY, "--changes", "1000"], None),
     ("connections told to the kernel, established flows", 0.97, None, "telling", ["--sync"], None),
     ("connections told to the kernel, a tenth of the packets opens one", 0.97, None, "telling", ["--sync", "--new", "10%"], None),
@@ -37,9 +37,9 @@ ROWS = (
 )
 
 
-def turn(words, short):
+def turn(kind, words, short):
     options = parser().parse_args([*words, "--rounds", "1", *short])
-    return Result(options, *measure(options))
+    return Result(options, *measure(options, alone=kind != "share"))
 
 
 def value(kind, result, other):
@@ -51,6 +51,8 @@ def value(kind, result, other):
         return result.established_kept()
     if kind == "changing":
         return result.shares(CHANGING, "sluice")[0]
+    if kind == "handing":
+        return result.shares(HANDING, "sluice")[0]
     if kind == "telling":
         return result.shares(TELLING, "sluice")[0]
     if kind == "bytes":
@@ -73,8 +75,8 @@ def main(arguments):
             continue
         found = []
         for _ in range(options.rounds):
-            result = turn(words, short)
-            found.append(value(kind, result, None if other is None else turn(other, short)))
+            result = turn(kind, words, short)
+            found.append(value(kind, result, None if other is None else turn(kind, other, short)))
         middle = statistics.median(found)
         wanted = floor or goal or 0
         reached = middle <= wanted if kind == "bytes" else middle >= wanted

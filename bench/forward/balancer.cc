@@ -159,7 +159,7 @@ bool Balancer::OpenFlows(Traffic& traffic, rte_mempool* pool) {
 void Balancer::GetReady() {
   loops_.clear();
   for (int index = 0; index < options_.workers; ++index) {
-    const auto queue = static_cast<uint16_t>(index);
+    const uint16_t queue = QueueOf(index);
     loops_.push_back(std::make_unique<WorkerLoop>(
         WorkerLoop::Setup{
             .receive = {{.dpdk_port = receive_, .queue = queue}},

@@ -3,10 +3,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 
 namespace sluice {
+
+// A worker's queue on either device. net_null counts in structures of 40 bytes side by side: workers whose
+// queues were neighbours would share a cache line, as those of no real device do.
+constexpr uint16_t QueueOf(int worker) { return static_cast<uint16_t>(4 * worker); }
 
 class Contender {
  public:

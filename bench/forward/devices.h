@@ -8,8 +8,10 @@
 #include <rte_ethdev.h>
 
 #include <string>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "bench/forward/contender.h"
 #include "bench/forward/traffic.h"
 #include "dataplane/runtime/packet_pool.h"
 
@@ -22,12 +24,13 @@ class Devices {
     const absl::StatusOr<rte_mempool*> pool = CreatePacketPool("bench", 16384, false);
     if (!pool.ok()) return false;
     pool_ = *pool;
+    sources_.resize(static_cast<size_t>(workers));
     for (int i = 0; i < 2; ++i) {
       const std::string name = absl::StrCat("net_null", i);
       rte_eal_hotplug_add("vdev", name.c_str(), "size=60,copy=0");
       if (rte_eth_dev_get_port_by_name(name.c_str(), &ports_[i]) != 0) return false;
       const rte_eth_conf configuration{};
-      const auto queues = static_cast<uint16_t>(workers);
+      const auto queues = static_cast<uint16_t>(QueueOf(workers - 1) + 1);
       rte_eth_dev_configure(ports_[i], queues, queues, &configuration);
       for (uint16_t queue = 0; queue < queues; ++queue) {
         rte_eth_rx_queue_setup(ports_[i], queue, 512, SOCKET_ID_ANY, nullptr, pool_);
@@ -35,15 +38,21 @@ class Devices {
       }
       if (rte_eth_dev_start(ports_[i]) != 0) return false;
     }
-    return true;
-  }
-  void Feed(Source& source, uint16_t queue) {
     const auto write = [](uint16_t, uint16_t, rte_mbuf** packets, uint16_t count, uint16_t, void* to) {
-      static_cast<Source*>(to)->Write(packets, count);
+      Source& source = **static_cast<Source**>(to);
+      if (source.IsAhead()) {
+        rte_pktmbuf_free_bulk(packets, count);
+        return uint16_t{0};
+      }
+      source.Write(packets, count);
       return count;
     };
-    rte_eth_add_rx_callback(receive(), queue, write, &source);
+    for (int worker = 0; worker < workers; ++worker)
+      rte_eth_add_rx_callback(receive(), QueueOf(worker), write, &sources_[static_cast<size_t>(worker)]);
+    return true;
   }
+  // Between turns.
+  void Feed(Source& source, size_t worker) { sources_[worker] = &source; }
   uint16_t receive() const { return ports_[0]; }
   uint16_t transmit() const { return ports_[1]; }
   rte_mempool* pool() const { return pool_; }
@@ -51,6 +60,7 @@ class Devices {
  private:
   rte_mempool* pool_ = nullptr;
   uint16_t ports_[2] = {};
+  std::vector<Source*> sources_;  // by worker
 };
 
 }  // namespace sluice

@@ -34,7 +34,9 @@ using Seconds = std::chrono::duration<double>;
 struct Options {
   TrafficOptions traffic;
   BalancerOptions balancer;
-  bool hand_over = false;  // every packet comes to another worker than its flow's
+  enum class HandOver { kNo, kYes, kBeside };
+  // Whether every packet comes to another worker than its flow's: never, always, in turns of their own.
+  HandOver hand_over = HandOver::kNo;
   double seconds = 1;
   double warm_up = 0.8;
   int rounds = 5;
@@ -72,7 +74,12 @@ bool ParseOptions(int argc, char** argv, Options& options) {
       {"--alone", [&](const std::string& value) { return options.alone = value == "yes", true; }},
       {"--sync", [&](const std::string& value) { return options.sync = value == "yes", true; }},
       {"--to", [&](const std::string& value) { return traffic.to_last = value == "last", true; }},
-      {"--hand-over", [&](const std::string& value) { return options.hand_over = value == "yes", true; }},
+      {"--hand-over",
+       [&](const std::string& value) {
+         using enum Options::HandOver;
+         options.hand_over = value == "yes" ? kYes : value == "beside" ? kBeside : kNo;
+         return true;
+       }},
       {"--family", [&](const std::string& value) { return traffic.v6 = value == "6", true; }},
       {"--protocol",
        [&](const std::string& value) {
@@ -87,7 +94,8 @@ bool ParseOptions(int argc, char** argv, Options& options) {
     if (setter == setters.end() || !setter->second(argv[i + 1])) return false;
   }
   if (argc % 2 == 0 || traffic.flows == 0 || (traffic.flows & (traffic.flows - 1)) != 0) return false;
-  if (balancer.workers < 1 || (options.hand_over && balancer.workers < 2)) return false;
+  if (balancer.workers < 1 || (options.hand_over != Options::HandOver::kNo && balancer.workers < 2))
+    return false;
   balancer.connections = options.capacity != 0 ? options.capacity : traffic.flows * 2;
   if (traffic.fresh > 0) {
     // They shall expire while it lasts, and the others shall not between two packets.
@@ -105,7 +113,7 @@ class GeneratorAlone : public Contender {
   void GetReady() override { stop_.store(false); }
   void Stop() override { stop_.store(true); }
   void Run(int worker) override {
-    const auto queue = static_cast<uint16_t>(worker);
+    const uint16_t queue = QueueOf(worker);
     rte_mbuf* packets[kBurst];
     while (!stop_.load(std::memory_order_relaxed)) {
       const uint16_t count = rte_eth_rx_burst(devices_.receive(), queue, packets, kBurst);
@@ -246,10 +254,16 @@ int Main(int argc, char** argv) {
 
   std::vector<std::unique_ptr<Source>> sources;
   for (size_t i = 0; i < workers; ++i) {
-    const auto owner = static_cast<int>(options.hand_over ? (i + 1) % workers : i);
+    const auto owner = static_cast<int>(i);
     sources.push_back(std::make_unique<Source>(traffic, balancer.FlowsOf(traffic, owner), balancer.owners(),
                                                static_cast<uint32_t>(owner)));
-    devices.Feed(*sources.back(), static_cast<uint16_t>(i));
+  }
+  const auto feed = [&](bool hand_over) {
+    for (size_t i = 0; i < workers; ++i) devices.Feed(*sources[hand_over ? (i + 1) % workers : i], i);
+  };
+  feed(options.hand_over == Options::HandOver::kYes);
+  if (options.hand_over != Options::HandOver::kNo) {
+    for (size_t i = 0; i < workers; ++i) sources[i]->KeepInStepWith(*sources[(i + 1) % workers]);
   }
   if (options.soak_seconds > 0) {
     Soak(balancer, traffic, sources, options.soak_seconds);
@@ -280,6 +294,11 @@ int Main(int argc, char** argv) {
     for (Contender* contender : contenders) {
       Print(contender->name(), TakeTurn(*contender, sources, options.seconds), round);
       if (contender != &balancer) continue;
+      if (options.hand_over == Options::HandOver::kBeside) {
+        feed(true);
+        Print("sluice, handing over", TakeTurn(balancer, sources, options.seconds), round);
+        feed(false);
+      }
       if (options.sync) {
         // Every flow is told of whenever the timer wheel comes by: with new ones among them every second.
         balancer.SetSync({.seconds = 1, .which = SyncPolicy::Which::kLong});

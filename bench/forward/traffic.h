@@ -91,6 +91,13 @@ class Source {
   // Fills the next packets, at most 32.
   void Write(rte_mbuf** packets, int count);
 
+  // As a device's queues are offered packets at one rate, nobody gets far ahead of another worker's source.
+  void KeepInStepWith(const Source& other) { other_ = &other; }
+  bool IsAhead() const {
+    return other_ != nullptr && counts_.packets.load(std::memory_order_relaxed) >
+                                    other_->counts_.packets.load(std::memory_order_relaxed) + kMostAhead;
+  }
+
   // Called with every burst, on the worker's thread.
   void SetWatch(std::function<void()> watch) { watch_ = std::move(watch); }
 
@@ -110,7 +117,10 @@ class Source {
     return owed < before;
   }
 
+  static constexpr uint64_t kMostAhead = 8 * kBurst;
+
   const Traffic& traffic_;
+  const Source* other_ = nullptr;
   const std::vector<uint32_t> mine_;
   const FlowOwners owners_;
   const uint32_t index_;

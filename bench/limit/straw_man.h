@@ -62,8 +62,7 @@ class StrawMan : public Contender {
 
   class alignas(64) Worker {
    public:
-    Worker(const Setup& setup, int index)
-        : setup_(setup), queue_(static_cast<uint16_t>(index)), table_(setup.capacity) {}
+    Worker(const Setup& setup, int index) : setup_(setup), queue_(QueueOf(index)), table_(setup.capacity) {}
 
     void Run(const std::atomic<bool>& stop) {
       rte_mbuf* packets[kAcross];
