@@ -8,10 +8,12 @@
 #include <rte_ethdev.h>
 
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "bench/forward/contender.h"
+#include "bench/forward/referee.h"
 #include "bench/forward/traffic.h"
 #include "dataplane/runtime/packet_pool.h"
 
@@ -47,12 +49,20 @@ class Devices {
       source.Write(packets, count);
       return count;
     };
-    for (int worker = 0; worker < workers; ++worker)
+    const auto look = [](uint16_t, uint16_t, rte_mbuf** packets, uint16_t count, void* devices) {
+      if (Referee* referee = static_cast<Devices*>(devices)->referee_) referee->Look(packets, count);
+      return count;
+    };
+    for (int worker = 0; worker < workers; ++worker) {
       rte_eth_add_rx_callback(receive(), QueueOf(worker), write, &sources_[static_cast<size_t>(worker)]);
+      rte_eth_add_tx_callback(transmit(), QueueOf(worker), look, this);
+    }
     return true;
   }
   // Between turns.
   void Feed(Source& source, size_t worker) { sources_[worker] = &source; }
+  // nullptr: nobody looks at what is sent. Returns who did.
+  Referee* Show(Referee* referee) { return std::exchange(referee_, referee); }
   uint16_t receive() const { return ports_[0]; }
   uint16_t transmit() const { return ports_[1]; }
   rte_mempool* pool() const { return pool_; }
@@ -61,6 +71,7 @@ class Devices {
   rte_mempool* pool_ = nullptr;
   uint16_t ports_[2] = {};
   std::vector<Source*> sources_;  // by worker
+  Referee* referee_ = nullptr;
 };
 
 }  // namespace sluice

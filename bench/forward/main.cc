@@ -19,6 +19,7 @@
 #include "bench/forward/balancer.h"
 #include "bench/forward/crew.h"
 #include "bench/forward/devices.h"
+#include "bench/forward/referee.h"
 #include "bench/forward/soak.h"
 #include "bench/limit/own_table.h"
 #include "bench/limit/rte_hash_table.h"
@@ -211,6 +212,26 @@ Turn TakeTurn(Contender& contender, const std::vector<std::unique_ptr<Source>>& 
   return turn;
 }
 
+// The first turns open the straw men's flows. They are not counted, but looked at. False: it has said what is
+// wrong.
+bool WarmUp(Contender& contender, bool translates, const Options& options, const Traffic& traffic,
+            Devices& devices, const std::vector<std::unique_ptr<Source>>& sources) {
+  const TrafficOptions& offered = options.traffic;
+  Referee referee(traffic);
+  devices.Show(translates && offered.fragments == 0 ? &referee : nullptr);
+  constexpr int kMostTurns = 20;
+  for (int i = 0; i < kMostTurns; ++i) {
+    Turn turn = TakeTurn(contender, sources, options.warm_up);
+    if (offered.fresh > 0 || turn.counts["connections_created"] < turn.packets / 1000) break;
+  }
+  const bool looked = devices.Show(nullptr) != nullptr;
+  const bool none = offered.answers + (offered.protocol == Protocol::kTcp ? offered.fresh : 0) >= 1;
+  if (referee.wrong() == 0 && (referee.seen() > 0 || none || !looked)) return true;
+  Fail(absl::StrCat(contender.name(), ": of ", referee.seen(), " packets ", referee.wrong(),
+                    " are not what NAT makes of them"));
+  return false;
+}
+
 void Print(const char* contender, const Turn& turn, int round) {
   std::vector<std::string> counts;
   for (const auto& [name, value] : turn.counts) {
@@ -281,13 +302,10 @@ int Main(int argc, char** argv) {
   }
   std::printf("{\"bytes\": %lu, \"connections\": %u, \"hertz\": %lu}\n", bytes,
               options.balancer.connections * static_cast<uint32_t>(workers), rte_get_tsc_hz());
-  // The first turns open the straw men's flows, and are not counted.
   for (Contender* contender : contenders) {
-    constexpr int kMostTurns = 20;
-    for (int i = 0; i < kMostTurns; ++i) {
-      Turn turn = TakeTurn(*contender, sources, options.warm_up);
-      if (offered.fresh > 0 || turn.counts["connections_created"] < turn.packets / 1000) break;
-    }
+    const bool translates =
+        contender == &balancer ? options.balancer.method == "nat" : contender != &generator;
+    if (!WarmUp(*contender, translates, options, traffic, devices, sources)) return 1;
   }
   uint32_t changed = 0;
   for (int round = 0; round < options.rounds; ++round) {

@@ -50,6 +50,11 @@ class Traffic {
   static Be16 ClientPortOf(uint32_t flow) {
     return Be16::FromHost(static_cast<uint16_t>(1024 + (flow & 0xfff)));
   }
+  bool IsClient(const IpAddress& address) const { return address == Address(kClients, NumberOf(address)); }
+  // Of a client.
+  static uint32_t FlowOf(const IpAddress& address, Be16 port) {
+    return NumberOf(address) << 12 | (port.ToHost() - 1024u);
+  }
   IpAddress ServiceOf(uint32_t flow) const {
     return ServiceAt(options_.to_last ? options_.services - 1 : flow % options_.services);
   }
@@ -72,6 +77,9 @@ class Traffic {
  private:
   enum Network : uint8_t { kClients = 11, kServices = 10, kServers = 12, kLocals = 13 };
   IpAddress Address(Network network, uint32_t number) const;
+  static uint32_t NumberOf(const IpAddress& address) {
+    return uint32_t{address.bytes[13]} << 16 | uint32_t{address.bytes[14]} << 8 | address.bytes[15];
+  }
   void Write(rte_mbuf* packet, const IpAddress& source, Be16 source_port, const IpAddress& destination,
              Be16 destination_port, uint8_t tcp_flags) const;
 
