@@ -172,10 +172,14 @@ def main(arguments):
     print("|---|---|---|---|---|---|---|")
     for name in result.turns:
         net = statistics.median(result.net(name))
-        against = "" if name in ("sluice", "generator") else "{:.0%} ({:.0%} to {:.0%})".format(*result.shares("sluice", name))
+        against = "" if name in ("sluice", "generator", *BESIDE) else "{:.0%} ({:.0%} to {:.0%})".format(*result.shares("sluice", name))
         print(f"| {name} | {statistics.median(result.rate(name)) / 1e6:.2f} | {statistics.median(result.ns(name)):.1f} | {net:.1f} | "
               f"{net * result.hertz / 1e9:.0f} | {statistics.median(result.opened(name)) / 1e6:.2f} | {against} |")
-    print(f"\n{result.bytes_per_connection:.0f} bytes for each connection there is room for")
+    print()
+    for name in BESIDE:
+        if name in result.turns:
+            print("{}: {:.0%} ({:.0%} to {:.0%}) of the rate without".format(name, *result.shares(name, "sluice")))
+    print(f"{result.bytes_per_connection:.0f} bytes for each connection there is room for")
     if options.new > 0:
         print(f"{result.established_kept():.1%} of the established flows' packets went out")
     for name, count in result.drops().items():
