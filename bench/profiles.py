@@ -73,7 +73,7 @@ def profile(name, words, seconds):
             return False
         whole = sum(shares.values())
         ns = forward.statistics.median(result.ns("sluice"))
-        print(f"\n## {name}\n\n`bench/run profile {' '.join(words)}`: {ns:.0f} ns a packet, generator and all.\n")
+        print(f"\n## {name}\n\n`{' '.join(['bench/run profile', *words])}`: {ns:.0f} ns a packet, generator and all.\n")
         print("| | % | ns a packet |\n|---|---|---|")
         for function, share in list(shares.items())[:FUNCTIONS]:
             mark = " (generator)" if function.startswith(GENERATOR) else ""

@@ -8,7 +8,6 @@
 #include <rte_ethdev.h>
 
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -61,8 +60,8 @@ class Devices {
   }
   // Between turns.
   void Feed(Source& source, size_t worker) { sources_[worker] = &source; }
-  // nullptr: nobody looks at what is sent. Returns who did.
-  Referee* Show(Referee* referee) { return std::exchange(referee_, referee); }
+  // nullptr: nobody looks at what is sent.
+  void Show(Referee* referee) { referee_ = referee; }
   uint16_t receive() const { return ports_[0]; }
   uint16_t transmit() const { return ports_[1]; }
   rte_mempool* pool() const { return pool_; }
