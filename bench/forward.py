@@ -180,7 +180,7 @@ def main(arguments):
         if name in result.turns:
             print("{}: {:.0%} ({:.0%} to {:.0%}) of the rate without".format(name, *result.shares(name, "sluice")))
     print(f"{result.bytes_per_connection:.0f} bytes for each connection there is room for")
-    if options.new > 0:
+    if 0 < options.new < 1:
         print(f"{result.established_kept():.1%} of the established flows' packets went out")
     for name, count in result.drops().items():
         print(f"{name}: {count}")

@@ -188,10 +188,27 @@ uint64_t LetPass(double seconds, const Changes& changes) {
   return made;
 }
 
+// Connections may have expired while others had their turns: all are opened again before anything counts.
+void Settle(const std::vector<std::unique_ptr<Source>>& sources) {
+  std::vector<double> before;
+  for (const auto& source : sources) before.push_back(source->Periods());
+  constexpr double kPeriods = 3;  // in each of which some give way to new ones
+  constexpr int kMostRounds = 10;
+  for (int round = 0; round < kMostRounds; ++round) {
+    std::this_thread::sleep_for(Seconds(0.2));
+    bool all = true;
+    for (size_t i = 0; i < sources.size(); ++i) {
+      const double passed = sources[i]->Periods() - before[i];
+      all &= passed == 0 || passed >= kPeriods;  // 0: all packets are new
+    }
+    if (all) return;
+  }
+}
+
 Turn TakeTurn(Contender& contender, const std::vector<std::unique_ptr<Source>>& sources, double seconds,
               const Changes& changes = {}) {
   const Crew crew(contender, sources.size());
-  std::this_thread::sleep_for(Seconds(0.2));
+  Settle(sources);
   Turn turn;
   const auto count = [&](uint64_t sign) {
     for (const auto& source : sources) {

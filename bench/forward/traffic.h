@@ -114,6 +114,13 @@ class Source {
     std::atomic<uint64_t> fresh{0};
   };
   const Counts& counts() const { return counts_; }
+  // How often it has been through its established flows.
+  double Periods() const {
+    const uint64_t established =
+        counts_.packets.load(std::memory_order_relaxed) - counts_.fresh.load(std::memory_order_relaxed);
+    return static_cast<double>(established) /
+           (mine_.empty() ? mask_ + 1.0 : static_cast<double>(mine_.size()));
+  }
 
  private:
   uint32_t Next();
