@@ -17,7 +17,7 @@ from pathlib import Path
 import chart
 import rules
 import versus_ipvs
-from forward import BUILD, ROOT
+from forward import BUILD, ROOT, number
 
 sys.path.insert(0, str(ROOT / "tools"))
 from lab import CLIENT, Lab, run, wait_until  # noqa: E402
@@ -226,10 +226,21 @@ def add_under_load(lab, way, address, count):
     return statistics.median(took)
 
 
+def ways(text):
+    for name in text.split(","):
+        if name not in WAYS:
+            raise argparse.ArgumentTypeError(f"{name}: must be one of {', '.join(WAYS)}")
+    return text.split(",")
+
+
+def numbers(text):
+    return [number(count) for count in text.split(",")]
+
+
 def parser():
     options = argparse.ArgumentParser(prog="bench/run versus-kernel", description=__doc__.split("\n\n", 1)[1])
-    options.add_argument("--services", default=",".join(map(str, COUNTS)), help="numbers of services (1,100,1000,5000,10000)")
-    options.add_argument("--ways", default=",".join(WAYS), help="of " + ", ".join(WAYS))
+    options.add_argument("--services", type=numbers, default=",".join(map(str, COUNTS)), help="numbers of services (1,100,1000,5000,10000)")
+    options.add_argument("--ways", type=ways, default=",".join(WAYS), help="of " + ", ".join(WAYS))
     options.add_argument("--seconds", type=float, default=1.5, help="of each measurement")
     options.add_argument("--rounds", type=int, default=3)
     options.add_argument("--no-ipvs", action="store_true", help="do not boot a kernel for its IPVS")
@@ -264,14 +275,14 @@ def main(arguments):
     if os.geteuid() != 0:
         print("bench/run versus-kernel: namespaces need root", file=sys.stderr)
         return 1
-    counts = [int(count) for count in options.services.split(",")]
+    counts = options.services
     if options.quick:
         counts, options.rounds, options.seconds = [100], 1, 0.4
     results = []
     print(HEADER, flush=True)
     with ManyConnections():
         for count in counts:
-            for name in options.ways.split(","):
+            for name in options.ways:
                 result = measure(name, count, options)
                 results.append(result)
                 print(row(result), flush=True)
