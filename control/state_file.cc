@@ -70,7 +70,7 @@ absl::Status SyncDirectory(const std::string& path) {
 }
 
 // What the records say together.
-class Merge {
+class RecordMerge {
  public:
   void Add(v1::ConfigDiff record) {
     for (const v1::ServiceKey& key : record.deleted_services()) services_.erase(key.SerializeAsString());
@@ -109,7 +109,7 @@ bool HasRecordIn(absl::string_view bytes) {
 }
 
 // What is wrong, or nothing.
-std::optional<std::string> Read(absl::string_view bytes, Merge& merge) {
+std::optional<std::string> Read(absl::string_view bytes, RecordMerge& merge) {
   if (bytes.substr(0, kMagic.size()) != kMagic) return "it is not a state file of this version";
   size_t at = kMagic.size();
   uint64_t generation = 0;
@@ -155,7 +155,7 @@ absl::StatusOr<std::unique_ptr<StateFile>> StateFile::Open(const std::string& pa
   std::stringstream bytes;
   bytes << stream.rdbuf();
   if (stream.bad()) return Fault(path, "cannot be read");
-  Merge merge;
+  RecordMerge merge;
   const std::string content = bytes.str();
   if (const std::optional<std::string> wrong = Read(content, merge)) {
     loaded.damage = file->SetAside(*wrong);

@@ -1,6 +1,7 @@
 """The demonstration itself; ./tools/demo calls it when everything is built."""
 
 import collections
+import json
 import signal
 import sys
 import time
@@ -35,7 +36,8 @@ def demonstrate(lab):
     lab.inside("lb", "sysctl", "-qw", "net.ipv4.ip_forward=1")  # for NAT in the kernel's IPVS, if it has any
     lab.start_sluiced("--kernel-ipvs", "auto")
     print(lab.log_text(), end="")
-    is_mirrored = lab.info()["kernelMirror"].get("on", False)
+    status = json.loads(lab.sluice("status", "--json").stdout)
+    is_mirrored = status["kernelMirror"].get("on", False)
 
     step("A service and three real servers, in ipvsadm's words")
     for words in [f"-A -t {VIP}:80 -s rr"] + [f"-a -t {VIP}:80 -r {lab.server_address(i)}:80 -m" for i in range(lab.servers)]:

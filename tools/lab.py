@@ -233,6 +233,9 @@ class Lab:
         environment = dict(os.environ, SLUICE_SERVER=self.socket)
         return run(self.build / "bin/sluiceadm", *words, check=check, env=environment)
 
+    def sluice(self, *words, check=True):
+        return run(self.build / "bin/sluice", *words, check=check, env=dict(os.environ, SLUICE_SERVER=self.socket))
+
     def add_service(self, port=80, scheduler="rr", protocol="-t", servers=None, server_port=None):
         service = self.endpoint(self.vip, port)
         self.adm(f"-A {protocol} {service} -s {scheduler}")

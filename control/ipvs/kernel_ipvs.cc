@@ -78,7 +78,7 @@ class Attributes {
   const nlattr* at_[kMost] = {};
 };
 
-uint16_t FamilyOf(const IpAddress& address) { return address.IsV4() ? AF_INET : AF_INET6; }
+uint16_t NetlinkFamily(const IpAddress& address) { return address.IsV4() ? AF_INET : AF_INET6; }
 
 void PutAddress(nlmsghdr& request, uint16_t type, const IpAddress& address) {
   uint8_t bytes[16] = {};
@@ -95,7 +95,7 @@ void PutAddress(nlmsghdr& request, uint16_t type, const IpAddress& address) {
 void PutService(nlmsghdr& request, const KernelService& service, bool settings) {
   nlattr* nest = mnl_attr_nest_start(&request, IPVS_CMD_ATTR_SERVICE);
   const ServiceKey& key = service.key;
-  mnl_attr_put_u16(&request, IPVS_SVC_ATTR_AF, FamilyOf(key.address));
+  mnl_attr_put_u16(&request, IPVS_SVC_ATTR_AF, NetlinkFamily(key.address));
   if (key.HasFwmark()) {
     mnl_attr_put_u32(&request, IPVS_SVC_ATTR_FWMARK, key.fwmark);
   } else {
@@ -120,7 +120,7 @@ void PutService(nlmsghdr& request, const KernelService& service, bool settings) 
 
 void PutDestination(nlmsghdr& request, const KernelDestination& destination, bool settings) {
   nlattr* nest = mnl_attr_nest_start(&request, IPVS_CMD_ATTR_DEST);
-  mnl_attr_put_u16(&request, IPVS_DEST_ATTR_ADDR_FAMILY, FamilyOf(destination.address));
+  mnl_attr_put_u16(&request, IPVS_DEST_ATTR_ADDR_FAMILY, NetlinkFamily(destination.address));
   PutAddress(request, IPVS_DEST_ATTR_ADDR, destination.address);
   mnl_attr_put_u16(&request, IPVS_DEST_ATTR_PORT, destination.port.raw);
   if (settings) {
@@ -245,7 +245,7 @@ absl::Status KernelIpvs::ReadDestinations(KernelService& service) {
   Request request(family_, IPVS_CMD_GET_DEST, NLM_F_DUMP);
   PutService(request.header(), service, false);
   const absl::Status dumped = socket_->Query(request.header(), [&](const nlmsghdr& message) {
-    service.destinations.push_back(DestinationOf(message, FamilyOf(service.key.address)));
+    service.destinations.push_back(DestinationOf(message, NetlinkFamily(service.key.address)));
   });
   // The kernel lists the newest first.
   std::reverse(service.destinations.begin(), service.destinations.end());

@@ -11,14 +11,13 @@
 namespace sluice {
 namespace {
 
-constexpr char kTable[] = "inet sluice";
+constexpr char kMasqueradeTable[] = "inet sluice";
 constexpr const char* kProtocols[] = {"tcp", "udp", "sctp"};
 
-std::string NameOf(Protocol protocol) {
+std::string SetOf(Protocol protocol) {
   return protocol == Protocol::kTcp ? "tcp" : protocol == Protocol::kUdp ? "udp" : "sctp";
 }
-const char* FamilyOf(const IpAddress& address) { return address.IsV4() ? "4" : "6"; }
-std::string NameOf(const Endpoint& service) {
+std::string EndpointElement(const Endpoint& service) {
   return absl::StrCat(service.address.ToString(), " . ", service.port.ToHost());
 }
 
@@ -28,10 +27,10 @@ std::string LayoutOfFamily(const char* family) {
   const absl::string_view ip = is_v4 ? "ip" : "ip6", address = is_v4 ? "ipv4_addr" : "ipv6_addr";
   std::string commands;
   const auto set = [&](absl::string_view name, absl::string_view type, absl::string_view flags) {
-    absl::StrAppend(&commands, "add set ", kTable, " ", name, family, " { type ", type, "; ", flags, "}\n");
+    absl::StrAppend(&commands, "add set ", kMasqueradeTable, " ", name, family, " { type ", type, "; ", flags, "}\n");
   };
   const auto rule = [&](auto... words) {
-    absl::StrAppend(&commands, "add rule ", kTable, " ", words..., "\n");
+    absl::StrAppend(&commands, "add rule ", kMasqueradeTable, " ", words..., "\n");
   };
   const std::string endpoint = absl::StrCat(address, " . inet_service");
   set("own_clients", absl::StrCat(address, " . ", address), "");
@@ -56,11 +55,11 @@ std::string LayoutOfFamily(const char* family) {
   return commands;
 }
 
-std::string Layout() {
-  return absl::StrCat("add table ", kTable, "\nadd chain ", kTable,
-                      " sources { type nat hook postrouting priority srcnat; }\nadd chain ", kTable,
-                      " hold { type filter hook input priority filter - 10; }\nflush chain ", kTable,
-                      " sources\nflush chain ", kTable, " hold\n", LayoutOfFamily("4"), LayoutOfFamily("6"));
+std::string MasqueradeLayout() {
+  return absl::StrCat("add table ", kMasqueradeTable, "\nadd chain ", kMasqueradeTable,
+                      " sources { type nat hook postrouting priority srcnat; }\nadd chain ", kMasqueradeTable,
+                      " hold { type filter hook input priority filter - 10; }\nflush chain ", kMasqueradeTable,
+                      " sources\nflush chain ", kMasqueradeTable, " hold\n", LayoutOfFamily("4"), LayoutOfFamily("6"));
 }
 
 NftTable::Sets NoElements() {
@@ -76,12 +75,12 @@ NftTable::Sets NoElements() {
 }
 
 std::string AddElement(absl::string_view set, const IpAddress& address, absl::string_view what) {
-  return absl::StrCat("add element ", kTable, " ", set, FamilyOf(address), " { ", what, " }\n");
+  return absl::StrCat("add element ", kMasqueradeTable, " ", set, FamilySuffix(address), " { ", what, " }\n");
 }
 
 }  // namespace
 
-Masquerade::Masquerade() : table_(kTable, Layout()) {}
+Masquerade::Masquerade() : table_(kMasqueradeTable, MasqueradeLayout()) {}
 
 bool Masquerade::IsPossible() {
   int conntrack = 0;
@@ -94,19 +93,19 @@ absl::Status Masquerade::Set(const std::map<ServiceKey, PacketNeeds>& services,
   NftTable::Sets sets = NoElements();
   std::set<Endpoint> full_nat;
   for (const auto& [key, needs] : services) {
-    const std::string family = FamilyOf(key.address);
+    const std::string family = FamilySuffix(key.address);
     for (const IpAddress& each : needs.own_clients)
-      sets[absl::StrCat("own_clients", FamilyOf(each))].insert(
+      sets[absl::StrCat("own_clients", FamilySuffix(each))].insert(
           absl::StrCat(each.ToString(), " . ", each.ToString()));
     if (!needs.masquerade) continue;
     full_nat.insert(key);
-    sets[NameOf(key.protocol) + family].insert(NameOf(key));
+    sets[SetOf(key.protocol) + family].insert(EndpointElement(key));
     for (const auto& range : needs.keeps)
-      sets[absl::StrCat(NameOf(key.protocol), "_keeps", family)].insert(
-          absl::StrCat(NameOf(key), " . ", RangeText(range)));
+      sets[absl::StrCat(SetOf(key.protocol), "_keeps", family)].insert(
+          absl::StrCat(EndpointElement(key), " . ", RangeText(range)));
   }
   for (const IpAddress& each : addresses)
-    sets[absl::StrCat("addresses", FamilyOf(each))].insert(each.ToString());
+    sets[absl::StrCat("addresses", FamilySuffix(each))].insert(each.ToString());
   const MutexLock lock(mutex_);
   const bool is_wanted =
       std::any_of(sets.begin(), sets.end(), [](const auto& each) { return !each.second.empty(); });
@@ -122,7 +121,7 @@ absl::Status Masquerade::Hold(const std::set<IpAddress>& local_addresses, std::c
   std::string commands;
   for (const Endpoint& each : services_) {
     if (each.protocol == Protocol::kTcp)
-      commands += AddElement("held", each.address, absl::StrCat(NameOf(each), limit));
+      commands += AddElement("held", each.address, absl::StrCat(EndpointElement(each), limit));
   }
   for (const IpAddress& each : local_addresses)
     commands += AddElement("locals", each, absl::StrCat(each.ToString(), limit));

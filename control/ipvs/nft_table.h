@@ -15,6 +15,9 @@ struct nft_ctx;
 
 namespace sluice {
 
+// The last letter of the names of sets that hold addresses of this family.
+inline const char* FamilySuffix(const IpAddress& address) { return address.IsV4() ? "4" : "6"; }
+
 // "10.0.0.0-10.255.255.255", or the one address there is.
 std::string RangeText(const std::pair<IpAddress, IpAddress>& range);
 

@@ -4,6 +4,14 @@
 #include <algorithm>
 
 namespace sluice {
+
+template <class Address>
+struct AddressBlock {
+  Address first;
+  Address last;
+  bool admitted;
+};
+
 namespace {
 
 using Number = unsigned __int128;
@@ -22,14 +30,7 @@ IpAddress AddressOf(Number number) {
 }
 
 template <class Address>
-struct Block {
-  Address first;
-  Address last;
-  bool admitted;
-};
-
-template <class Address>
-Block<Address> BlockOf(const SourceRanges::Prefix& prefix, bool admitted) {
+AddressBlock<Address> AddressBlockOf(const SourceRanges::Prefix& prefix, bool admitted) {
   // The lower bits of an IPv4 address in its IPv6 form are its own.
   const auto first = static_cast<Address>(NumberOf(prefix.address));
   const Address rest = prefix.length == 0 ? ~Address{0} : (~Address{0} >> (prefix.length - 1)) >> 1;
@@ -76,20 +77,20 @@ bool SourceFilter::AdmitsV6(const IpAddress& source) const {
 
 template <class Address>
 void SourceFilter::Ranges<Address>::Lay(const SourceRanges& prefixes) {
-  std::vector<Block<Address>> blocks = {{0, ~Address{0}, prefixes.allow.empty()}};
-  for (const SourceRanges::Prefix& prefix : prefixes.allow) blocks.push_back(BlockOf<Address>(prefix, true));
-  for (const SourceRanges::Prefix& prefix : prefixes.deny) blocks.push_back(BlockOf<Address>(prefix, false));
+  std::vector<AddressBlock<Address>> blocks = {{0, ~Address{0}, prefixes.allow.empty()}};
+  for (const SourceRanges::Prefix& prefix : prefixes.allow) blocks.push_back(AddressBlockOf<Address>(prefix, true));
+  for (const SourceRanges::Prefix& prefix : prefixes.deny) blocks.push_back(AddressBlockOf<Address>(prefix, false));
   // The wider before those it contains; of equal ones the later counts, which is the denied.
-  std::stable_sort(blocks.begin(), blocks.end(), [](const Block<Address>& a, const Block<Address>& b) {
+  std::stable_sort(blocks.begin(), blocks.end(), [](const AddressBlock<Address>& a, const AddressBlock<Address>& b) {
     return a.first != b.first ? a.first < b.first : a.last > b.last;
   });
-  std::vector<Block<Address>> open;  // those that contain the present address
+  std::vector<AddressBlock<Address>> open;  // those that contain the present address
   const auto close_one = [&] {
     const Address last = open.back().last;
     open.pop_back();
     if (!open.empty() && last != ~Address{0}) Add(last + 1, open.back().admitted);
   };
-  for (const Block<Address>& block : blocks) {
+  for (const AddressBlock<Address>& block : blocks) {
     while (!open.empty() && open.back().last < block.first) close_one();
     Add(block.first, block.admitted);
     open.push_back(block);

@@ -13,7 +13,7 @@
 namespace sluice {
 namespace {
 
-constexpr unsigned kRingSize = 2048;
+constexpr unsigned kHandoffRingSize = 2048;
 
 }  // namespace
 
@@ -23,7 +23,7 @@ absl::StatusOr<std::unique_ptr<Handoff>> Handoff::Create(int workers) {
     auto way = std::make_unique<Way>();
     way->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     way->ring =
-        rte_ring_create(absl::StrCat("handoff_", worker).c_str(), kRingSize, SOCKET_ID_ANY, RING_F_SC_DEQ);
+        rte_ring_create(absl::StrCat("handoff_", worker).c_str(), kHandoffRingSize, SOCKET_ID_ANY, RING_F_SC_DEQ);
     handoff->ways_.push_back(std::move(way));
     if (handoff->ways_.back()->ring == nullptr)
       return absl::ResourceExhaustedError("no memory for the rings between workers");

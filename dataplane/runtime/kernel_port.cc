@@ -26,7 +26,7 @@
 namespace sluice {
 namespace {
 
-constexpr unsigned kRingSize = 1024;
+constexpr unsigned kKernelRingSize = 1024;
 constexpr int kChunk = 32;
 constexpr uint32_t kLargestPacket = 65536;
 constexpr size_t kLargestTag = sizeof(VlanTag);
@@ -105,8 +105,8 @@ absl::StatusOr<std::unique_ptr<KernelPort>> KernelPort::Open(const std::vector<T
   // A kernel without IPv6 has none, and no routes for what would go there.
   port->raw_socket_v6_ = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
   port->wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  port->input_ = rte_ring_create("kernel_input", kRingSize, SOCKET_ID_ANY, RING_F_SC_DEQ);
-  port->output_ = rte_ring_create("kernel_output", kRingSize, SOCKET_ID_ANY, RING_F_SC_DEQ);
+  port->input_ = rte_ring_create("kernel_input", kKernelRingSize, SOCKET_ID_ANY, RING_F_SC_DEQ);
+  port->output_ = rte_ring_create("kernel_output", kKernelRingSize, SOCKET_ID_ANY, RING_F_SC_DEQ);
   if (port->input_ == nullptr || port->output_ == nullptr)
     return absl::ResourceExhaustedError("no memory for the rings to the kernel");
   for (const Twin& twin : twins) {
@@ -129,7 +129,7 @@ absl::Status KernelPort::OpenTap(const Twin& twin) {
   tap.interface_index = made ? static_cast<int>(if_nametoindex(twin.tap_name.c_str())) : 0;
   if (made && twin.dedicated) {
     tap.from_kernel =
-        rte_ring_create(twin.tap_name.c_str(), kRingSize, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
+        rte_ring_create(twin.tap_name.c_str(), kKernelRingSize, SOCKET_ID_ANY, RING_F_SP_ENQ | RING_F_SC_DEQ);
   }
   taps_.push_back(tap);
   if (!made)

@@ -30,7 +30,7 @@
 namespace sluice {
 namespace {
 
-constexpr uint16_t kRingSize = 2048;           // what the AF_XDP driver has as its default
+constexpr uint16_t kQueueSize = 2048;           // what the AF_XDP driver has as its default
 constexpr int kFrameHeaders = 14 + 2 * 4 + 4;  // Ethernet with two tags, and its check sequence
 
 // Many devices name the largest frame alone.
@@ -194,8 +194,8 @@ absl::Status Port::AddDevice(const std::string& vdev_name, const std::string& ar
   if (!configuration.ok()) return configuration.status();
   if (const int error = rte_eth_dev_configure(id, queues, queues, &*configuration); error != 0)
     return failed("cannot be configured", error);
-  uint16_t receive_size = kRingSize;
-  uint16_t transmit_size = kRingSize;
+  uint16_t receive_size = kQueueSize;
+  uint16_t transmit_size = kQueueSize;
   rte_eth_dev_adjust_nb_rx_tx_desc(id, &receive_size, &transmit_size);
   for (uint16_t queue = 0; queue < queues; ++queue) {
     const std::set<int> before = shared_ ? XdpSockets() : std::set<int>();

@@ -11,7 +11,7 @@ namespace {
 using testing::HasSubstr;
 using testing::StartsWith;
 
-std::string Error(const std::string& text) {
+std::string FileError(const std::string& text) {
   return std::string(ConfigFile::Parse("f", text).status().message());
 }
 
@@ -36,14 +36,14 @@ TEST(ConfigFileTest, AnEmptyFileIsAnEmptyConfiguration) {
 }
 
 TEST(ConfigFileTest, ErrorsHaveLines) {
-  EXPECT_THAT(Error("{\n\"services\": [\n}"), StartsWith("f:3: expected a value, found '}'"));
-  EXPECT_THAT(Error("{\"services\": [{\"key\": {\"port\": \"many\"}}]}"),
+  EXPECT_THAT(FileError("{\n\"services\": [\n}"), StartsWith("f:3: expected a value, found '}'"));
+  EXPECT_THAT(FileError("{\"services\": [{\"key\": {\"port\": \"many\"}}]}"),
               StartsWith("f:1: services[0].key.port: "));
-  EXPECT_THAT(Error("{\n\"services\": [\n{\n\"shceduler\": 1}]}"),
+  EXPECT_THAT(FileError("{\n\"services\": [\n{\n\"shceduler\": 1}]}"),
               StartsWith("f:3: services[0]: shceduler: "));
-  EXPECT_THAT(Error("services {\n  key {\n    port: many\n"), StartsWith("f:3: "));
-  EXPECT_THAT(Error("services {\n"), StartsWith("f:2: "));
-  EXPECT_THAT(Error("{"), StartsWith("f:1: "));
+  EXPECT_THAT(FileError("services {\n  key {\n    port: many\n"), StartsWith("f:3: "));
+  EXPECT_THAT(FileError("services {\n"), StartsWith("f:2: "));
+  EXPECT_THAT(FileError("{"), StartsWith("f:1: "));
   EXPECT_THAT(std::string(ConfigFile::Read("/nowhere").status().message()), HasSubstr("No such file"));
 }
 

@@ -1,5 +1,6 @@
 // What netlink messages amount to. They are made here byte by byte, as the kernel makes them, and worse.
 #include "control/kernel/kernel_state.h"
+#include "tests/support/ip.h"
 
 #include <gtest/gtest.h>
 #include <libmnl/libmnl.h>
@@ -15,31 +16,30 @@
 namespace sluice {
 namespace {
 
-IpAddress Ip(const std::string& text) { return IpAddress::Parse(text).value(); }
 
 // One netlink message.
-class Message {
+class NetlinkMessage {
  public:
   template <class Header>
-  Message(uint16_t type, const Header& header, uint16_t flags = 0) {
+  NetlinkMessage(uint16_t type, const Header& header, uint16_t flags = 0) {
     nlmsghdr* message = mnl_nlmsg_put_header(buffer_);
     message->nlmsg_type = type;
     message->nlmsg_flags = flags;
     std::memcpy(mnl_nlmsg_put_extra_header(message, sizeof header), &header, sizeof header);
   }
-  Message& V4(uint16_t type, const std::string& address) {
+  NetlinkMessage& V4(uint16_t type, const std::string& address) {
     mnl_attr_put_u32(get(), type, Ip(address).V4().raw);
     return *this;
   }
-  Message& V6(uint16_t type, const std::string& address) {
+  NetlinkMessage& V6(uint16_t type, const std::string& address) {
     mnl_attr_put(get(), type, 16, Ip(address).bytes.data());
     return *this;
   }
-  Message& U32(uint16_t type, uint32_t value) {
+  NetlinkMessage& U32(uint16_t type, uint32_t value) {
     mnl_attr_put_u32(get(), type, value);
     return *this;
   }
-  Message& Bytes(uint16_t type, const std::vector<uint8_t>& bytes) {
+  NetlinkMessage& Bytes(uint16_t type, const std::vector<uint8_t>& bytes) {
     mnl_attr_put(get(), type, bytes.size(), bytes.data());
     return *this;
   }
@@ -55,7 +55,7 @@ class KernelStateTest : public testing::Test {
     ifinfomsg header{};
     header.ifi_index = index;
     header.ifi_flags = flags;
-    return state_.Apply(*Message(type, header)
+    return state_.Apply(*NetlinkMessage(type, header)
                              .Bytes(IFLA_ADDRESS, {2, 0, 0, 0, 0, static_cast<uint8_t>(index)})
                              .U32(IFLA_MTU, 1500)
                              .get());
@@ -75,7 +75,7 @@ class KernelStateTest : public testing::Test {
     header.ndm_ifindex = 1;
     header.ndm_state = nud;
     return state_.Apply(
-        *Message(type, header).V4(NDA_DST, address).Bytes(NDA_LLADDR, {2, 0, 0, 0, 0, mac}).get());
+        *NetlinkMessage(type, header).V4(NDA_DST, address).Bytes(NDA_LLADDR, {2, 0, 0, 0, 0, mac}).get());
   }
   ForwardingSpec Spec() const { return state_.Spec({{1, 0}, {2, 1}}); }
 
@@ -103,19 +103,19 @@ TEST_F(KernelStateTest, Links) {
 
 TEST_F(KernelStateTest, Routes) {
   EXPECT_TRUE(
-      state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(24)).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get())
+      state_.Apply(*NetlinkMessage(RTM_NEWROUTE, RouteHeader(24)).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get())
           .any);
   EXPECT_TRUE(
-      state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(0)).V4(RTA_GATEWAY, "10.0.0.254").U32(RTA_OIF, 2).get())
+      state_.Apply(*NetlinkMessage(RTM_NEWROUTE, RouteHeader(0)).V4(RTA_GATEWAY, "10.0.0.254").U32(RTA_OIF, 2).get())
           .any);
   EXPECT_TRUE(state_
-                  .Apply(*Message(RTM_NEWROUTE, RouteHeader(32, RTN_LOCAL, RT_TABLE_LOCAL))
+                  .Apply(*NetlinkMessage(RTM_NEWROUTE, RouteHeader(32, RTN_LOCAL, RT_TABLE_LOCAL))
                               .V4(RTA_DST, "10.0.0.1")
                               .U32(RTA_OIF, 1)
                               .get())
                   .any);
   EXPECT_TRUE(
-      state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(24, RTN_BLACKHOLE)).V4(RTA_DST, "10.6.6.0").get()).any);
+      state_.Apply(*NetlinkMessage(RTM_NEWROUTE, RouteHeader(24, RTN_BLACKHOLE)).V4(RTA_DST, "10.6.6.0").get()).any);
   const ForwardingSpec spec = Spec();
   ASSERT_EQ(spec.routes.size(), 4u);
   EXPECT_EQ(
@@ -125,14 +125,14 @@ TEST_F(KernelStateTest, Routes) {
   EXPECT_EQ(spec.routes[2], (RouteSpec{Ip("10.1.0.0"), 24, RouteKind::kUnicast, {{.interface = 1}}}));
   EXPECT_EQ(spec.routes[3].kind, RouteKind::kUnreachable);
   EXPECT_TRUE(
-      state_.Apply(*Message(RTM_DELROUTE, RouteHeader(24)).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get())
+      state_.Apply(*NetlinkMessage(RTM_DELROUTE, RouteHeader(24)).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get())
           .any);
   EXPECT_EQ(Spec().routes.size(), 3u);
 }
 
 TEST_F(KernelStateTest, TheLowestMetricAndTheLocalTableWin) {
   const auto route = [&](const char* gateway, uint32_t metric) {
-    state_.Apply(*Message(RTM_NEWROUTE, RouteHeader(24))
+    state_.Apply(*NetlinkMessage(RTM_NEWROUTE, RouteHeader(24))
                       .V4(RTA_DST, "10.1.0.0")
                       .V4(RTA_GATEWAY, gateway)
                       .U32(RTA_OIF, 1)
@@ -144,7 +144,7 @@ TEST_F(KernelStateTest, TheLowestMetricAndTheLocalTableWin) {
   ASSERT_EQ(Spec().routes.size(), 1u);
   EXPECT_EQ(Spec().routes[0].legs[0].gateway, Ip("10.0.0.1"));
   state_.Apply(
-      *Message(RTM_NEWROUTE, RouteHeader(24, RTN_LOCAL, RT_TABLE_LOCAL)).V4(RTA_DST, "10.1.0.0").get());
+      *NetlinkMessage(RTM_NEWROUTE, RouteHeader(24, RTN_LOCAL, RT_TABLE_LOCAL)).V4(RTA_DST, "10.1.0.0").get());
   ASSERT_EQ(Spec().routes.size(), 1u);
   EXPECT_EQ(Spec().routes[0].kind, RouteKind::kLocal);
 }
@@ -153,7 +153,7 @@ TEST_F(KernelStateTest, Ipv6) {
   rtmsg route = RouteHeader(64);
   route.rtm_family = AF_INET6;
   const auto apply = [&](uint16_t type, const rtmsg& header, const std::string& prefix, const char* gateway) {
-    Message message(type, header);
+    NetlinkMessage message(type, header);
     if (header.rtm_dst_len > 0) message.V6(RTA_DST, prefix);
     if (gateway != nullptr) message.V6(RTA_GATEWAY, gateway);
     return state_.Apply(*message.U32(RTA_OIF, 1).U32(RTA_PRIORITY, 1024).get());
@@ -176,11 +176,11 @@ TEST_F(KernelStateTest, Ipv6) {
   ifaddrmsg address{};
   address.ifa_family = AF_INET6;
   address.ifa_index = 1;
-  EXPECT_TRUE(state_.Apply(*Message(RTM_NEWADDR, address).V6(IFA_ADDRESS, "2001:db8:1::9").get()).any);
+  EXPECT_TRUE(state_.Apply(*NetlinkMessage(RTM_NEWADDR, address).V6(IFA_ADDRESS, "2001:db8:1::9").get()).any);
   EXPECT_EQ(Spec().host_addresses, std::vector<IpAddress>{Ip("2001:db8:1::9")});
   apply(RTM_NEWROUTE, route, "2001:db8:1::", nullptr);
   EXPECT_EQ(Spec().routes.at(1).source, Ip("2001:db8:1::9")) << "the host's address in that network";
-  EXPECT_FALSE(state_.Apply(*Message(RTM_NEWADDR, address).V4(IFA_ADDRESS, "10.0.0.1").get()).any)
+  EXPECT_FALSE(state_.Apply(*NetlinkMessage(RTM_NEWADDR, address).V4(IFA_ADDRESS, "10.0.0.1").get()).any)
       << "too short to be one";
 
   ndmsg neighbour{};
@@ -188,7 +188,7 @@ TEST_F(KernelStateTest, Ipv6) {
   neighbour.ndm_ifindex = 1;
   neighbour.ndm_state = NUD_REACHABLE;
   EXPECT_TRUE(state_
-                  .Apply(*Message(RTM_NEWNEIGH, neighbour)
+                  .Apply(*NetlinkMessage(RTM_NEWNEIGH, neighbour)
                               .V6(NDA_DST, "fe80::1")
                               .Bytes(NDA_LLADDR, {2, 0, 0, 0, 0, 7})
                               .get())
@@ -208,10 +208,10 @@ TEST_F(KernelStateTest, APartOfARouteOfIpv6Goes) {
     const auto* bytes = reinterpret_cast<const uint8_t*>(&leg);
     legs.insert(legs.end(), bytes, bytes + sizeof leg);
   }
-  state_.Apply(*Message(RTM_NEWROUTE, header).V6(RTA_DST, "2001:db8::").Bytes(RTA_MULTIPATH, legs).get());
+  state_.Apply(*NetlinkMessage(RTM_NEWROUTE, header).V6(RTA_DST, "2001:db8::").Bytes(RTA_MULTIPATH, legs).get());
   EXPECT_EQ(Spec().routes.at(0).legs.size(), 2u);
   const KernelChange gone =
-      state_.Apply(*Message(RTM_DELROUTE, header).V6(RTA_DST, "2001:db8::").U32(RTA_OIF, 1).get());
+      state_.Apply(*NetlinkMessage(RTM_DELROUTE, header).V6(RTA_DST, "2001:db8::").U32(RTA_OIF, 1).get());
   EXPECT_TRUE(gone.routes_in_doubt);
 }
 
@@ -221,7 +221,7 @@ TEST_F(KernelStateTest, Vlans) {
     ifinfomsg header{};
     header.ifi_index = index;
     header.ifi_flags = kUp;
-    Message message(RTM_NEWLINK, header);
+    NetlinkMessage message(RTM_NEWLINK, header);
     message.Bytes(IFLA_ADDRESS, {2, 0, 0, 0, 0, 1}).U32(IFLA_MTU, 1500).U32(IFLA_LINK, 1);
     nlattr* info = mnl_attr_nest_start(message.get(), IFLA_LINKINFO);
     mnl_attr_put_strz(message.get(), IFLA_INFO_KIND, kind.c_str());
@@ -251,13 +251,13 @@ TEST_F(KernelStateTest, WhatIsNotForForwardingIsLeftOut) {
   for (const rtmsg& header : {cloned, tos, v6, RouteHeader(24, RTN_MULTICAST),
                               RouteHeader(24, RTN_UNICAST, 100), RouteHeader(33)}) {
     EXPECT_FALSE(
-        state_.Apply(*Message(RTM_NEWROUTE, header).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get()).any);
+        state_.Apply(*NetlinkMessage(RTM_NEWROUTE, header).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get()).any);
   }
   EXPECT_TRUE(Spec().routes.empty());
 }
 
 TEST_F(KernelStateTest, Multipath) {
-  Message message(RTM_NEWROUTE, RouteHeader(24));
+  NetlinkMessage message(RTM_NEWROUTE, RouteHeader(24));
   message.V4(RTA_DST, "10.9.0.0");
   std::vector<uint8_t> legs;
   for (int i = 0; i < 3; ++i) {
@@ -300,9 +300,9 @@ TEST_F(KernelStateTest, Addresses) {
   ifaddrmsg header{};
   header.ifa_family = AF_INET;
   header.ifa_index = 1;
-  EXPECT_TRUE(state_.Apply(*Message(RTM_NEWADDR, header).V4(IFA_LOCAL, "10.0.0.1").get()).any);
+  EXPECT_TRUE(state_.Apply(*NetlinkMessage(RTM_NEWADDR, header).V4(IFA_LOCAL, "10.0.0.1").get()).any);
   EXPECT_EQ(Spec().host_addresses, std::vector<IpAddress>{Ip("10.0.0.1")});
-  EXPECT_TRUE(state_.Apply(*Message(RTM_DELADDR, header).V4(IFA_LOCAL, "10.0.0.1").get()).routes_in_doubt);
+  EXPECT_TRUE(state_.Apply(*NetlinkMessage(RTM_DELADDR, header).V4(IFA_LOCAL, "10.0.0.1").get()).routes_in_doubt);
   EXPECT_TRUE(Spec().host_addresses.empty());
 }
 
@@ -312,7 +312,7 @@ TEST_F(KernelStateTest, DamagedMessagesNeverCrash) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
   for (int i = 0; i < 200'000; ++i) {
-    Message message(RTM_NEWROUTE, RouteHeader(24));
+    NetlinkMessage message(RTM_NEWROUTE, RouteHeader(24));
     message.V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).Bytes(RTA_MULTIPATH, std::vector<uint8_t>(24, 8));
     constexpr uint16_t kTypes[] = {RTM_NEWLINK,  RTM_DELLINK,  RTM_NEWADDR,  RTM_DELADDR,
                                    RTM_NEWROUTE, RTM_DELROUTE, RTM_NEWNEIGH, RTM_DELNEIGH};

@@ -5,7 +5,7 @@
 namespace sluice {
 namespace {
 
-std::string Error(const std::vector<std::string>& arguments) {
+std::string OptionsError(const std::vector<std::string>& arguments) {
   return std::string(ParseOptions(arguments).status().message());
 }
 
@@ -47,19 +47,19 @@ TEST(OptionsTest, Everything) {
 }
 
 TEST(OptionsTest, ErrorsNameTheOptionAndTheRule) {
-  EXPECT_EQ(Error({"--interface", "a", "--workers", "65"}), "--workers 65: must be 1..64");
-  EXPECT_EQ(Error({"--interface", "a", "--workers", "two"}), "--workers two: must be 1..64");
-  EXPECT_EQ(Error({"--interface", "a", "--workers"}), "--workers: needs a value; see sluiced --help");
-  EXPECT_EQ(Error({"--port", "a", "--mtu", "1279"}), "--mtu 1279: must be 1280..9600");
-  EXPECT_EQ(Error({"--interface", "a", "--poll=maybe"}), "--poll=maybe: must be idle or always");
-  EXPECT_EQ(Error({"--interface", "a", "--adopt=maybe"}), "--adopt=maybe: must be yes or no");
-  EXPECT_EQ(Error({"--interface", "a", "--strict-arp=1"}), "--strict-arp=1: must be yes or no");
-  EXPECT_EQ(Error({"--interface", "a", "--cpus", "1,,2"}), "--cpus : must be 0..1023");
-  EXPECT_EQ(Error({"--no-huge=1"}), "--no-huge=1: is not an option of sluiced; see sluiced --help");
-  EXPECT_EQ(Error({"eth0"}), "eth0: is not an option of sluiced; see sluiced --help");
-  EXPECT_NE(Error({}), "");
-  EXPECT_EQ(Error({"--help"}), "");
-  EXPECT_EQ(Error({"--version"}), "");
+  EXPECT_EQ(OptionsError({"--interface", "a", "--workers", "65"}), "--workers 65: must be 1..64");
+  EXPECT_EQ(OptionsError({"--interface", "a", "--workers", "two"}), "--workers two: must be 1..64");
+  EXPECT_EQ(OptionsError({"--interface", "a", "--workers"}), "--workers: needs a value; see sluiced --help");
+  EXPECT_EQ(OptionsError({"--port", "a", "--mtu", "1279"}), "--mtu 1279: must be 1280..9600");
+  EXPECT_EQ(OptionsError({"--interface", "a", "--poll=maybe"}), "--poll=maybe: must be idle or always");
+  EXPECT_EQ(OptionsError({"--interface", "a", "--adopt=maybe"}), "--adopt=maybe: must be yes or no");
+  EXPECT_EQ(OptionsError({"--interface", "a", "--strict-arp=1"}), "--strict-arp=1: must be yes or no");
+  EXPECT_EQ(OptionsError({"--interface", "a", "--cpus", "1,,2"}), "--cpus : must be 0..1023");
+  EXPECT_EQ(OptionsError({"--no-huge=1"}), "--no-huge=1: is not an option of sluiced; see sluiced --help");
+  EXPECT_EQ(OptionsError({"eth0"}), "eth0: is not an option of sluiced; see sluiced --help");
+  EXPECT_NE(OptionsError({}), "");
+  EXPECT_EQ(OptionsError({"--help"}), "");
+  EXPECT_EQ(OptionsError({"--version"}), "");
 }
 
 }  // namespace

@@ -11,7 +11,7 @@
 namespace sluice {
 namespace {
 
-v1::Config Parse(const std::string& text) {
+v1::Config ParseConfig(const std::string& text) {
   v1::Config config;
   EXPECT_TRUE(google::protobuf::TextFormat::ParseFromString(text, &config)) << text;
   return config;
@@ -31,7 +31,7 @@ const char kConfig[] = R"(
   timeouts { tcp_seconds: 900 tcp_fin_seconds: 120 udp_seconds: 300 })";
 
 TEST(RulesTest, AsIpvsadmSavesThem) {
-  EXPECT_EQ(PrintRules(Parse(kConfig), {.numeric = true}),
+  EXPECT_EQ(PrintRules(ParseConfig(kConfig), {.numeric = true}),
             "-A -t 10.0.0.1:80 -s wlc -p 360 -M 255.255.255.0 -b flag-1\n"
             "-a -t 10.0.0.1:80 -r 10.1.0.1:80 -m -w 1\n"
             "-A -u 10.0.0.1:53 -s sh -o -b sh-fallback\n"
@@ -40,7 +40,7 @@ TEST(RulesTest, AsIpvsadmSavesThem) {
             "-A -t [2001:db8::1]:80 -s mh -p 100 -M 64 -b mh-port\n"
             "-A -f 7 -s rr -p 60\n"
             "-A -f 8 -6 -s sh\n");
-  EXPECT_NE(PrintRules(Parse(kConfig), {}).find("-a -t 10.0.0.1:http -r 10.1.0.1:http"), std::string::npos);
+  EXPECT_NE(PrintRules(ParseConfig(kConfig), {}).find("-a -t 10.0.0.1:http -r 10.1.0.1:http"), std::string::npos);
 }
 
 // What every option of a service and of a real server says must be said again.
@@ -69,10 +69,10 @@ TEST(RulesTest, WhatOnlySluiceHasIsKept) {
 }
 
 TEST(RulesTest, CompleteHasAllTheRest) {
-  v1::Config config = Parse(kConfig);
+  v1::Config config = ParseConfig(kConfig);
   config.mutable_services()->DeleteSubrange(0, 4);
   *config.add_fwmark_rules() =
-      Parse(R"(fwmark_rules { fwmark: 7 prefix: "10.99.0.0/24" first_port: 80 last_port: 90 })")
+      ParseConfig(R"(fwmark_rules { fwmark: 7 prefix: "10.99.0.0/24" first_port: 80 last_port: 90 })")
           .fwmark_rules(0);
   config.add_local_addresses()->set_address("10.2.0.9");
   config.mutable_settings()->set_drop_entry(2);

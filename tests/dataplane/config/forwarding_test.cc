@@ -3,11 +3,11 @@
 #include <random>
 
 #include "dataplane/config/forwarding_builder.h"
+#include "tests/support/ip.h"
 
 namespace sluice {
 namespace {
 
-IpAddress Ip(const std::string& text) { return IpAddress::Parse(text).value(); }
 MacAddress Mac(uint8_t last) { return MacAddress{{2, 0, 0, 0, 0, last}}; }
 
 class ForwardingTest : public testing::Test {

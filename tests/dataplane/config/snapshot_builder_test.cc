@@ -1,4 +1,5 @@
 #include "dataplane/config/snapshot_builder.h"
+#include "tests/support/ip.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +8,6 @@ namespace {
 
 using std::chrono::seconds;
 
-IpAddress Ip(const std::string& text) { return IpAddress::Parse(text).value(); }
 const ServiceKey kKey{Ip("10.99.0.1"), Be16::FromHost(80), Protocol::kTcp};
 
 class SnapshotBuilderTest : public testing::Test {

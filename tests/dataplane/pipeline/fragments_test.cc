@@ -9,7 +9,7 @@
 namespace sluice {
 namespace {
 
-struct Family {
+struct Endpoints {
   const char* client;
   const char* service;
   const char* servers;  // without the last digit
@@ -22,8 +22,8 @@ struct Family {
   std::string Server(int number) const { return servers + std::to_string(number); }
   std::string Length() const { return is_v6 ? "1048" : "1028"; }
 };
-constexpr Family kV4 = {"10.0.0.1", "10.99.0.1", "10.1.0.", false};
-constexpr Family kV6 = {"fd00:a::1", "fd00:99::1", "fd00:b::", true};
+constexpr Endpoints kEndpointsV4 = {"10.0.0.1", "10.99.0.1", "10.1.0.", false};
+constexpr Endpoints kEndpointsV6 = {"fd00:a::1", "fd00:99::1", "fd00:b::", true};
 
 bool IsV6Frame(const FrameBytes& frame) { return frame[14] >> 4 == 6; }
 
@@ -108,7 +108,7 @@ FrameBytes Reassemble(const std::vector<FrameBytes>& fragments) {
 
 class FragmentsTest : public testing::Test {
  protected:
-  void Serve(ForwardingMethod method, const Family& family = kV4) {
+  void Serve(ForwardingMethod method, const Endpoints& family = kEndpointsV4) {
     std::vector<DestinationSpec> servers;
     for (int i = 1; i <= 3; ++i) {
       servers.push_back(PipelineRig::Server(family.Server(i), 5353));
@@ -142,7 +142,7 @@ class FragmentsTest : public testing::Test {
   }
   // Calls `check` for every order of four fragments, each of another client.
   template <class Check>
-  void ForEveryOrder(const Family& family, Check check) {
+  void ForEveryOrder(const Endpoints& family, Check check) {
     std::vector<size_t> order = {0, 1, 2, 3};
     uint16_t client = 1000;
     do {
@@ -160,12 +160,12 @@ class FragmentsTest : public testing::Test {
   PipelineRig rig_;
 };
 
-class FragmentsOfFamilyTest : public FragmentsTest, public testing::WithParamInterface<Family> {};
-INSTANTIATE_TEST_SUITE_P(Families, FragmentsOfFamilyTest, testing::Values(kV4, kV6),
+class FragmentsOfFamilyTest : public FragmentsTest, public testing::WithParamInterface<Endpoints> {};
+INSTANTIATE_TEST_SUITE_P(Families, FragmentsOfFamilyTest, testing::Values(kEndpointsV4, kEndpointsV6),
                          [](const auto& each) { return each.param.is_v6 ? "Ipv6" : "Ipv4"; });
 
 TEST_P(FragmentsOfFamilyTest, NatInEveryOrder) {
-  const Family& family = GetParam();
+  const Endpoints& family = GetParam();
   Serve(ForwardingMethod::kNat, family);
   int next = 3;
   ForEveryOrder(family, [&](const std::vector<FrameBytes>& ordered, uint16_t client) {
@@ -189,7 +189,7 @@ TEST_P(FragmentsOfFamilyTest, NatInEveryOrder) {
 }
 
 TEST_P(FragmentsOfFamilyTest, DirectRoutingInEveryOrder) {
-  const Family& family = GetParam();
+  const Endpoints& family = GetParam();
   Serve(ForwardingMethod::kDirect, family);
   ForEveryOrder(family, [&](const std::vector<FrameBytes>& ordered, uint16_t client) {
     const std::vector<FrameBytes> out = FramesOf(SendOneByOne(ordered), "wire 1");
@@ -202,7 +202,7 @@ TEST_P(FragmentsOfFamilyTest, DirectRoutingInEveryOrder) {
 }
 
 TEST_P(FragmentsOfFamilyTest, TunnelsInEveryOrder) {
-  const Family& family = GetParam();
+  const Endpoints& family = GetParam();
   Serve(ForwardingMethod::kTunnel, family);
   ForEveryOrder(family, [&](const std::vector<FrameBytes>& ordered, uint16_t client) {
     std::vector<FrameBytes> inside;
