@@ -103,6 +103,11 @@ class Initramfs:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, target)
 
+    def add_text(self, text, target):
+        target = self.root / target
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(text)
+
     def add_modules(self, *parts):
         """Folders or files below the kernel's modules."""
         _, modules = kernel()
