@@ -10,6 +10,7 @@ sys.path.insert(0, str(HERE.parent / "support"))
 import guest  # noqa: E402
 from guest import BUILD  # noqa: E402, F401
 
+GUESTS = 4
 TOOLS = ("ipvsadm", "ip", "ethtool")
 MODULES = ("net/netfilter", "net/ipv4", "net/ipv6", "net/core", "lib", "crypto", "arch/x86/crypto", "drivers/net/veth.ko")
 
@@ -45,11 +46,12 @@ def boot(job, scenarios, seconds, name="kernel"):
 
 
 def play(scenarios, seconds):
-    """What the kernel did in each scenario, by name; and the version of the kernel. Two guests share the work."""
+    """What the kernel did in each scenario, by name; and the version of the kernel. Guests share the work: a scenario waits
+    for timeouts of the kernel most of its time."""
     guest.kernel()
-    halves = [half for half in (scenarios[::2], scenarios[1::2]) if half]
-    with ThreadPoolExecutor() as pool:
-        played = list(pool.map(lambda i: boot("play", halves[i], seconds, f"kernel{i}"), range(len(halves))))
+    shares = [share for share in (scenarios[i::GUESTS] for i in range(GUESTS)) if share]
+    with ThreadPoolExecutor(GUESTS) as pool:
+        played = list(pool.map(lambda i: boot("play", shares[i], seconds, f"kernel{i}"), range(len(shares))))
     told = {}
     for printed, _ in played:
         told.update(transcripts(printed))
