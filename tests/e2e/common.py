@@ -15,6 +15,8 @@ from lab import BACK, CLIENT, FRONT, PYTHON, VIP, Lab, in_namespace, run, wait_u
 
 # Seconds of silence that are taken for silence. Only where nothing is expected; a counter then tells that something was sent.
 SILENCE = 0.7
+REQUESTS = 10_000
+CONCURRENT = 64
 
 
 def cpu_seconds():
@@ -49,6 +51,21 @@ def main():
 def http_load(lab, requests, concurrent):
     printed = lab.inside("client", PYTHON, HERE / "http_load.py", lab.vip, 80, requests, concurrent, timeout=300).stdout
     return json.loads(printed)
+
+
+def check_http(test, lab):
+    """Ten thousand requests: each is answered, the servers take turns exactly, and all of it is counted."""
+    result = http_load(lab, REQUESTS, CONCURRENT)
+    test.assertEqual(result["failures"], {})
+    counts = sorted(result["answers"].values())
+    test.assertEqual(len(counts), 3, result)
+    test.assertEqual(sum(counts), REQUESTS)
+    test.assertLessEqual(counts[-1] - counts[0], 1, "rr must spread exactly")
+    statistics = lab.adm("-Ln --stats --exact").stdout.splitlines()
+    connections = [int(line.split()[2]) for line in statistics if line.startswith("  -> ") and "Remote" not in line]
+    test.assertEqual(sorted(connections), counts)
+    service = next(line for line in statistics if line.startswith("TCP"))
+    test.assertEqual(int(service.split()[2]), REQUESTS)
 
 
 class Load:

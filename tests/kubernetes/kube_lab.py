@@ -12,6 +12,7 @@ from objects import endpoint, endpoint_slice, node, service  # noqa: E402, F401
 
 CLUSTER_IP = "10.99.0.10"
 NODE = "node-1"
+WEB = {"http": (80, "TCP")}
 
 
 class KubeLab(Lab):
@@ -86,3 +87,16 @@ class KubeLab(Lab):
 
     def kube_text(self):
         return self.kube_log.read_text(encoding="utf8", errors="replace")
+
+    def start_web(self, *extra, pods=None):
+        """A Service `web` with all pods, served."""
+        for i, address in enumerate(self.pods):
+            self.start_http(f"server{i}", address, 80, f"server {i} $remote_addr", wait=False)
+        for i in range(self.servers):
+            self.wait_for_listener(f"server{i}", 80)
+        self.start_sluiced()
+        self.api.put(service("web", CLUSTER_IP, WEB))
+        self.put_pods(pods or [endpoint(self.pods[0])] + [endpoint(pod, node="other") for pod in self.pods[1:]])
+        self.start_kube(*extra)
+        if not self.has(f"-a -t {CLUSTER_IP}:80 -r {self.pods[-1]}:80"):
+            raise RuntimeError(self.kube_text())
