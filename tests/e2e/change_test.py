@@ -12,7 +12,8 @@ class ChangeTest(unittest.TestCase):
             lab.start_sluiced()
             lab.add_service()
             with Load(lab) as load:
-                churn = run(lab.build / "bin/api_client", lab.socket, "churn", 200, 5, VIP, *[lab.server_address(i) for i in range(3)], timeout=300)
+                servers = [lab.server_address(i) for i in range(3)]
+                churn = run(lab.build / "bin/api_client", lab.socket, "churn", 200, 5, VIP, *servers, timeout=300)
             self.assertTrue(churn.stdout.startswith("1000 changes, 1000 generations"), churn.stdout)
             self.assertEqual(load.result["failures"], {})
             self.assertEqual(set(load.result["answers"]), {"server 0", "server 1", "server 2"})

@@ -41,7 +41,8 @@ class TimedResult(unittest.TextTestResult):
 
 def main():
     """Runs the file's tests; at the end the seconds each took are printed, so that growth is seen."""
-    program = unittest.main(module="__main__", verbosity=2, exit=False, testRunner=unittest.TextTestRunner(resultclass=TimedResult, verbosity=2))
+    runner = unittest.TextTestRunner(resultclass=TimedResult, verbosity=2)
+    program = unittest.main(module="__main__", exit=False, testRunner=runner)
     print("seconds   of a processor")
     for wall, cpu, name in sorted(program.result.times, reverse=True):
         print(f"{wall:7.1f} {cpu:7.1f}  {name}")
@@ -71,14 +72,15 @@ def check_http(test, lab):
 class Load:
     """HTTP requests in the background while the block runs, which begins after the first answer; `result` afterwards."""
 
-    def __init__(self, lab, concurrent=8):
+    def __init__(self, lab, concurrent=8, patience=60):
         self.lab = lab
         self.concurrent = concurrent
+        self.patience = patience
         self.lines = []
 
     def __enter__(self):
         self.process = self.lab.start("client", PYTHON, HERE / "http_load.py", self.lab.vip, 80, "until-told", self.concurrent,
-                                      stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                                      self.patience, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.reader = threading.Thread(target=lambda: self.lines.extend(line.strip() for line in self.process.stdout), daemon=True)
         self.reader.start()
         if not wait_until(lambda: self.lines):
@@ -91,7 +93,7 @@ class Load:
 
     def __exit__(self, *_):
         self.process.stdin.close()
-        self.process.wait(timeout=120)
+        self.process.wait(timeout=180)
         self.reader.join()
         self.process.stdout.close()
         self.result = json.loads(self.lines[-1])

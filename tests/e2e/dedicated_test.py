@@ -4,7 +4,7 @@ import os
 import unittest
 from pathlib import Path
 
-from common import BACK, FRONT, Lab, main, wait_until
+from common import BACK, FRONT, Lab, main
 
 
 class DedicatedTest(unittest.TestCase):

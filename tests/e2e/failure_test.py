@@ -8,6 +8,8 @@ from pathlib import Path
 
 from common import FRONT, VIP, Lab, Load, Talk, main, run, start_talk_servers, wait_until
 
+# Seconds for a step of a request that sluiced's end may have left without an answer for ever.
+PATIENCE = 2
 # Packets must be the kernel's this long after sluiced went silent.
 LIMIT_SECONDS = 0.2
 
@@ -38,7 +40,7 @@ class FailureTest(unittest.TestCase):
     def test_killed_under_traffic(self):
         with Lab(heartbeat_limit_ms=None) as lab:
             self.start(lab)
-            with Load(lab) as load:
+            with Load(lab, patience=PATIENCE) as load:
                 lab.sluiced.kill()
                 lab.sluiced.wait()
                 time.sleep(LIMIT_SECONDS)
@@ -57,7 +59,7 @@ class FailureTest(unittest.TestCase):
     def test_stopped_under_traffic(self):
         with Lab(heartbeat_limit_ms=None) as lab:
             self.start(lab)
-            with Load(lab) as load:
+            with Load(lab, patience=PATIENCE) as load:
                 lab.sluiced.send_signal(signal.SIGSTOP)
                 time.sleep(LIMIT_SECONDS)
                 self.assertEqual(lab.fetch(), "the kernel")
@@ -102,7 +104,7 @@ class FailureTest(unittest.TestCase):
         # SIGTERM with packets in flight: none is lost twice, and the host answers at once.
         with Lab() as lab:
             self.start(lab)
-            with Load(lab) as load:
+            with Load(lab, patience=PATIENCE) as load:
                 lab.sluiced.terminate()
                 self.assertEqual(lab.sluiced.wait(timeout=60), 0)
                 self.assertTrue(load.has_seen("the kernel"))

@@ -1,7 +1,7 @@
 """HTTP requests, each over a new connection, N at a time; prints what came back as JSON.
 
     http_load.py ADDRESS PORT REQUESTS CONCURRENT             so many requests
-    http_load.py ADDRESS PORT until-told CONCURRENT           until stdin ends
+    http_load.py ADDRESS PORT until-told CONCURRENT PATIENCE  until stdin ends; that many seconds for a step of a request
 
 The second kind prints each answer as soon as it comes for the first time. The last line is the JSON.
 """
@@ -13,8 +13,8 @@ import sys
 import threading
 import time
 
-PATIENCE = 60  # seconds for one step of one request; generous, as the machine may be busy with other things
-
+# Generous if it is not said: the machine may be busy with other things.
+PATIENCE = float(sys.argv[5]) if len(sys.argv) > 5 else 60
 address, port, until_told, concurrent = sys.argv[1], int(sys.argv[2]), sys.argv[3] == "until-told", int(sys.argv[4])
 left = 0 if until_told else int(sys.argv[3])
 is_over = threading.Event()

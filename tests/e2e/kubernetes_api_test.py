@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -10,8 +9,8 @@ import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "kubernetes"))
-from common import CLIENT, HERE, PYTHON, Load, ask_udp, main, start_udp_servers  # noqa: E402
-from kube_lab import CLUSTER_IP, NODE, WEB, KubeLab, endpoint, endpoint_slice, in_namespace, run, service, wait_until  # noqa: E402
+from common import Load, main  # noqa: E402
+from kube_lab import CLUSTER_IP, NODE, WEB, KubeLab, endpoint, run, service, wait_until  # noqa: E402
 
 
 class KubernetesApiTest(unittest.TestCase):

@@ -1,17 +1,15 @@
 """A cluster's Services, from a stand-in API server by sluice-kube to sluiced, with real clients and servers."""
 
 import json
-import shutil
 import socket
-import subprocess
 import sys
 import time
 import unittest
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "kubernetes"))
-from common import CLIENT, HERE, PYTHON, Load, ask_udp, main, start_udp_servers  # noqa: E402
-from kube_lab import CLUSTER_IP, NODE, WEB, KubeLab, endpoint, endpoint_slice, in_namespace, run, service, wait_until  # noqa: E402
+from common import CLIENT, Load, ask_udp, main, start_udp_servers  # noqa: E402
+from kube_lab import CLUSTER_IP, WEB, KubeLab, endpoint, endpoint_slice, in_namespace, run, service, wait_until  # noqa: E402
 
 
 class KubernetesTest(unittest.TestCase):

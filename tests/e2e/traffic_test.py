@@ -23,7 +23,7 @@ class TrafficTest(unittest.TestCase):
         printed = lab.inside("client", "iperf3", "-J", "-c", lab.vip, "-p", "5201", "-t", seconds, timeout=seconds + 120).stdout
         end = json.loads(printed)["end"]
         self.assertGreater(end["sum_received"]["bytes"], 0)
-        self.assertGreaterEqual(end["sum_received"]["seconds"], seconds - 1)
+        self.assertGreaterEqual(end["sum_received"]["seconds"], seconds - 0.5)
         print(f"iperf3: {end['sum_received']['bits_per_second'] / 1e9:.2f} Gbit/s, {end['sum_sent']['retransmits']} retransmits")
 
     def test_two_arms(self):
@@ -47,7 +47,7 @@ class TrafficTest(unittest.TestCase):
                 lab.add_service()
                 check_http(self, lab)
                 self.check_udp(lab)
-                self.check_iperf(lab, 3)
+                self.check_iperf(lab, 2)
                 self.assertEqual(lab.inside("client", "ping", "-c", "3", "-i", "0.2", lab.vip).returncode, 0)
                 self.assertEqual(lab.info()["counters"]["echo_answered"], 3)
 
@@ -58,7 +58,7 @@ class TrafficTest(unittest.TestCase):
             lab.add_service()
             check_http(self, lab)
             self.check_udp(lab)
-            self.check_iperf(lab, 3)
+            self.check_iperf(lab, 2)
 
     def test_two_workers_and_two_queues(self):
         if len(os.sched_getaffinity(0)) < 2:
@@ -73,7 +73,7 @@ class TrafficTest(unittest.TestCase):
                 lab.add_service()
                 check_http(self, lab)
                 self.check_udp(lab)
-                self.check_iperf(lab, 3)
+                self.check_iperf(lab, 2)
                 self.assertGreater(lab.info()["counters"]["peer_given"], 0)
 
     def test_what_is_not_ours_reaches_the_kernel(self):
@@ -102,10 +102,10 @@ class TrafficTest(unittest.TestCase):
             for mode, lab in labs.items():
                 lab.start_sluiced(f"--poll={mode}")
             begin = {mode: cpu_seconds(lab.sluiced.pid) for mode, lab in labs.items()}
-            time.sleep(4)
+            time.sleep(2)
             for mode, lab in labs.items():
                 used[mode] = cpu_seconds(lab.sluiced.pid) - begin[mode]
-        print(f"CPU seconds of 4: idle {used['idle']:.2f}, always {used['always']:.2f}")
+        print(f"CPU seconds of 2: idle {used['idle']:.2f}, always {used['always']:.2f}")
         self.assertLess(used["idle"] * 4, used["always"])
 
 

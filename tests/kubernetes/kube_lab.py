@@ -7,7 +7,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "tools"))
 sys.path.insert(0, str(HERE))
 from api_server import ApiServer  # noqa: E402, F401
-from lab import PYTHON, Lab, in_namespace, run, wait_until  # noqa: E402, F401
+from lab import Lab, in_namespace, run, wait_until  # noqa: E402, F401
 from objects import endpoint, endpoint_slice, node, service  # noqa: E402, F401
 
 CLUSTER_IP = "10.99.0.10"
