@@ -49,6 +49,11 @@ def main():
     sys.exit(not program.result.wasSuccessful())
 
 
+def pings_lost(lab, name, address, *options, times=3):
+    """One after another: of several at once ping gives up the last after two round trips, however long it may wait for one."""
+    return sum(lab.inside(name, "ping", "-c", "1", "-W", "30", *options, address, check=False).returncode != 0 for _ in range(times))
+
+
 def http_load(lab, requests, concurrent):
     printed = lab.inside("client", PYTHON, HERE / "http_load.py", lab.vip, 80, requests, concurrent, timeout=300).stdout
     return json.loads(printed)

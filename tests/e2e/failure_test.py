@@ -6,7 +6,7 @@ import time
 import unittest
 from pathlib import Path
 
-from common import FRONT, VIP, Lab, Load, Talk, main, run, start_talk_servers, wait_until
+from common import FRONT, VIP, Lab, Load, Talk, main, pings_lost, run, start_talk_servers, wait_until
 
 # Seconds for a step of a request that sluiced's end may have left without an answer for ever.
 PATIENCE = 2
@@ -28,8 +28,8 @@ class FailureTest(unittest.TestCase):
         self.assert_served(lab)
 
     def check_interfaces(self, lab):
-        self.assertIn(" 0% packet loss", lab.inside("client", "ping", "-c", "2", "-i", "0.2", FRONT).stdout)
-        self.assertIn(" 0% packet loss", lab.inside("lb", "ping", "-c", "2", "-i", "0.2", lab.server_address(0)).stdout)
+        self.assertEqual(pings_lost(lab, "client", FRONT, times=2), 0)
+        self.assertEqual(pings_lost(lab, "lb", lab.server_address(0), times=2), 0)
 
     def is_quiet(self, lab):
         """Whether half a second brings no packet."""
