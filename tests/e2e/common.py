@@ -75,7 +75,7 @@ def check_http(test, lab):
 
 
 class Load:
-    """HTTP requests in the background while the block runs, which begins after the first answer; `result` afterwards."""
+    """HTTP requests in the background while the block runs, which begins when they flow; `result` afterwards."""
 
     def __init__(self, lab, concurrent=8, patience=60):
         self.lab = lab
@@ -88,8 +88,8 @@ class Load:
                                       self.patience, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.reader = threading.Thread(target=lambda: self.lines.extend(line.strip() for line in self.process.stdout), daemon=True)
         self.reader.start()
-        if not wait_until(lambda: self.lines):
-            raise RuntimeError("no request is answered")
+        if not self.has_seen("going"):
+            raise RuntimeError("requests are not answered")
         return self
 
     def has_seen(self, answer):

@@ -44,7 +44,7 @@ class FailureTest(unittest.TestCase):
                 lab.sluiced.kill()
                 lab.sluiced.wait()
                 time.sleep(LIMIT_SECONDS)
-                self.assertEqual(lab.fetch(), "the kernel")
+                self.assertEqual(lab.fetch(timeout=3), "the kernel")
                 self.assertTrue(load.has_seen("the kernel"))
             self.assertGreater(load.result["answers"].get("the kernel", 0), 0)
             self.check_interfaces(lab)
@@ -62,7 +62,7 @@ class FailureTest(unittest.TestCase):
             with Load(lab, patience=PATIENCE) as load:
                 lab.sluiced.send_signal(signal.SIGSTOP)
                 time.sleep(LIMIT_SECONDS)
-                self.assertEqual(lab.fetch(), "the kernel")
+                self.assertEqual(lab.fetch(timeout=3), "the kernel")
                 self.assertTrue(load.has_seen("the kernel"))
             self.assertGreater(load.result["answers"].get("the kernel", 0), 0)
             self.check_interfaces(lab)
@@ -82,7 +82,7 @@ class FailureTest(unittest.TestCase):
             lab.sluiced.kill()
             lab.sluiced.wait()
             time.sleep(LIMIT_SECONDS)
-            self.assertEqual({lab.fetch() for _ in range(8)}, {"the kernel"})
+            self.assertEqual({lab.fetch(timeout=3) for _ in range(8)}, {"the kernel"})
             lab.start_sluiced("--workers", "2")
             lab.add_service()
             for _ in range(8):

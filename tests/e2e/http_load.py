@@ -3,7 +3,8 @@
     http_load.py ADDRESS PORT REQUESTS CONCURRENT             so many requests
     http_load.py ADDRESS PORT until-told CONCURRENT PATIENCE  until stdin ends; that many seconds for a step of a request
 
-The second kind prints each answer as soon as it comes for the first time. The last line is the JSON.
+The second kind prints "going" after a hundred answers, and each answer when it comes for the first time. The last line is
+the JSON.
 """
 
 import collections
@@ -61,6 +62,8 @@ def work():
                 answers[answer] += 1
                 if until_told and answers[answer] == 1:
                     print(answer, flush=True)
+                if until_told and answers.total() == 100:
+                    print("going", flush=True)
             slowest = max(slowest, time.monotonic() - begin)
 
 
