@@ -6,7 +6,7 @@ import signal
 import subprocess
 import unittest
 
-from common import VIP, Lab, run
+from common import VIP, Lab, main, run
 
 RULES = f"""-A -t {VIP}:80 -s rr
 -a -t {VIP}:80 -r 10.65.0.11:80 -m -w 1
@@ -23,7 +23,7 @@ class AdmTest(unittest.TestCase):
         program = lab.folder / name
         if not program.exists():
             os.symlink(lab.build / "bin/sluiceadm", program)
-        return subprocess.run([program, *arguments], input=rules, capture_output=True, text=True, timeout=30, check=False,
+        return subprocess.run([program, *arguments], input=rules, capture_output=True, text=True, timeout=60, check=False,
                               env=dict(os.environ, SLUICE_SERVER=lab.socket))
 
     def test_save_and_restore(self):
@@ -92,7 +92,7 @@ class AdmTest(unittest.TestCase):
             generation = lab.info()["generation"]
             for signal_number in (signal.SIGKILL, signal.SIGTERM):
                 lab.sluiced.send_signal(signal_number)
-                lab.sluiced.wait(timeout=30)
+                lab.sluiced.wait(timeout=60)
                 lab.start_sluiced("--state", str(state))
                 self.assertEqual(lab.adm("-S -n").stdout, RULES)
                 self.assertIn("901 121 301", lab.adm("-L --timeout").stdout)
@@ -113,7 +113,7 @@ class AdmTest(unittest.TestCase):
             damaged = bytearray(state.read_bytes())
             damaged[len(damaged) // 2] ^= 0xff
             lab.sluiced.terminate()
-            lab.sluiced.wait(timeout=30)
+            lab.sluiced.wait(timeout=60)
             state.write_bytes(damaged)
             before = len(lab.log_text())
             lab.start_sluiced("--state", str(state))
@@ -123,7 +123,7 @@ class AdmTest(unittest.TestCase):
 
     def restart(self, lab, state, *extra):
         lab.sluiced.kill()
-        lab.sluiced.wait(timeout=30)
+        lab.sluiced.wait(timeout=60)
         lab.start_sluiced("--state", str(state), *extra)
 
     def test_a_full_disk(self):
@@ -144,7 +144,7 @@ class AdmTest(unittest.TestCase):
                 told = lab.adm(f"-A -t {VIP}:80 -s rr")
                 self.assertEqual(told.stderr, "")
                 lab.sluiced.kill()
-                lab.sluiced.wait(timeout=30)
+                lab.sluiced.wait(timeout=60)
                 lab.start_sluiced("--state", str(folder / "state"))
                 self.assertEqual(lab.adm("-S -n").stdout, f"-A -t {VIP}:80 -s rr\n")
             finally:
@@ -152,4 +152,4 @@ class AdmTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    main()

@@ -5,7 +5,7 @@ import os
 import stat
 import unittest
 
-from common import VIP, Lab, run
+from common import VIP, Lab, main, run
 
 
 class ApiTest(unittest.TestCase):
@@ -56,4 +56,4 @@ class ApiTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    main()

@@ -2,17 +2,18 @@
 
 import unittest
 
-from common import VIP, Lab, Load, Talk, run, start_talk_servers, wait_until
+from common import SILENCE, VIP, Lab, Load, Talk, main, run, start_talk_servers, wait_until
 
 
 class ChangeTest(unittest.TestCase):
-    def test_a_hundred_changes_a_second_hurt_nobody(self):
+    def test_hundreds_of_changes_a_second_hurt_nobody(self):
         with Lab() as lab:
             lab.start_http_servers()
             lab.start_sluiced()
             lab.add_service()
-            with Load(lab, seconds=11) as load:
-                churn = run(lab.build / "bin/api_client", lab.socket, "churn", 100, 10, VIP, *[lab.server_address(i) for i in range(3)])
+            with Load(lab) as load:
+                servers = [lab.server_address(i) for i in range(3)]
+                churn = run(lab.build / "bin/api_client", lab.socket, "churn", 200, 5, VIP, *servers, timeout=300)
             self.assertTrue(churn.stdout.startswith("1000 changes, 1000 generations"), churn.stdout)
             self.assertEqual(load.result["failures"], {})
             self.assertEqual(set(load.result["answers"]), {"server 0", "server 1", "server 2"})
@@ -37,19 +38,19 @@ class ChangeTest(unittest.TestCase):
 
             # A removed server's connections fall silent, as in IPVS; others do not notice.
             lab.adm(f"-d -t {VIP}:7 -r {lab.server_address(2)}:7")
-            self.assertEqual(talks["server 2"].ask("lost"), "silence")
+            self.assertEqual(talks["server 2"].ask("lost", patience=SILENCE), "silence")
             self.assertEqual(talks["server 0"].ask("fine"), "server 0: fine")
             self.assertEqual(talks["server 1"].ask("fine"), "server 1: fine")
-            self.assertGreater(lab.info()["counters"]["drop_destination_removed"], 0)
+            self.assertTrue(wait_until(lambda: lab.info()["counters"]["drop_destination_removed"] > 0))
 
             # Put back before they timed out, they go on.
             lab.adm(f"-a -t {VIP}:7 -r {lab.server_address(2)}:7 -m")
-            self.assertTrue(wait_until(lambda: talks["server 2"].ask("back").startswith("server 2: "), 20))
+            self.assertTrue(talks["server 2"].ask("back").startswith("server 2: "))
 
             # Without the service nothing of it goes on, and a connection to it is refused by the host.
             lab.adm(f"-D -t {VIP}:7")
-            self.assertEqual(talks["server 0"].ask("gone"), "silence")
-            refused = lab.inside("client", "curl", "-s", "--max-time", "3", f"http://{VIP}:7/", check=False)
+            self.assertEqual(talks["server 0"].ask("gone", patience=SILENCE), "silence")
+            refused = lab.inside("client", "curl", "-s", "--max-time", "30", f"http://{VIP}:7/", check=False)
             self.assertEqual(refused.returncode, 7, "curl: connection refused")
 
     def test_statistics_and_counts(self):
@@ -69,7 +70,7 @@ class ChangeTest(unittest.TestCase):
                 self.assertRegex(line, r"^TCP 1[45]:\d\d  ESTABLISHED 10\.64\.0\.2:\d+ +10\.99\.0\.1:7 +10\.65\.0\.1[123]:7$")
             for talk in talks:
                 talk.close()
-            self.assertTrue(wait_until(lambda: "Masq    1      0          2         " in lab.adm("-Ln").stdout, 5))
+            self.assertTrue(wait_until(lambda: "Masq    1      0          2         " in lab.adm("-Ln").stdout))
             # What a removed server has counted stays in its service's sum.
             before = lab.adm(f"-Ln -t {VIP}:7 --stats --exact").stdout.splitlines()[2]
             lab.adm(f"-d -t {VIP}:7 -r {lab.server_address(2)}:7")
@@ -77,4 +78,4 @@ class ChangeTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    main()

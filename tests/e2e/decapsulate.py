@@ -15,7 +15,7 @@ TUNSETIFF = 0x400454CA
 IFF_TUN_NO_PI = 0x1001
 
 
-def open_tun(name):
+def open_tun(name):  # several kinds may be taken out on one host
     tun = os.open("/dev/net/tun", os.O_RDWR)
     fcntl.ioctl(tun, TUNSETIFF, struct.pack("16sH", name.encode(), IFF_TUN_NO_PI))
     subprocess.run(["ip", "link", "set", name, "up"], check=True)
@@ -52,6 +52,6 @@ def packets(kind, address, inner):
             yield data[outer + (8 if flags & 0x8000 else 4):]
 
 
-device = open_tun("tun0")
+device = open_tun(f"tun-{sys.argv[1]}")
 for packet in packets(sys.argv[1], sys.argv[2], int(sys.argv[3])):
     os.write(device, packet)

@@ -5,7 +5,7 @@ import os
 import subprocess
 import unittest
 
-from common import CLIENT, FRONT, VIP, Lab, run, wait_until
+from common import CLIENT, FRONT, VIP, Lab, main, run, wait_until
 from tls_test import make_certificates
 
 
@@ -131,4 +131,4 @@ class InspectTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    main()

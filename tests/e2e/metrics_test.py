@@ -6,13 +6,13 @@ import subprocess
 import time
 import unittest
 
-from common import VIP, Lab
+from common import PYTHON, VIP, Lab, main, wait_until
 
 
 class MetricsTest(unittest.TestCase):
     def get(self, lab, path, *options):
         """Status and text."""
-        fetched = lab.inside("lb", "curl", "-s", "-m", "10", "-w", "\n%{http_code}", *options, f"http://127.0.0.1:9909{path}", check=False)
+        fetched = lab.inside("lb", "curl", "-s", "-m", "60", "-w", "\n%{http_code}", *options, f"http://127.0.0.1:9909{path}", check=False)
         text, _, status = fetched.stdout.rpartition("\n")
         return int(status), text
 
@@ -43,7 +43,9 @@ class MetricsTest(unittest.TestCase):
             self.assertEqual(self.value(page, "sluice_config_apply_seconds_count"), self.value(page, "sluice_config_generation"))
             self.assertGreater(self.value(page, 'sluice_worker_packets_total{worker="0"}'), 30)
             self.assertGreater(self.value(page, 'sluice_worker_busy_seconds_total{worker="0"}'), 0)
-            self.assertLess(self.value(page, 'sluice_worker_silent_seconds{worker="0"}'), 1)
+            # A worker may just have had no processor, but not each time.
+            silent_seconds = lambda: self.value(self.get(lab, "/metrics")[1], 'sluice_worker_silent_seconds{worker="0"}')
+            self.assertTrue(wait_until(lambda: silent_seconds() < 1))
             self.assertEqual(self.value(page, 'sluice_port_up{port="front"}'), 1)
             self.assertGreater(self.value(page, "process_resident_memory_bytes"), 1e6)
             self.assertGreater(self.value(page, "process_cpu_seconds_total"), 0)
@@ -64,10 +66,10 @@ class MetricsTest(unittest.TestCase):
             self.assertEqual((status, "# HELP" in page), (200, False))
             # Clients that say nothing do not keep others waiting for ever.
             script = ("import socket, time\nsilent = [socket.create_connection(('127.0.0.1', 9909)) for _ in range(8)]\n"
-                      "print('there', flush=True)\ntime.sleep(20)\n")
-            silent = lab.start("lb", "python3", "-c", script, stdout=subprocess.PIPE, text=True)
+                      "print('there', flush=True)\ntime.sleep(300)\n")
+            silent = lab.start("lb", PYTHON, "-c", script, stdout=subprocess.PIPE, text=True)
             self.assertEqual(silent.stdout.readline(), "there\n")
-            served = lab.inside("lb", "curl", "-s", "-m", "30", "http://127.0.0.1:9909/healthz")
+            served = lab.inside("lb", "curl", "-s", "-m", "60", "http://127.0.0.1:9909/healthz")
             self.assertEqual(served.stdout, "ok\n")
             taken = lab.inside("lb", *lab.sluiced_command("--listen", f"unix:{lab.folder}/other.sock", interfaces=[]), "--port", "net_null0",
                                "--no-huge", check=False)
@@ -76,4 +78,4 @@ class MetricsTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    main()

@@ -1,9 +1,8 @@
 """Clients that stay with their server, services by mark and of every port, drains, and rates; with real clients."""
 
-import json
 import unittest
 
-from common import HERE, VIP, Lab, Talk, start_talk_servers, wait_until
+from common import VIP, Lab, Talk, ask_udp, main, start_talk_servers, start_udp_servers, wait_until
 
 OTHER_CLIENT = "10.64.0.3"
 
@@ -13,7 +12,7 @@ def add_other_client(lab):
 
 
 def fetch_from(lab, source, port=80, address=VIP):
-    return lab.inside("client", "curl", "-s", "--max-time", "3", "--interface", source, f"http://{address}:{port}/", check=False).stdout.strip()
+    return lab.inside("client", "curl", "-s", "--max-time", "30", "--interface", source, f"http://{address}:{port}/", check=False).stdout.strip()
 
 
 class PersistenceTest(unittest.TestCase):
@@ -61,17 +60,17 @@ class PersistenceTest(unittest.TestCase):
             seen = [fetch_from(lab, "10.64.0.2", port, address) for address in (VIP, "10.99.0.2") for port in (80, 81, 80)]
             self.assertEqual(sorted(seen), sorted([f"server {i}" for i in range(3)] * 2))
             self.assertEqual(lab.adm("-L --fwmark-rules").stdout, "7,tcp,10.99.0.0/24,80-89\n")
-            refused = lab.inside("client", "curl", "-s", "--max-time", "3", f"http://{VIP}:99/", check=False)
+            refused = lab.inside("client", "curl", "-s", "--max-time", "30", f"http://{VIP}:99/", check=False)
             self.assertEqual(refused.returncode, 7, "not in the rule: the host's")
             lab.adm("-D -f 7")
-            refused = lab.inside("client", "curl", "-s", "--max-time", "3", f"http://{VIP}:80/", check=False)
+            refused = lab.inside("client", "curl", "-s", "--max-time", "30", f"http://{VIP}:80/", check=False)
             self.assertEqual(refused.returncode, 7, "a mark without a service is no mark")
 
     def test_a_drain_with_a_deadline(self):
         with Lab() as lab:
             start_talk_servers(lab, 7)
             lab.start_sluiced()
-            lab.adm(f"-A -t {VIP}:7 -s rr --drain 2")
+            lab.adm(f"-A -t {VIP}:7 -s rr --drain 3")
             for i in range(3):
                 lab.adm(f"-a -t {VIP}:7 -r {lab.server_address(i)}:7 -m")
             talks = {}
@@ -80,7 +79,7 @@ class PersistenceTest(unittest.TestCase):
                 talks[talk.ask("hello").split(":")[0]] = talk
             lab.adm(f"-e -t {VIP}:7 -r {lab.server_address(1)}:7 -m -w 0")
             self.assertEqual(talks["server 1"].ask("still there"), "server 1: still there")
-            self.assertTrue(wait_until(lambda: lab.info()["counters"]["connections_reset"] > 0, 10))
+            self.assertTrue(wait_until(lambda: lab.info()["counters"]["connections_reset"] > 0))
             self.assertEqual(talks["server 1"].ask("too late"), "closed", "a reset, not silence")
             self.assertEqual(talks["server 0"].ask("fine"), "server 0: fine")
             self.assertEqual(talks["server 2"].ask("fine"), "server 2: fine")
@@ -88,14 +87,12 @@ class PersistenceTest(unittest.TestCase):
 
     def test_udp_flows_of_a_removed_server_go_on_elsewhere(self):
         with Lab() as lab:
-            for i in range(3):
-                lab.start(f"server{i}", "python3", HERE / "udp_echo.py", "server", lab.server_address(i), 53, f"server {i}")
-                lab.wait_for_listener(f"server{i}", 53, udp=True)
+            start_udp_servers(lab, 53)
             lab.start_sluiced()
             lab.add_service(port=53, protocol="-u")
 
             def ask():
-                return json.loads(lab.inside("client", "python3", HERE / "udp_echo.py", "client", VIP, 53, 30).stdout)
+                return ask_udp(lab, VIP, 53, 30)
 
             self.assertEqual(ask(), {f"server {i}": 10 for i in range(3)})
             lab.adm(f"-d -u {VIP}:53 -r {lab.server_address(1)}:53")
@@ -109,19 +106,19 @@ class PersistenceTest(unittest.TestCase):
             lab.start_sluiced()
             lab.adm(f"-A -t {VIP}:80 -s rr --timeout-tcpfin 33")
             lab.adm(f"-a -t {VIP}:80 -r {lab.server_address(0)}:80 -m")
-            for _ in range(40):
-                lab.fetch()
-            self.assertTrue(wait_until(lambda: int(lab.adm(f"-Ln -t {VIP}:80 --rate --exact").stdout.splitlines()[2].split()[2]) > 0, 5))
+            # Requests go on until a rate is seen: it is of the last seconds only.
+            rate = lambda: lab.fetch() and int(lab.adm(f"-Ln -t {VIP}:80 --rate --exact").stdout.splitlines()[2].split()[2])
+            self.assertTrue(wait_until(lambda: rate() > 0))
             lab.adm("--set-sysctl drop_packet=3")
             lab.adm("--set-sysctl am_droprate=1")
             settings = lab.adm("-L --sysctl").stdout
             self.assertIn("drop_packet = 3\n", settings)
             self.assertIn("conn_reuse_mode = 1\n", settings)
             self.assertEqual(lab.fetch(timeout=1), "", "everything that would open a connection is dropped")
-            self.assertGreater(lab.info()["counters"]["drop_defence"], 0)
+            self.assertTrue(wait_until(lambda: lab.info()["counters"]["drop_defence"] > 0))
             lab.adm("--set-sysctl drop_packet=0")
             self.assertEqual(lab.fetch(), "server 0")
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    main()

@@ -5,7 +5,7 @@ import sys
 
 address, port = sys.argv[1], int(sys.argv[2])
 listener = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP)
-listener.settimeout(5)
+listener.settimeout(30)
 client = socket.socket()
 client.setsockopt(socket.IPPROTO_IP, socket.IP_TTL, 1)
 client.setblocking(False)

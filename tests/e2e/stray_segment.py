@@ -24,7 +24,7 @@ segment = struct.pack("!HHIIBBHHH", SOURCE_PORT, port, 1000, 2000, 5 << 4, 0x10,
 pseudo = socket.inet_aton(source) + socket.inet_aton(destination) + struct.pack("!BBH", 0, 6, len(segment))
 segment = segment[:16] + struct.pack("!H", checksum(pseudo + segment)) + segment[18:]
 raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_TCP)
-raw.settimeout(3)
+raw.settimeout(30)
 raw.sendto(segment, (destination, 0))
 while True:
     packet = raw.recv(2048)

@@ -24,14 +24,14 @@ def main():
         service = config_pb2.Service(key=key, scheduler="rr")
         service.destinations.add(address="10.65.0.11", port=80, method=config_pb2.NAT)
         change = sluice_pb2.Change(put_service=sluice_pb2.PutService(service=service, replace_destinations=True))
-        seen["changed"] = list(stub.Apply(sluice_pb2.ApplyRequest(changes=[change]), timeout=10).changed)
-        seen["services"] = len(stub.ListServices(sluice_pb2.ListServicesRequest(), timeout=10).services)
-        seen["workers"] = stub.GetInfo(sluice_pb2.GetInfoRequest(), timeout=10).workers
-        seen["connections"] = sum(len(chunk.connections) for chunk in stub.ListConnections(sluice_pb2.ListConnectionsRequest(), timeout=10))
-        stub.ZeroStatistics(sluice_pb2.ZeroStatisticsRequest(), timeout=10)
+        seen["changed"] = list(stub.Apply(sluice_pb2.ApplyRequest(changes=[change]), timeout=60).changed)
+        seen["services"] = len(stub.ListServices(sluice_pb2.ListServicesRequest(), timeout=60).services)
+        seen["workers"] = stub.GetInfo(sluice_pb2.GetInfoRequest(), timeout=60).workers
+        seen["connections"] = sum(len(chunk.connections) for chunk in stub.ListConnections(sluice_pb2.ListConnectionsRequest(), timeout=60))
+        stub.ZeroStatistics(sluice_pb2.ZeroStatisticsRequest(), timeout=60)
         service.scheduler = "best"
         try:
-            stub.Apply(sluice_pb2.ApplyRequest(changes=[change.__class__(put_service=sluice_pb2.PutService(service=service))]), timeout=10)
+            stub.Apply(sluice_pb2.ApplyRequest(changes=[change.__class__(put_service=sluice_pb2.PutService(service=service))]), timeout=60)
         except grpc.RpcError as refused:
             seen["refused"] = refused.code().name
     except grpc.RpcError as failed:

@@ -4,7 +4,7 @@ import json
 import unittest
 from pathlib import Path
 
-from common import FRONT, Lab, run
+from common import FRONT, Lab, main, run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -69,4 +69,4 @@ class TlsTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    main()

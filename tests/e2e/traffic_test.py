@@ -3,49 +3,27 @@
 import json
 import os
 import subprocess
+import time
 import unittest
 from pathlib import Path
 
-from common import HERE, VIP, Lab, http_load, run
-
-REQUESTS = 10_000
-CONCURRENT = 64
-
-
-def free_hugepages():
-    return int(Path("/sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages").read_text())
+from common import HERE, PYTHON, VIP, Lab, ask_udp, check_http, main, pings_lost, start_udp_servers
 
 
 class TrafficTest(unittest.TestCase):
-    def check_http(self, lab):
-        result = http_load(lab, REQUESTS, CONCURRENT)
-        self.assertEqual(result["failures"], {})
-        counts = sorted(result["answers"].values())
-        self.assertEqual(len(counts), 3, result)
-        self.assertEqual(sum(counts), REQUESTS)
-        self.assertLessEqual(counts[-1] - counts[0], 1, "rr must spread exactly")
-        statistics = lab.adm("-Ln --stats --exact").stdout.splitlines()
-        connections = [int(line.split()[2]) for line in statistics if line.startswith("  -> ") and "Remote" not in line]
-        self.assertEqual(sorted(connections), counts)
-        service = next(line for line in statistics if line.startswith("TCP"))
-        self.assertEqual(int(service.split()[2]), REQUESTS)
-
     def check_udp(self, lab):
-        for i in range(lab.servers):
-            lab.start(f"server{i}", "python3", HERE / "udp_echo.py", "server", lab.server_address(i), 5353, f"server {i}")
-            lab.wait_for_listener(f"server{i}", 5353, udp=True)
+        start_udp_servers(lab, 5353)
         lab.add_service(port=53, protocol="-u", server_port=5353)
-        result = json.loads(lab.inside("client", "python3", HERE / "udp_echo.py", "client", lab.vip, 53, 999, timeout=120).stdout)
-        self.assertEqual(result, {f"server {i}": 333 for i in range(3)})
+        self.assertEqual(ask_udp(lab, lab.vip, 53, 999), {f"server {i}": 333 for i in range(3)})
 
     def check_iperf(self, lab, seconds):
         lab.start("server0", "iperf3", "-s", "-p", "5201", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         lab.wait_for_listener("server0", 5201)
         lab.add_service(port=5201, servers=[0])
-        printed = lab.inside("client", "iperf3", "-J", "-c", lab.vip, "-p", "5201", "-t", seconds, timeout=seconds + 60).stdout
+        printed = lab.inside("client", "iperf3", "-J", "-c", lab.vip, "-p", "5201", "-t", seconds, timeout=seconds + 120).stdout
         end = json.loads(printed)["end"]
         self.assertGreater(end["sum_received"]["bytes"], 0)
-        self.assertGreaterEqual(end["sum_received"]["seconds"], seconds - 1)
+        self.assertGreaterEqual(end["sum_received"]["seconds"], seconds - 0.5)
         print(f"iperf3: {end['sum_received']['bits_per_second'] / 1e9:.2f} Gbit/s, {end['sum_sent']['retransmits']} retransmits")
 
     def test_two_arms(self):
@@ -53,9 +31,13 @@ class TrafficTest(unittest.TestCase):
             lab.start_http_servers()
             lab.start_sluiced()
             lab.add_service()
-            self.check_http(lab)
+            check_http(self, lab)
             self.check_udp(lab)
-            self.check_iperf(lab, 30)
+            # A stream that outlives what the kernel knows of its neighbours, many times over: half a second to one and a half
+            # instead of half a minute.
+            for interface in ("front", "back"):
+                lab.inside("lb", "sysctl", "-qw", f"net.ipv4.neigh.{interface}.base_reachable_time_ms=1000")
+            self.check_iperf(lab, 8)
 
     def test_ipv6(self):
         for one_arm in (False, True):
@@ -63,10 +45,10 @@ class TrafficTest(unittest.TestCase):
                 lab.start_http_servers()
                 lab.start_sluiced()
                 lab.add_service()
-                self.check_http(lab)
+                check_http(self, lab)
                 self.check_udp(lab)
-                self.check_iperf(lab, 3)
-                self.assertEqual(lab.inside("client", "ping", "-c", "3", "-i", "0.2", lab.vip).returncode, 0)
+                self.check_iperf(lab, 2)
+                self.assertEqual(pings_lost(lab, "client", lab.vip), 0)
                 self.assertEqual(lab.info()["counters"]["echo_answered"], 3)
 
     def test_one_arm_without_hugepages(self):
@@ -74,9 +56,9 @@ class TrafficTest(unittest.TestCase):
             lab.start_http_servers()
             lab.start_sluiced("--no-huge")
             lab.add_service()
-            self.check_http(lab)
+            check_http(self, lab)
             self.check_udp(lab)
-            self.check_iperf(lab, 3)
+            self.check_iperf(lab, 2)
 
     def test_two_workers_and_two_queues(self):
         if len(os.sched_getaffinity(0)) < 2:
@@ -89,40 +71,23 @@ class TrafficTest(unittest.TestCase):
                 self.assertEqual([port["spreading"] for port in lab.info()["ports"]], [spreading] * 2)
                 self.assertIn(f"packets come to workers: {spreading}", lab.log_text())
                 lab.add_service()
-                self.check_http(lab)
+                check_http(self, lab)
                 self.check_udp(lab)
-                self.check_iperf(lab, 3)
+                self.check_iperf(lab, 2)
                 self.assertGreater(lab.info()["counters"]["peer_given"], 0)
-
-    def test_hugepages_are_used_if_there_are_enough(self):
-        pages = Path("/proc/sys/vm/nr_hugepages")
-        before = pages.read_text()
-        try:
-            pages.write_text(str(int(before) + 256))
-            if free_hugepages() < 200:
-                self.skipTest("the system has no memory to make hugepages of")
-            with Lab() as lab:
-                lab.start_http_servers()
-                free = free_hugepages()
-                lab.start_sluiced()
-                self.assertLess(free_hugepages(), free)
-                lab.add_service()
-                self.check_http(lab)
-        finally:
-            pages.write_text(before)
 
     def test_what_is_not_ours_reaches_the_kernel(self):
         with Lab() as lab:
             lab.start_http_servers()
             lab.start_sluiced()
             lab.add_service()
-            self.assertIn(" 0% packet loss", lab.inside("client", "ping", "-c", "3", "-i", "0.2", "10.64.0.1").stdout)
+            self.assertEqual(pings_lost(lab, "client", "10.64.0.1"), 0)
             lab.start_http("lb", "10.64.0.1", 8080, "the host")
-            self.assertEqual(lab.inside("client", "curl", "-s", "--max-time", "3", "http://10.64.0.1:8080/").stdout.strip(), "the host")
+            self.assertEqual(lab.inside("client", "curl", "-s", "--max-time", "30", "http://10.64.0.1:8080/").stdout.strip(), "the host")
             # A host that checks its real servers by the port they serve on.
-            self.assertEqual(lab.inside("lb", "curl", "-s", "--max-time", "3", f"http://{lab.server_address(1)}/").stdout.strip(), "server 1")
+            self.assertEqual(lab.inside("lb", "curl", "-s", "--max-time", "30", f"http://{lab.server_address(1)}/").stdout.strip(), "server 1")
             # A segment without a connection: the kernel answers, with RST, at once.
-            refused = lab.inside("client", "python3", HERE / "stray_segment.py", "10.64.0.2", VIP, 80, check=False)
+            refused = lab.inside("client", PYTHON, HERE / "stray_segment.py", "10.64.0.2", VIP, 80, check=False)
             self.assertEqual(refused.stdout.strip(), "RST", refused.stderr)
 
     def test_an_idle_worker_sleeps(self):
@@ -130,17 +95,19 @@ class TrafficTest(unittest.TestCase):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+        # One beside the other, so that both have the same to do and the same beside them.
         used = {}
-        for mode in ("idle", "always"):
-            with Lab() as lab:
+        with Lab() as idle, Lab() as always:
+            labs = {"idle": idle, "always": always}
+            for mode, lab in labs.items():
                 lab.start_sluiced(f"--poll={mode}")
-                pid = lab.sluiced.pid
-                begin = cpu_seconds(pid)
-                run("sleep", 4)
-                used[mode] = cpu_seconds(pid) - begin
-        print(f"CPU seconds of 4: idle {used['idle']:.2f}, always {used['always']:.2f}")
+            begin = {mode: cpu_seconds(lab.sluiced.pid) for mode, lab in labs.items()}
+            time.sleep(2)
+            for mode, lab in labs.items():
+                used[mode] = cpu_seconds(lab.sluiced.pid) - begin[mode]
+        print(f"CPU seconds of 2: idle {used['idle']:.2f}, always {used['always']:.2f}")
         self.assertLess(used["idle"] * 4, used["always"])
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    main()

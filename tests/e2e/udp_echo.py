@@ -26,7 +26,7 @@ def ask(address, port, requests, size):
     answers = collections.Counter()
     for i in range(requests):
         with datagram_socket(address) as client:
-            client.settimeout(3)
+            client.settimeout(30)
             client.bind(("", 20000 + i))
             client.connect((address, port))  # answers from anybody else are not heard
             question = f"question {i} {'x' * (i % size)}"

@@ -4,7 +4,7 @@ import json
 import subprocess
 import unittest
 
-from common import VIP, Lab, run
+from common import VIP, Lab, main, run
 
 CONFIG = {
     "services": [
@@ -17,7 +17,7 @@ CONFIG = {
 class WrongUseTest(unittest.TestCase):
     def refused(self, lab, *command, says, prefix=()):
         """Runs sluiced, which must end by itself with one line on stderr."""
-        result = run("ip", "netns", "exec", lab.ns("lb"), *prefix, *command, check=False, timeout=30)
+        result = run("ip", "netns", "exec", lab.ns("lb"), *prefix, *command, check=False, timeout=120)
         self.assertNotEqual(result.returncode, 0)
         self.assertEqual(result.stdout, "")
         self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
@@ -154,4 +154,4 @@ class WrongUseTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    main()

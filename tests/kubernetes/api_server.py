@@ -100,6 +100,8 @@ class ApiServer:
         self.epoch = 0  # streams of an earlier one end
         self.ends_in_the_middle = False
         self.refusal = None  # (code, retry_after)
+        self.refused = 0  # requests since refuse() was called
+        self.watched = set()  # collections that somebody watches since streams were cut
         self.delay = 0
         self.requests = []
         self.chunk = None  # bytes a chunk at most; None: as they come
@@ -202,12 +204,14 @@ class ApiServer:
         """Every request, until it is called with None."""
         with self.lock:
             self.refusal = (code, retry_after) if code else None
+            self.refused = 0
 
     def cut_streams(self, in_the_middle=True):
         """Watches end, with half an event as their last words or without."""
         with self.lock:
             self.ends_in_the_middle = in_the_middle
             self.epoch += 1
+            self.watched.clear()
             self.lock.notify_all()
 
     def forget_history(self):
@@ -236,6 +240,7 @@ class ApiServer:
         with self.lock:
             self.requests.append((handler.command, url.path, query))
             refusal = self.refusal
+            self.refused += refusal is not None
         time.sleep(self.delay)
         if refusal:
             code, retry_after = refusal
@@ -349,6 +354,8 @@ class ApiServer:
             known = [] if version else [item for item in self.items[plural].values() if holds(item)]
             version = version or self.version
             expired = version < self.oldest
+            if not expired:
+                self.watched.add(plural)
         try:
             for item in known:
                 self.event(handler, "ADDED", item)

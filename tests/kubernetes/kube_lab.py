@@ -1,38 +1,18 @@
 """The lab with a cluster in it: a stand-in API server and sluice-kube beside sluiced on the balancer, pods as real servers."""
 
-import ctypes
-import os
-import subprocess
 import sys
-import threading
-import urllib.request
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "tools"))
 sys.path.insert(0, str(HERE))
 from api_server import ApiServer  # noqa: E402, F401
-from lab import Lab, run, wait_until  # noqa: E402, F401
+from lab import Lab, in_namespace, run, wait_until  # noqa: E402, F401
 from objects import endpoint, endpoint_slice, node, service  # noqa: E402, F401
 
 CLUSTER_IP = "10.99.0.10"
 NODE = "node-1"
-
-
-def in_namespace(name, function):
-    """Calls it in a thread of its own that is in a network namespace; sockets made there stay there."""
-    result = []
-
-    def work():
-        with open(f"/run/netns/{name}", encoding="utf8") as namespace:
-            if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), 0x40000000) != 0:
-                raise OSError(ctypes.get_errno(), f"setns {name}")
-        result.append(function())
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    return result[0]
+WEB = {"http": (80, "TCP")}
 
 
 class KubeLab(Lab):
@@ -58,6 +38,9 @@ class KubeLab(Lab):
     def close(self):
         if getattr(self, "api", None):
             self.api.close()
+        # Nothing is left to do for it: its network and its sluiced go, too.
+        if getattr(self, "kube", None) and self.kube.poll() is None:
+            self.kube.kill()
         super().close()
 
     def start_api(self, port=0, **options):
@@ -83,7 +66,7 @@ class KubeLab(Lab):
 
     def stop_kube(self, signal=9):
         self.kube.send_signal(signal)
-        self.kube.wait(timeout=10)
+        self.kube.wait(timeout=60)
 
     def put_pods(self, endpoints, name="web", port=80, port_name="http"):
         self.api.put(endpoint_slice(name, endpoints, {port_name: (port, "TCP")}))
@@ -92,9 +75,9 @@ class KubeLab(Lab):
         return self.adm("-S -n").stdout
 
     def has(self, rule):
-        return wait_until(lambda: rule in self.rules(), 15)
+        return wait_until(lambda: rule in self.rules())
 
-    def get(self, url, name="client", source=None, timeout=3):
+    def get(self, url, name="client", source=None, timeout=30):
         interface = ["--interface", source] if source else []
         return self.inside(name, "curl", "-s", "-g", "--max-time", timeout, *interface, url, check=False).stdout.strip()
 
@@ -104,3 +87,16 @@ class KubeLab(Lab):
 
     def kube_text(self):
         return self.kube_log.read_text(encoding="utf8", errors="replace")
+
+    def start_web(self, *extra, pods=None):
+        """A Service `web` with all pods, served."""
+        for i, address in enumerate(self.pods):
+            self.start_http(f"server{i}", address, 80, f"server {i} $remote_addr", wait=False)
+        for i in range(self.servers):
+            self.wait_for_listener(f"server{i}", 80)
+        self.start_sluiced()
+        self.api.put(service("web", CLUSTER_IP, WEB))
+        self.put_pods(pods or [endpoint(self.pods[0])] + [endpoint(pod, node="other") for pod in self.pods[1:]])
+        self.start_kube(*extra)
+        if not self.has(f"-a -t {CLUSTER_IP}:80 -r {self.pods[-1]}:80"):
+            raise RuntimeError(self.kube_text())

@@ -17,7 +17,7 @@ BUILD = Path(os.environ.get("SLUICE_BUILD", ROOT / "build/release"))
 
 
 def run(*command, **options):
-    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=60, **options)
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=110, **options)
 
 
 def check_image():
