@@ -37,7 +37,7 @@ def resident(process):
 
 def load(services):
     """Milliseconds that the whole configuration took in one request, from nothing; and megabytes it takes."""
-    with Lab() as lab:
+    with Lab(heartbeat_limit_ms=None) as lab:
         lab.start_sluiced()
         before = resident(lab.sluiced)
         took = float(run(lab.build / "bin/api_client", lab.socket, "load", services // 2, DESTINATIONS, timeout=120).stdout)
@@ -52,7 +52,7 @@ def print_loads(services, rounds):
 
 def change(options):
     """Milliseconds until all workers used a change: the middle, 99 of 100, the most; and packets lost meanwhile."""
-    with Lab() as lab:
+    with Lab(heartbeat_limit_ms=None) as lab:
         lab.ip("lb", "route", "add", CLIENTS, "via", CLIENT)
         lab.start_sluiced()
         run(lab.build / "bin/api_client", lab.socket, "load", options.services // 2, DESTINATIONS)

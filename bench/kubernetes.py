@@ -115,7 +115,7 @@ def megabytes(pid):
 
 
 def measure(services, endpoints, seconds):
-    with KubeLab() as lab:
+    with KubeLab(heartbeat_limit_ms=None) as lab:
         cluster = in_namespace(lab.ns("lb"), lambda: Cluster(services, endpoints))
         lab.start_sluiced("--connections", "1048576")
         config = json.loads(Path(lab.api.kubeconfig(lab.folder / "kubeconfig")).read_text())
@@ -183,7 +183,7 @@ def measure_tools(services, endpoints):
     rules.PROTOCOLS = ("tcp",)
     all_services = [(i, cluster_ip(i), [pod(i * endpoints + place) for place in range(endpoints)]) for i in range(services)]
     times = {}
-    with KubeLab() as lab:
+    with KubeLab(heartbeat_limit_ms=None) as lab:
         for backend in ("nft", "legacy"):
             text = rules.iptables(all_services)
             begin = time.monotonic()

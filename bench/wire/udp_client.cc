@@ -66,13 +66,17 @@ class UdpClient {
   }
 
   absl::StatusOr<Report> Run() {
-    constexpr uint64_t kLateAnswers = 300'000'000;
+    // A reply that is later is lost. The wait ends as soon as there is nothing to wait for.
+    constexpr uint64_t kLatestReply = 2'000'000'000;
     std::thread hearing;
     if (receiver_ >= 0) hearing = std::thread([this] { Hear(); });
     const absl::Status sent = Send();
     if (hearing.joinable()) {
-      const timespec wait = {0, kLateAnswers};
-      nanosleep(&wait, nullptr);
+      const uint64_t until = WireNanoseconds() + kLatestReply;
+      constexpr timespec kBetween = {0, 10'000'000};
+      while (heard_.load(std::memory_order_relaxed) < sent_count_ && WireNanoseconds() < until) {
+        nanosleep(&kBetween, nullptr);
+      }
       stop_.store(true);
       hearing.join();
     }
