@@ -20,6 +20,7 @@
 #include "bench/forward/contender.h"
 #include "bench/limit/flow_entry.h"
 #include "dataplane/net/checksum.h"
+#include "dataplane/net/flow_key.h"
 #include "dataplane/net/headers.h"
 
 namespace sluice {
