@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "control/translate.h"
+#include "sluice/v1/sluice.pb.h"
 
 namespace sluice {
 namespace {

@@ -5,7 +5,10 @@
 
 #include "dataplane/config/snapshot.h"
 #include "dataplane/runtime/dataplane.h"
-#include "sluice/v1/sluice.pb.h"
+
+namespace sluice::v1 {
+class ExplainResponse;
+}  // namespace sluice::v1
 
 namespace sluice {
 

@@ -24,6 +24,7 @@
 #include "control/sluice_service.h"
 #include "control/translate.h"
 #include "dataplane/runtime/dataplane.h"
+#include "sluice/v1/sluice.pb.h"
 
 namespace sluice {
 namespace {

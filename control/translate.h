@@ -9,7 +9,19 @@
 
 #include "dataplane/config/spec.h"
 #include "dataplane/runtime/dataplane.h"
-#include "sluice/v1/sluice.pb.h"
+
+namespace sluice::v1 {
+enum AddressFamily : int;
+class Connection;
+class FwmarkRule;
+class LocalAddress;
+class Rates;
+class Service;
+class ServiceKey;
+class Settings;
+class Statistics;
+class Timeouts;
+}  // namespace sluice::v1
 
 namespace sluice {
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "control/translate.h"
 #include "dataplane/config/source_filter.h"
+#include "sluice/v1/sluice.pb.h"
 
 namespace sluice {
 namespace {

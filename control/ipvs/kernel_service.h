@@ -9,7 +9,10 @@
 
 #include "control/ipvs/packet_needs.h"
 #include "dataplane/config/spec.h"
-#include "sluice/v1/sluice.pb.h"
+
+namespace sluice::v1 {
+class Service;
+}  // namespace sluice::v1
 
 namespace sluice {
 

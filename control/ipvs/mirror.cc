@@ -12,6 +12,7 @@
 #include "absl/strings/str_join.h"
 #include "control/ipvs/mirror_record.h"
 #include "control/translate.h"
+#include "sluice/v1/sluice.pb.h"
 
 namespace sluice {
 namespace {

@@ -9,6 +9,7 @@
 #include "control/refusals.h"
 #include "control/translate.h"
 #include "control/validate.h"
+#include "sluice/v1/sluice.pb.h"
 
 namespace sluice {
 

@@ -16,6 +16,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "control/translate.h"
+#include "sluice/v1/sluice.pb.h"
 
 namespace sluice {
 namespace {

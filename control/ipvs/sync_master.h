@@ -23,6 +23,10 @@
 #include "control/mutex.h"
 #include "dataplane/runtime/dataplane.h"
 
+namespace sluice::v1 {
+class KernelMirror;
+}  // namespace sluice::v1
+
 namespace sluice {
 
 class SyncMaster final : private SyncListener {

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
+#include "sluice/v1/sluice.pb.h"
 
 namespace sluice {
 namespace {

@@ -6,7 +6,10 @@
 #include <cstddef>
 #include <string>
 
-#include "sluice/v1/sluice.pb.h"
+namespace sluice::v1 {
+class GetInfoResponse;
+class ListServicesResponse;
+}  // namespace sluice::v1
 
 namespace sluice {
 

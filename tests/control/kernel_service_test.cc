@@ -8,6 +8,7 @@
 #include <random>
 
 #include "absl/strings/str_cat.h"
+#include "sluice/v1/sluice.pb.h"
 
 namespace sluice {
 namespace {

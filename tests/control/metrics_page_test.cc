@@ -1,4 +1,5 @@
 #include "control/metrics/metrics_page.h"
+#include "sluice/v1/sluice.pb.h"
 
 #include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>

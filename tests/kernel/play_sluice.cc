@@ -12,6 +12,7 @@
 #include "control/translate.h"
 #include "dataplane/runtime/connection_query.h"
 #include "dataplane/runtime/connection_status.h"
+#include "sluice/v1/sluice.pb.h"
 #include "tests/kernel/scenario.h"
 #include "tests/support/eal.h"
 #include "tests/support/pipeline_rig.h"
