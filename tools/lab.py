@@ -200,7 +200,7 @@ class Lab:
         in_namespace(self.ns(name), write)
 
     def _set_up(self, name):
-        # What a local stack sends must be complete: AF_XDP shows it as it is.
+        # Packets of a local stack must be complete: AF_XDP shows them as they are.
         features = " ".join(f"{feature} off" for feature in ("tx", "tso", "gso", "gro", "txvlan", "rxvlan"))
         script = "".join(f"ethtool -K {interface} {features}\n" for interface in self._interfaces[name]) + "exec ip -batch -\n"
         self.inside(name, "sh", "-c", script, input="".join(f"{line}\n" for line in self._inside[name]))

@@ -57,7 +57,7 @@ class KubernetesApiTest(unittest.TestCase):
                 self.assertIn(f"{lab.pods[1]}:80 -m -w 1", lab.rules())
                 health = lab.inside("lb", "curl", "-s", "-w", "%{http_code}", "http://127.0.0.1:10256/healthz").stdout
                 self.assertTrue(health.endswith("200"), health)
-                # It comes back as it was, and more has happened than it remembers.
+                # The server comes back as it was, and more has happened than it remembers.
                 lab.start_api(kept.port)
                 lab.api.items, lab.api.version = kept.items, kept.version + 50
                 lab.api.oldest = lab.api.version

@@ -67,7 +67,7 @@ class KubernetesTest(unittest.TestCase):
                     stays = [endpoint(pod) for pod in lab.pods if pod != leaving]
                     lab.put_pods(stays + [endpoint(leaving, ready=False, serving=True, terminating=True)])
                     self.assertTrue(lab.has(f"{rule}-m -w 0"))
-                    # As a pod does, it ends when what it has begun is done: there is nothing new any more.
+                    # A pod ends when its open requests are done, and gets no new ones.
                     self.assertTrue(wait_until(lambda: not self.is_at_work(lab, leaving)))
                     time.sleep(0.1)
                     lab.put_pods(stays)

@@ -95,7 +95,7 @@ class TrafficTest(unittest.TestCase):
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
             return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
-        # One beside the other, so that both have the same to do and the same beside them.
+        # Both modes run side by side, so that the same load is beside them.
         used = {}
         with Lab() as idle, Lab() as always:
             labs = {"idle": idle, "always": always}

@@ -1,4 +1,4 @@
-# What to build for whom: nobody builds what he does not run.
+# Targets for each command: a build compiles only what the command runs.
 
 # ./tools/demo and ./tools/demo --vm. tests/demo_target_test.py keeps tests out of the first.
 add_custom_target(demo DEPENDS sluiced sluice sluiceadm)
