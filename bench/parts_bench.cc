@@ -265,7 +265,7 @@ void BM_SourceFilter(benchmark::State& state) {
   SourceRanges ranges;
   for (int64_t i = 0; i < state.range(0); ++i) {
     const auto length = static_cast<uint8_t>(16 + random() % 17);
-    ranges.allow.push_back({IpAddress::FromV4(Be32::FromHost(random())).Prefix(96 + length), length});
+    ranges.allow.push_back({IpAddress::FromV4(Be32::FromHost(random())).Prefix(length), length});
   }
   const SourceFilter filter(ranges);
   uint32_t source = 1;
@@ -280,10 +280,10 @@ BENCHMARK(BM_SourceFilter)->Arg(1)->Arg(1000)->Arg(100000);
 void BM_SourceFilterV6(benchmark::State& state) {
   std::mt19937 random(1);
   const auto address = [&] {
-    IpAddress made;
+    Ipv6Address made;
     for (uint8_t& byte : made.bytes) byte = static_cast<uint8_t>(random());
     made.bytes[0] = 0x20;
-    return made;
+    return IpAddress::FromV6(made);
   };
   SourceRanges ranges;
   for (int64_t i = 0; i < state.range(0); ++i) {

@@ -44,7 +44,7 @@ std::optional<ConnectionFilter> ConnectionFilter::Make(const v1::ListConnections
   ConnectionFilter filter;
   if (const std::string& text = request.client_prefix(); !text.empty()) {
     if (const std::optional<IpAddress> address = IpAddress::Parse(text)) {
-      filter.client_prefix_ = {*address, address->IsV4() ? uint8_t{32} : uint8_t{128}};
+      filter.client_prefix_ = {*address, static_cast<uint8_t>(address->bits())};
     } else {
       filter.client_prefix_ = ParsePrefix(text);
     }
@@ -71,8 +71,7 @@ bool ConnectionFilter::Admits(const ConnectionStatus& connection) const {
   if (client_prefix_) {
     const auto& [prefix, length] = *client_prefix_;
     const IpAddress& client = connection.client.address;
-    if (client.IsV4() != prefix.IsV4() || client.Prefix((prefix.IsV4() ? 96 : 0) + length) != prefix)
-      return false;
+    if (client.Prefix(length) != prefix) return false;
   }
   if (destination_ && connection.destination.address != *destination_) return false;
   if (destination_port_ != Be16{} && connection.destination.port != destination_port_) return false;

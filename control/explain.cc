@@ -74,7 +74,7 @@ class Explanation {
          flow_.protocol == Protocol::kUdp
              ? ""
              : "; only a packet that opens a connection goes on, others are the kernel's");
-    if (!flow_.source.CanBeSource()) return End(Outcome::DROPPED, "nobody can have this source address");
+    if (!flow_.source.CanBeHost()) return End(Outcome::DROPPED, "nobody can have this source address");
     if (service->sources != nullptr && !service->sources->Admits(flow_.source))
       return End(Outcome::REFUSED, "the service's allow_sources and deny_sources do not admit ",
                  flow_.source.ToString());

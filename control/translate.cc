@@ -47,7 +47,8 @@ Endpoint ToEndpoint(const std::string& address, uint32_t port, Protocol protocol
 
 // The kernel has them as TCP, too.
 ServiceKey KeyOfFwmark(uint32_t fwmark, v1::AddressFamily family) {
-  const IpAddress none = family == v1::IPV6 ? IpAddress{} : IpAddress::FromV4(Be32{});
+  const IpAddress none =
+      IpAddress::Unspecified(family == v1::IPV6 ? AddressFamily::kIpv6 : AddressFamily::kIpv4);
   return {{none, Be16{}, Protocol::kTcp}, fwmark};
 }
 
@@ -179,12 +180,11 @@ std::optional<std::pair<IpAddress, uint8_t>> ParsePrefix(const std::string& text
   const size_t slash = text.find('/');
   const std::optional<IpAddress> address = IpAddress::Parse(text.substr(0, slash));
   if (!address) return std::nullopt;
-  const uint32_t most = address->IsV4() ? 32 : 128;
+  const auto most = static_cast<uint32_t>(address->bits());
   uint32_t length = most;
   if (slash != std::string::npos && (!absl::SimpleAtoi(text.substr(slash + 1), &length) || length > most))
     return std::nullopt;
-  const int bits = static_cast<int>(address->IsV4() ? 96 + length : length);
-  if (address->Prefix(bits) != *address) return std::nullopt;
+  if (address->Prefix(static_cast<int>(length)) != *address) return std::nullopt;
   return std::pair(*address, static_cast<uint8_t>(length));
 }
 

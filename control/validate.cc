@@ -30,15 +30,15 @@ std::optional<IpAddress> ValidateAddress(const std::string& text, const std::str
                  absl::StrCat("\"", text, "\": must be an address like 10.0.0.1 or 2001:db8::1"));
     return std::nullopt;
   }
-  if (!address->CanBeSource() && address->IsV4()) {
+  if (!address->CanBeHost() && address->IsV4()) {
     problems.Add(v1::INVALID_VALUE, field,
                  absl::StrCat(text, ": must be a unicast address, not of 0/8, 127/8, 224/4 or 240/4"));
     return std::nullopt;
   }
   const IpAddress link_local = *IpAddress::Parse("fe80::");
-  if (!address->CanBeSource() || address->Prefix(10) == link_local) {
+  if (!address->CanBeHost() || address->Prefix(10) == link_local) {
     problems.Add(v1::INVALID_VALUE, field,
-                 absl::StrCat(text, ": must be a unicast address, not ::, ::1, of ff00::/8 or of fe80::/10"));
+                 absl::StrCat(text, ": must be a unicast address, not of ::/96, ff00::/8 or fe80::/10"));
     return std::nullopt;
   }
   return address;

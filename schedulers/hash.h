@@ -14,8 +14,7 @@ namespace sluice {
 inline uint32_t FoldAddress(const IpAddress& address) {
   uint32_t words[4];
   std::memcpy(words, address.bytes.data(), sizeof words);
-  const uint32_t folded = address.IsV4() ? words[3] : words[0] ^ words[1] ^ words[2] ^ words[3];
-  return __builtin_bswap32(folded);
+  return __builtin_bswap32(words[0] ^ words[1] ^ words[2] ^ words[3]);
 }
 
 // The kernel's hash_32 to `bits` bits: multiplication by the golden ratio.

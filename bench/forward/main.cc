@@ -316,7 +316,7 @@ int Main(int argc, char** argv) {
   std::vector<std::unique_ptr<Contender>> straw_men;
   const TrafficOptions& offered = options.traffic;
   if (!options.alone && offered.fragments == 0) {
-    straw_men = offered.v6 ? MakeStrawMen<IpAddress>(options, devices, traffic)
+    straw_men = offered.v6 ? MakeStrawMen<Ipv6Address>(options, devices, traffic)
                            : MakeStrawMen<Be32>(options, devices, traffic);
     for (const auto& man : straw_men) contenders.push_back(man.get());
   }

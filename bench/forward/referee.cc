@@ -19,7 +19,8 @@ struct Ends {
 Ends EndsOf(const uint8_t* ip, bool v6) {
   if (v6) {
     const auto& header = *reinterpret_cast<const Ipv6Header*>(ip);
-    return {header.source, header.destination, header.hop_limit, header.next_header, sizeof header};
+    return {IpAddress::FromV6(header.source), IpAddress::FromV6(header.destination), header.hop_limit,
+            header.next_header, sizeof header};
   }
   const auto& header = *reinterpret_cast<const Ipv4Header*>(ip);
   return {IpAddress::FromV4(header.source), IpAddress::FromV4(header.destination), header.time_to_live,

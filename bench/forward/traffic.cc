@@ -49,8 +49,7 @@ IpAddress Traffic::Address(Network network, uint32_t number) const {
   IpAddress address = IpAddress::FromV4(Be32::FromHost((uint32_t{network} << 24) + number));
   if (!options_.v6) return address;
   address.bytes[0] = 0xfd;
-  address.bytes[10] = address.bytes[11] = 0;
-  return address;
+  return IpAddress::FromV6(Ipv6Address{address.bytes});
 }
 
 void Traffic::LearnAtServer(uint32_t flow, const rte_mbuf& sent) {
@@ -60,8 +59,8 @@ void Traffic::LearnAtServer(uint32_t flow, const rte_mbuf& sent) {
   IpAddress source, destination;
   const uint8_t* transport = nullptr;
   if (options_.v6) {
-    source = reinterpret_cast<const Ipv6Header*>(ip)->source;
-    destination = reinterpret_cast<const Ipv6Header*>(ip)->destination;
+    source = IpAddress::FromV6(reinterpret_cast<const Ipv6Header*>(ip)->source);
+    destination = IpAddress::FromV6(reinterpret_cast<const Ipv6Header*>(ip)->destination);
     transport = ip + sizeof(Ipv6Header);
   } else {
     source = IpAddress::FromV4(reinterpret_cast<const Ipv4Header*>(ip)->source);
@@ -86,8 +85,8 @@ void Traffic::Write(rte_mbuf* packet, const IpAddress& source, Be16 source_port,
   uint8_t* transport = ip + (options_.v6 ? sizeof(Ipv6Header) : sizeof(Ipv4Header));
   if (options_.v6) {
     auto& header = *reinterpret_cast<Ipv6Header*>(ip);
-    header.source = source;
-    header.destination = destination;
+    header.source = source.V6();
+    header.destination = destination.V6();
   } else {
     auto& header = *reinterpret_cast<Ipv4Header*>(ip);
     header.source = source.V4();

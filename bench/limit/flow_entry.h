@@ -1,4 +1,4 @@
-// What the straw man keeps of a flow: a cache line, or two of IPv6. An Address is a Be32 or an IpAddress.
+// What the straw man keeps of a flow: a cache line, or two of IPv6. An Address is a Be32 or an Ipv6Address.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -18,7 +18,7 @@ struct FlowName {
   Be16 destination_port;
   uint32_t protocol = 0;
 };
-static_assert(sizeof(FlowName<Be32>) == 16 && sizeof(FlowName<IpAddress>) == 40);
+static_assert(sizeof(FlowName<Be32>) == 16 && sizeof(FlowName<Ipv6Address>) == 40);
 
 template <class Address>
 struct alignas(64) FlowEntry {
@@ -31,6 +31,6 @@ struct alignas(64) FlowEntry {
   uint32_t packets = 0;
   uint32_t bytes = 0;
 };
-static_assert(sizeof(FlowEntry<Be32>) == 64 && sizeof(FlowEntry<IpAddress>) == 128);
+static_assert(sizeof(FlowEntry<Be32>) == 64 && sizeof(FlowEntry<Ipv6Address>) == 128);
 
 }  // namespace sluice

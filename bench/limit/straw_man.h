@@ -56,7 +56,7 @@ class StrawMan : public Contender {
 
  private:
   static constexpr int kAcross = 32;
-  static constexpr bool kIsV6 = std::is_same_v<Address, IpAddress>;
+  static constexpr bool kIsV6 = std::is_same_v<Address, Ipv6Address>;
   using Header = std::conditional_t<kIsV6, Ipv6Header, Ipv4Header>;
   using Name = FlowName<Address>;
   using Entry = FlowEntry<Address>;
@@ -135,7 +135,7 @@ class StrawMan : public Contender {
     static Be16 EtherType() { return kIsV6 ? kEtherTypeIpv6 : kEtherTypeIpv4; }
     static Address AddressOf(const IpAddress& address) {
       if constexpr (kIsV6) {
-        return address;
+        return address.V6();
       } else {
         return address.V4();
       }

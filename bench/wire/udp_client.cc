@@ -104,9 +104,9 @@ class UdpClient {
                                             .payload_length = Be16::FromHost(transport),
                                             .next_header = kUdp,
                                             .hop_limit = kTimeToLive,
-                                            .source = source,
-                                            .destination = destination};
-      pseudo = SumOfPseudoHeader(source, destination, kUdp, transport);
+                                            .source = source.V6(),
+                                            .destination = destination.V6()};
+      pseudo = SumOfPseudoHeader(source.V6(), destination.V6(), kUdp, transport);
     } else {
       *reinterpret_cast<Ipv4Header*>(at) = {.version_and_length = 0x45,
                                             .type_of_service = 0,
@@ -215,7 +215,7 @@ class UdpClient {
     uint8_t protocol;
     if (is_v6_) {
       const auto& ip = *reinterpret_cast<const Ipv6Header*>(packet);
-      source = ip.source;
+      source = IpAddress::FromV6(ip.source);
       protocol = ip.next_header;
     } else {
       const auto& ip = *reinterpret_cast<const Ipv4Header*>(packet);

@@ -141,7 +141,8 @@ KernelService ServiceOf(const nlmsghdr& message) {
   KernelService service;
   if (attributes.Has(IPVS_SVC_ATTR_FWMARK)) {
     service.key.fwmark = attributes.Get<uint32_t>(IPVS_SVC_ATTR_FWMARK);
-    service.key.address = family == AF_INET6 ? IpAddress{} : IpAddress::FromV4(Be32{});
+    service.key.address =
+        IpAddress::Unspecified(family == AF_INET6 ? AddressFamily::kIpv6 : AddressFamily::kIpv4);
   } else {
     service.key.address = attributes.Address(IPVS_SVC_ATTR_ADDR, family);
     service.key.port = {attributes.Get<uint16_t>(IPVS_SVC_ATTR_PORT)};

@@ -185,9 +185,7 @@ KernelForm Mirror::FormOf(const v1::Service& service) const {
   KernelService& kernel = *form.service;
   for (const auto& [prefix, length] : options_.excluded) {
     const IpAddress& address = kernel.key.address;
-    if (kernel.key.HasFwmark() || address.IsV4() != prefix.IsV4() ||
-        address.Prefix((prefix.IsV4() ? 96 : 0) + length) != prefix)
-      continue;
+    if (kernel.key.HasFwmark() || address.Prefix(length) != prefix) continue;
     return {std::nullopt,
             {absl::StrCat("its address is of ", prefix.ToString(), "/", length, ", which is excluded")},
             {}};

@@ -209,7 +209,8 @@ KernelChange KernelState::ApplyRoute(const nlmsghdr& message) {
   const Attributes<RTA_MAX> attributes(message, sizeof(rtmsg));
   const uint32_t table = attributes.Get<uint32_t>(RTA_TABLE).value_or(header->rtm_table);
   if (table != RT_TABLE_MAIN && table != RT_TABLE_LOCAL) return {};
-  const IpAddress everything = family == AF_INET ? IpAddress::FromV4(Be32{0}) : IpAddress{};
+  const IpAddress everything =
+      IpAddress::Unspecified(family == AF_INET ? AddressFamily::kIpv4 : AddressFamily::kIpv6);
   const std::optional<IpAddress> prefix = attributes.GetAddress(RTA_DST, family);
   if (!prefix && header->rtm_dst_len != 0) return {};
   const RouteName name{.prefix = prefix.value_or(everything),

@@ -25,7 +25,7 @@ int EndpointIndex::Set(const Endpoint& endpoint, Role role, uint64_t value) {
     const Ipv4Key key{address.V4().raw | word};
     return v4_.Own(PlaceOf(key)).Set(key, value);
   }
-  const Ipv6Key key{address, word};
+  const Ipv6Key key{address.V6(), word};
   return v6_.Own(PlaceOf(key)).Set(key, value);
 }
 

@@ -39,7 +39,7 @@ class EndpointIndex {
   [[gnu::always_inline]] void PrefetchService(const IpAddress& address, Be16 port, Protocol protocol) const {
     const uint64_t word = WordOf(port, protocol, kVirtual);
     address.IsV4() ? PrefetchIn(v4_, Ipv4Key{address.V4().raw | word})
-                   : PrefetchIn(v6_, Ipv6Key{address, word});
+                   : PrefetchIn(v6_, Ipv6Key{address.V6(), word});
   }
   bool IsRealServer(const IpAddress& address, Be16 port, Protocol protocol) const {
     return Find(address, port, protocol, kRealServer) != 0 ||
@@ -67,10 +67,10 @@ class EndpointIndex {
     friend bool operator==(const Ipv4Key&, const Ipv4Key&) = default;
   };
   struct Ipv6Key {
-    IpAddress address;
+    Ipv6Address address;
     uint64_t word = 0;
     size_t Hash() const {
-      const uint64_t mixed = IpAddressHash()(address) + word;
+      const uint64_t mixed = Ipv6AddressHash()(address) + word;
       return static_cast<size_t>((mixed ^ mixed >> 29) * 0x9e3779b97f4a7c15u >> 20);
     }
     friend bool operator==(const Ipv6Key&, const Ipv6Key&) = default;
@@ -83,7 +83,7 @@ class EndpointIndex {
   uint64_t Find(const IpAddress& address, Be16 port, Protocol protocol, Role role) const {
     const uint64_t word = WordOf(port, protocol, role);
     return address.IsV4() ? FindIn(v4_, Ipv4Key{address.V4().raw | word})
-                          : FindIn(v6_, Ipv6Key{address, word});
+                          : FindIn(v6_, Ipv6Key{address.V6(), word});
   }
   // Other bits than those that find the slot in it.
   template <class Key>

@@ -115,7 +115,7 @@ class Forwarding {
   size_t route_count_ = 0;
   std::vector<NextHop> hops_;
   std::vector<Route> routes_;                         // [0]: no route
-  std::vector<Range> ranges_;                         // never empty; [0].first is the lowest address
+  std::vector<Range> ranges_;                         // never empty; [0].first is below every address
   FlatTable<Neighbour> neighbours_;                   // their hops
   std::vector<IpAddress> host_addresses_;             // sorted
   std::vector<std::pair<uint16_t, uint16_t>> vlans_;  // port and id, sorted

@@ -6,9 +6,7 @@
 namespace sluice {
 namespace {
 
-constexpr int kMappedBits = 96;  // of ::ffff:0:0/96, where IPv4 lives
-
-// A prefix among all 128-bit addresses, and the index of its route.
+// A prefix among all addresses, and the index of its route.
 struct Block {
   IpAddress first;
   IpAddress last;
@@ -18,22 +16,23 @@ struct Block {
 
 Block BlockOf(const IpAddress& prefix, int length, uint32_t route) {
   Block block{prefix, prefix, length, route};
-  for (int bit = length; bit < 128; ++bit)
+  const int offset = 128 - prefix.bits();
+  for (int bit = offset + length; bit < 128; ++bit)
     block.last.bytes[bit / 8] |= static_cast<uint8_t>(0x80 >> (bit % 8));
   return block;
 }
 
-// False: it was the highest address.
+// False: it was the highest address of its family.
 bool Increment(IpAddress& address) {
-  for (auto byte = address.bytes.rbegin(); byte != address.bytes.rend(); ++byte) {
-    if (++*byte != 0) return true;
+  const int offset = (128 - address.bits()) / 8;
+  for (int byte = 15; byte >= offset; --byte) {
+    if (++address.bytes[byte] != 0) return true;
   }
   return false;
 }
 
 bool Contains(const RouteSpec& route, const IpAddress& address) {
-  const int bits = route.prefix.IsV4() ? kMappedBits + route.prefix_length : route.prefix_length;
-  return address.IsV4() == route.prefix.IsV4() && address.Prefix(bits) == route.prefix;
+  return address.Prefix(route.prefix_length) == route.prefix;
 }
 
 // The routes of networks that the interfaces are in, which name the host's address there.
@@ -130,8 +129,9 @@ bool ForwardingBuilder::AddNeighbours(const ForwardingSpec& spec, Forwarding& fo
 }
 
 void ForwardingBuilder::AddRoutes(const ForwardingSpec& spec, Forwarding& forwarding) {
-  // IPv6's default route is none for IPv4.
-  std::vector<Block> blocks = {BlockOf(IpAddress::FromV4(Be32{0}), kMappedBits, 0)};
+  // No route, wherever none is named below; either family's addresses lie side by side.
+  std::vector<Block> blocks = {BlockOf(IpAddress::Unspecified(AddressFamily::kIpv4), 0, 0),
+                               BlockOf(IpAddress::Unspecified(AddressFamily::kIpv6), 0, 0)};
   const Networks networks = NetworksOf(spec);
   for (const RouteSpec& wanted : spec.routes) {
     Forwarding::Route route{.fixed = wanted.kind == RouteKind::kLocal ? kHost : kNoRoute};
@@ -142,8 +142,8 @@ void ForwardingBuilder::AddRoutes(const ForwardingSpec& spec, Forwarding& forwar
                             leg.weight, wanted.source.value_or(SourceOn(networks, leg))});
       route.total_weight += leg.weight;
     }
-    const int length = wanted.prefix.IsV4() ? kMappedBits + wanted.prefix_length : wanted.prefix_length;
-    blocks.push_back(BlockOf(wanted.prefix, length, static_cast<uint32_t>(forwarding.routes_.size())));
+    blocks.push_back(BlockOf(wanted.prefix, wanted.prefix_length,
+                             static_cast<uint32_t>(forwarding.routes_.size())));
     forwarding.routes_.push_back(std::move(route));
   }
   std::stable_sort(blocks.begin(), blocks.end(), [](const Block& a, const Block& b) {

@@ -7,7 +7,7 @@ namespace sluice {
 
 FwmarkClassifier::FwmarkClassifier(const std::vector<FwmarkRule>& rules) : rules_(rules) {
   for (uint32_t i = 0; i < rules_.size(); ++i) {
-    const int bits = rules_[i].prefix.IsV4() ? 96 + rules_[i].prefix_length : rules_[i].prefix_length;
+    const int bits = rules_[i].prefix_length;
     if (std::find(lengths_.begin(), lengths_.end(), bits) == lengths_.end()) lengths_.push_back(bits);
     index_[{rules_[i].prefix, bits}].push_back(i);
   }

@@ -27,7 +27,7 @@ class FwmarkClassifier {
 
   struct Prefix {
     IpAddress address;
-    int bits;  // of 128
+    int bits;
     friend bool operator==(const Prefix&, const Prefix&) = default;
   };
   struct PrefixHash {
@@ -37,7 +37,7 @@ class FwmarkClassifier {
   };
 
   std::vector<FwmarkRule> rules_;
-  std::vector<int> lengths_;                                             // in use, of 128 bits
+  std::vector<int> lengths_;                                             // in use, by either family
   std::unordered_map<Prefix, std::vector<uint32_t>, PrefixHash> index_;  // rules in order
 };
 

@@ -23,7 +23,7 @@ Number NumberOf(const IpAddress& address) {
 }
 
 IpAddress AddressOf(Number number) {
-  IpAddress address;
+  IpAddress address = IpAddress::Unspecified(AddressFamily::kIpv6);
   for (size_t i = address.bytes.size(); i-- > 0; number >>= 8)
     address.bytes[i] = static_cast<uint8_t>(number & 0xff);
   return address;
@@ -31,7 +31,6 @@ IpAddress AddressOf(Number number) {
 
 template <class Address>
 AddressBlock<Address> AddressBlockOf(const SourceRanges::Prefix& prefix, bool admitted) {
-  // The lower bits of an IPv4 address in its IPv6 form are its own.
   const auto first = static_cast<Address>(NumberOf(prefix.address));
   const Address rest = prefix.length == 0 ? ~Address{0} : (~Address{0} >> (prefix.length - 1)) >> 1;
   return {first, first | rest, admitted};

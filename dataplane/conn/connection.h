@@ -98,10 +98,10 @@ static_assert(offsetof(Connection, destination_port) == 20 && offsetof(Connectio
 // The addresses of an IPv6 connection, in the order in which packets get them: those to the server the first
 // two, those to the client the other two.
 struct alignas(64) ConnectionAddresses {
-  IpAddress local;
-  IpAddress destination;
-  IpAddress virtual_address;
-  IpAddress client;
+  Ipv6Address local;
+  Ipv6Address destination;  // unspecified if the server is of IPv4, behind a tunnel
+  Ipv6Address virtual_address;
+  Ipv6Address client;
 
   // Of a packet that comes: from the client, or to it.
   FlowAddresses Of(Direction direction, bool is_nat) const {

@@ -36,11 +36,10 @@ uint64_t PersistenceTable::HashOf(const TemplateKey& key) const {
 }
 
 TemplateKey TemplateKeyOf(const ServiceSpec& spec, const FlowKey& flow) {
-  const int unused_bits = flow.source.IsV4() ? 96 : 0;
-  TemplateKey key{.client = flow.source.Prefix(unused_bits + spec.persistence.prefix_length)};
+  TemplateKey key{.client = flow.source.Prefix(spec.persistence.prefix_length)};
   if (spec.key.HasFwmark()) {
     key.virtual_address = IpAddress::FromV4(Be32::FromHost(spec.key.fwmark));
-    if (!flow.source.IsV4()) key.virtual_address.bytes[10] = key.virtual_address.bytes[11] = 0;
+    key.virtual_address.family = flow.source.family;
     return key;
   }
   key.virtual_address = flow.destination;

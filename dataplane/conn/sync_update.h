@@ -23,7 +23,7 @@ struct SyncUpdate {
   uint32_t timeout_seconds = 0;  // how long it lives without packets
   uint32_t fwmark = 0;           // by which its service gets packets
 };
-static_assert(sizeof(SyncUpdate) == 68);
+static_assert(sizeof(SyncUpdate) == 72);
 
 // Those that are told of are told of again when their state changes, and before whoever was told forgets
 // them.

@@ -21,12 +21,14 @@ inline uint64_t FoldedMultiply(uint64_t a, uint64_t b) {
   return static_cast<uint64_t>(product) ^ static_cast<uint64_t>(product >> 64);
 }
 
-// What stands for an IPv6 address in a FlowTuple.
-inline Be32 AddressWord(const IpAddress& address, const HashSecret& secret) {
-  uint64_t halves[2];
-  std::memcpy(halves, address.bytes.data(), 16);
-  const uint64_t mixed = FoldedMultiply(halves[0] ^ secret.words[2], halves[1] ^ secret.words[3]);
+// The word of an address in a FlowTuple: an IPv4 address is its own.
+inline Be32 AddressWord(const Ipv6Address& address, const HashSecret& secret) {
+  const uint64_t mixed =
+      FoldedMultiply(address.Word(0) ^ secret.words[2], address.Word(1) ^ secret.words[3]);
   return {static_cast<uint32_t>(mixed ^ mixed >> 32)};
+}
+inline Be32 AddressWord(const IpAddress& address, const HashSecret& secret) {
+  return address.IsV4() ? address.V4() : AddressWord(address.V6(), secret);
 }
 
 inline uint64_t FlowHash(const FlowTuple& tuple, const HashSecret& secret) {
@@ -50,8 +52,7 @@ struct FlowOwners {
   uint32_t workers = 1;
 
   uint32_t OwnerOf(const IpAddress& address, Be16 port, Protocol protocol) const {
-    const Be32 word = address.IsV4() ? address.V4() : AddressWord(address, secret);
-    return OwnerOfClient(word, port, protocol, secret, workers);
+    return OwnerOfClient(AddressWord(address, secret), port, protocol, secret, workers);
   }
 };
 

@@ -36,8 +36,8 @@ struct FlowTuple {
 
 // Both addresses of an IPv6 flow.
 struct FlowAddresses {
-  IpAddress source;
-  IpAddress destination;
+  Ipv6Address source;
+  Ipv6Address destination;
 
   friend bool operator==(const FlowAddresses&, const FlowAddresses&) = default;
 };

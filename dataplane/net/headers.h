@@ -8,7 +8,7 @@
 
 #include "dataplane/net/byte_order.h"
 #include "dataplane/net/checksum.h"
-#include "dataplane/net/ip_address.h"
+#include "dataplane/net/ipv6_address.h"
 #include "dataplane/net/mac_address.h"
 
 namespace sluice {
@@ -72,8 +72,8 @@ struct __attribute__((packed)) Ipv6Header {
   Be16 payload_length;  // of all that follows
   uint8_t next_header;
   uint8_t hop_limit;
-  IpAddress source;
-  IpAddress destination;
+  Ipv6Address source;
+  Ipv6Address destination;
 
   uint8_t version() const { return version_class_label.ToHost() >> 28; }
   uint8_t traffic_class() const { return static_cast<uint8_t>(version_class_label.ToHost() >> 20); }

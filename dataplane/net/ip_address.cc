@@ -16,7 +16,7 @@ std::optional<IpAddress> IpAddress::Parse(std::string_view text) {
   in6_addr v6;
   if (inet_pton(AF_INET6, buffer, &v6) != 1) return std::nullopt;
   const IpAddress address = FromV6(&v6);
-  if (address.IsV4()) return std::nullopt;  // one address, one spelling
+  if (address.V6().IsV4Mapped()) return std::nullopt;  // one address, one spelling
   return address;
 }
 

@@ -10,7 +10,7 @@ namespace sluice {
 inline uint64_t SumOfPseudoHeader(Be32 source, Be32 destination, uint8_t protocol, uint32_t length) {
   return uint64_t{source.raw} + destination.raw + Be16::FromHost(protocol).raw + Be32::FromHost(length).raw;
 }
-inline uint64_t SumOfPseudoHeader(const IpAddress& source, const IpAddress& destination, uint8_t protocol,
+inline uint64_t SumOfPseudoHeader(const Ipv6Address& source, const Ipv6Address& destination, uint8_t protocol,
                                   uint32_t length) {
   return SumBytes(source.bytes.data(), 16) + SumBytes(destination.bytes.data(), 16) +
          Be16::FromHost(protocol).raw + Be32::FromHost(length).raw;

@@ -42,9 +42,9 @@ SyncUpdate UpdateOf(const Worker& worker, const Connection& connection) {
                     .fwmark = worker.destinations.fwmark(connection.destination_id)};
   if (connection.IsV6()) {
     const ConnectionAddresses& addresses = worker.connections.AddressesOf(connection);
-    update.client = addresses.client;
-    update.virtual_address = addresses.virtual_address;
-    update.destination = addresses.destination;
+    update.client = IpAddress::FromV6(addresses.client);
+    update.virtual_address = IpAddress::FromV6(addresses.virtual_address);
+    update.destination = IpAddress::FromV6(addresses.destination);
   } else {
     update.client = IpAddress::FromV4(connection.client);
     update.virtual_address = IpAddress::FromV4(connection.virtual_address);

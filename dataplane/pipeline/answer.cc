@@ -20,7 +20,7 @@ IcmpError ErrorOf(const Batch& batch, int lane) {
 }
 
 IpAddress AddressedTo(Batch& batch, int lane) {
-  return IsV6Header(batch.ip[lane]) ? batch.v6(lane).destination
+  return IsV6Header(batch.ip[lane]) ? IpAddress::FromV6(batch.v6(lane).destination)
                                     : IpAddress::FromV4(batch.v4(lane).destination);
 }
 
@@ -56,8 +56,8 @@ bool Compose(Worker& worker, Batch& batch, int lane, const IpAddress& sender) {
 void Answer(Worker& worker, Batch& batch) {
   for (int lane : Lanes(batch.answers)) {
     batch.verdict[lane] = Verdict::kDrop;
-    const IpAddress sender =
-        IsV6Header(batch.ip[lane]) ? batch.v6(lane).source : IpAddress::FromV4(batch.v4(lane).source);
+    const IpAddress sender = IsV6Header(batch.ip[lane]) ? IpAddress::FromV6(batch.v6(lane).source)
+                                                        : IpAddress::FromV4(batch.v4(lane).source);
     const NextHop& hop = worker.forwarding->hop(worker.forwarding->Resolve(sender, batch.hash[lane]));
     if (hop.kind == NextHopKind::kNoRoute) {
       worker.counters.Add(Counter::kAnswerNoRoute);

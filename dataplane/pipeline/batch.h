@@ -112,10 +112,11 @@ struct Batch {
   uint8_t* transport(int lane) { return ip[lane] + transport_at[lane]; }
 
   IpAddress SourceOf(int lane) const {
-    return tuple[lane].IsV6() ? addresses[lane].source : IpAddress::FromV4(tuple[lane].source());
+    return tuple[lane].IsV6() ? IpAddress::FromV6(addresses[lane].source) : IpAddress::FromV4(tuple[lane].source());
   }
   IpAddress DestinationOf(int lane) const {
-    return tuple[lane].IsV6() ? addresses[lane].destination : IpAddress::FromV4(tuple[lane].destination());
+    return tuple[lane].IsV6() ? IpAddress::FromV6(addresses[lane].destination)
+                              : IpAddress::FromV4(tuple[lane].destination());
   }
   FlowKey KeyOf(int lane) const {
     return {SourceOf(lane), DestinationOf(lane), tuple[lane].source_port(), tuple[lane].destination_port(),

@@ -35,7 +35,7 @@ bool IsOurs(PacketKind kind) {
 bool IsOurEcho(const Worker& worker, const Batch& batch, int lane) {
   return batch.kind[lane] == PacketKind::kEcho &&
          worker.snapshot->endpoints.IsVirtualAddress(batch.DestinationOf(lane)) &&
-         batch.SourceOf(lane).CanBeSource();
+         batch.SourceOf(lane).CanBeHost();
 }
 
 void AnswerEcho(Worker& worker, Batch& batch, int lane) {

@@ -39,7 +39,7 @@ uint8_t LikelyFirstState(Protocol protocol) {
 }
 
 // What to add to a sum when an address becomes another.
-uint64_t SumOfChange(const IpAddress& before, const IpAddress& after) {
+uint64_t SumOfChange(const Ipv6Address& before, const Ipv6Address& after) {
   uint64_t sum = 0;
   for (size_t i = 0; i < before.bytes.size(); i += 4) {
     uint32_t words[2];
@@ -82,21 +82,21 @@ NewConnection MakeConnection(Worker& worker, const FlowTuple& tuple, const FlowA
   uint64_t address_change = 0;
   if (tuple.IsV6()) {
     connection.flags |= kConnectionIpv6;
+    const Ipv6Address destination = assignment.address.IsV4() ? Ipv6Address{} : assignment.address.V6();
     connection.destination = AddressWord(assignment.address, worker.secret);
     made.addresses = {.local = addresses.source,
-                      .destination = assignment.address,
+                      .destination = destination,
                       .virtual_address = addresses.destination,
                       .client = addresses.source};
-    address_change = SumOfChange(addresses.destination, assignment.address);
+    address_change = SumOfChange(addresses.destination, destination);
     if (is_full_nat) {
       connection.local = AddressWord(assignment.local_address, worker.secret);
-      made.addresses.local = assignment.local_address;
-      address_change += SumOfChange(addresses.source, assignment.local_address);
+      made.addresses.local = assignment.local_address.V6();
+      address_change += SumOfChange(addresses.source, made.addresses.local);
     }
   } else {
     // With tunnels a server may be of the other family; then only its word is here, which tells nobody apart.
-    connection.destination =
-        assignment.address.IsV4() ? assignment.address.V4() : AddressWord(assignment.address, worker.secret);
+    connection.destination = AddressWord(assignment.address, worker.secret);
     if (is_full_nat) connection.local = assignment.local_address.V4();
     address_change = SumOfChange32(connection.virtual_address.raw, connection.destination.raw) +
                      SumOfChange32(connection.client.raw, connection.local.raw);
@@ -166,7 +166,7 @@ void RemoveConnection(Worker& worker, Connection& connection) {
   LeaveEmbryonic(worker, connection);
   if (connection.Has(kConnectionFullNat)) {
     GiveLocalPortBack(worker,
-                      connection.IsV6() ? worker.connections.AddressesOf(connection).local
+                      connection.IsV6() ? IpAddress::FromV6(worker.connections.AddressesOf(connection).local)
                                         : IpAddress::FromV4(connection.local),
                       connection.local_port, connection.protocol, connection.destination_id);
   }

@@ -12,8 +12,8 @@ FragmentTable::~FragmentTable() {
 }
 
 std::array<FragmentTable::Datagram, FragmentTable::kWays>& FragmentTable::SetOf(const Key& key) {
-  const uint64_t addresses = AddressWord(key.addresses.source, secret_).raw |
-                             uint64_t{AddressWord(key.addresses.destination, secret_).raw} << 32;
+  const uint64_t addresses = AddressWord(key.source, secret_).raw |
+                             uint64_t{AddressWord(key.destination, secret_).raw} << 32;
   const uint64_t hash = FoldedMultiply(addresses ^ secret_.words[0], key.identification ^ secret_.words[2]);
   return sets_[hash % kSets];
 }

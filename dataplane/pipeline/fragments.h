@@ -23,15 +23,16 @@ namespace sluice {
 class FragmentTable {
  public:
   struct Key {
-    FlowAddresses addresses;
+    IpAddress source;
+    IpAddress destination;
     uint64_t identification = 0;  // and, of IPv4, the protocol
 
     static Key Of(const Ipv4Header& ip) {
-      return {{IpAddress::FromV4(ip.source), IpAddress::FromV4(ip.destination)},
+      return {IpAddress::FromV4(ip.source), IpAddress::FromV4(ip.destination),
               ip.identification.raw | uint64_t{ip.protocol} << 32};
     }
     static Key Of(const Ipv6Header& ip, Be32 identification) {
-      return {{ip.source, ip.destination}, identification.raw};
+      return {IpAddress::FromV6(ip.source), IpAddress::FromV6(ip.destination), identification.raw};
     }
     friend bool operator==(const Key&, const Key&) = default;
   };

@@ -70,10 +70,10 @@ bool TurnV4(const IcmpError& error, Be32 in_the_name_of, Batch& batch, int lane)
   return true;
 }
 
-bool TurnV6(const IcmpError& error, const IpAddress& in_the_name_of, Batch& batch, int lane) {
+bool TurnV6(const IcmpError& error, const Ipv6Address& in_the_name_of, Batch& batch, int lane) {
   constexpr uint16_t kHeaders = sizeof(Ipv6Header) + sizeof(IcmpHeader);
   constexpr auto kIcmpv6 = static_cast<uint8_t>(Protocol::kIcmpv6);
-  const IpAddress sender = batch.v6(lane).source;
+  const Ipv6Address sender = batch.v6(lane).source;
   const uint16_t length = Quote(batch, lane, kHeaders, kIpv6LeastMtu);
   if (length == 0) return false;
   Ipv6Header& ip = batch.v6(lane);
@@ -113,7 +113,7 @@ void TurnIntoEchoReply(Batch& batch, int lane) {
 }
 
 bool TurnIntoIcmpError(const IcmpError& error, const IpAddress& in_the_name_of, Batch& batch, int lane) {
-  return IsV6Header(batch.ip[lane]) ? TurnV6(error, in_the_name_of, batch, lane)
+  return IsV6Header(batch.ip[lane]) ? TurnV6(error, in_the_name_of.V6(), batch, lane)
                                     : TurnV4(error, in_the_name_of.V4(), batch, lane);
 }
 

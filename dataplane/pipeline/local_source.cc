@@ -11,12 +11,10 @@ constexpr int kTries = 4;
 
 bool IsTaken(Worker& worker, const Assignment& assignment, Protocol protocol) {
   const bool is_v6 = !assignment.address.IsV4();
-  const auto word = [&](const IpAddress& address) {
-    return is_v6 ? AddressWord(address, worker.secret) : address.V4();
-  };
-  const FlowTuple reply = FlowTuple::Of(word(assignment.address), word(assignment.local_address),
-                                        assignment.port, assignment.local_port, protocol, is_v6);
-  return worker.connections.Search(reply, {assignment.address, assignment.local_address},
+  const FlowTuple reply = FlowTuple::Of(AddressWord(assignment.address, worker.secret),
+                                        AddressWord(assignment.local_address, worker.secret), assignment.port,
+                                        assignment.local_port, protocol, is_v6);
+  return worker.connections.Search(reply, {assignment.address.V6(), assignment.local_address.V6()},
                                    worker.connections.Hash(reply)) != 0;
 }
 

@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <cstring>
 
+#include "dataplane/net/address_fault.h"
 #include "dataplane/pipeline/parse_ip.h"
 #include "dataplane/pipeline/stages.h"
 
@@ -60,8 +61,10 @@ bool ParsePlainV4(const rte_mbuf& packet, Batch& batch, int lane) {
   }
   batch.ip_length[lane] = static_cast<uint16_t>(total);
   batch.transport_at[lane] = sizeof ip;
-  std::memcpy(&batch.tuple[lane].addresses, frame + kEthernet + offsetof(Ipv4Header, source),
-              sizeof(uint64_t));
+  uint64_t addresses;
+  std::memcpy(&addresses, frame + kEthernet + offsetof(Ipv4Header, source), sizeof addresses);
+  if (!AreAddressesPlain(addresses)) return false;
+  batch.tuple[lane].addresses = addresses;
   batch.tuple[lane].rest = RestOfTuple(frame + kFront, ip.protocol);
   return true;
 }
@@ -72,7 +75,7 @@ bool ParsePlainV6(const Worker& worker, const rte_mbuf& packet, Batch& batch, in
   const auto& ip = *reinterpret_cast<const Ipv6Header*>(frame + kEthernet);
   const uint32_t end = ip.payload_length.ToHost() + kFront;
   if (packet.data_len < kFront + sizeof(UdpHeader) || !IsV6Header(frame + kEthernet) ||
-      end > packet.pkt_len || end > kEthernet + UINT16_MAX ||
+      end > packet.pkt_len || end > kEthernet + UINT16_MAX || !AreAddressesPlain(ip.source, ip.destination) ||
       !ParsePlainTransport(batch, lane, frame, kFront, end, ip.next_header)) {
     return false;
   }

@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "dataplane/net/address_fault.h"
 #include "dataplane/net/checksum.h"
 #include "dataplane/pipeline/stages.h"
 
@@ -33,6 +34,22 @@ bool ParseIpv6(Worker& worker, Batch& batch, int lane, const IpBytes& bytes);
 // The tuple and the addresses of an IPv6 flow.
 void SetIpv6Tuple(const Worker& worker, Batch& batch, int lane, const FlowAddresses& addresses,
                   const FragmentTable::Ports& ports, Protocol protocol);
+
+// False: an address of the packet has a fault, and it was dropped under that name.
+template <class Address>
+bool HasSoundAddresses(Worker& worker, Batch& batch, int lane, const Address& source,
+                       const Address& destination) {
+  const AddressFault of_source = FaultOf(source);
+  const AddressFault fault = of_source != AddressFault::kNone ? of_source : FaultOf(destination);
+  switch (fault) {
+    case AddressFault::kNone: return true;
+    case AddressFault::kUnspecified: Drop(worker, batch, lane, Counter::kDropIpUnspecified); break;
+    case AddressFault::kLoopback: Drop(worker, batch, lane, Counter::kDropIpLoopback); break;
+    case AddressFault::kMulticast: Drop(worker, batch, lane, Counter::kDropIpMulticast); break;
+    case AddressFault::kIpv4Notation: Drop(worker, batch, lane, Counter::kDropIpv4Notation); break;
+  }
+  return false;
+}
 
 constexpr bool IsBalanced(Protocol protocol) {
   return protocol == Protocol::kTcp || protocol == Protocol::kUdp || protocol == Protocol::kSctp;

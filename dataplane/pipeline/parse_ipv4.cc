@@ -80,6 +80,7 @@ bool ParseIpv4(Worker& worker, Batch& batch, int lane, const IpBytes& bytes) {
     Drop(worker, batch, lane, Counter::kDropIpChecksum);
     return false;
   }
+  if (!HasSoundAddresses(worker, batch, lane, ip.source, ip.destination)) return false;
   batch.ip[lane] = bytes.start;
   batch.ip_length[lane] = static_cast<uint16_t>(total);
   batch.transport_at[lane] = static_cast<uint16_t>(header);

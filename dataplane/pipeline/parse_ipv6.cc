@@ -80,6 +80,7 @@ bool ParseIpv6(Worker& worker, Batch& batch, int lane, const IpBytes& bytes) {
     Drop(worker, batch, lane, Counter::kDropIpTruncated);
     return false;
   }
+  if (!HasSoundAddresses(worker, batch, lane, ip.source, ip.destination)) return false;
   const uint32_t contiguous = std::min(total, bytes.contiguous);
   const std::optional<Ipv6Transport> found = FindIpv6Transport(ip, contiguous);
   // A packet that still has stops to make is for whoever routes it.

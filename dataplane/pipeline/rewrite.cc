@@ -15,7 +15,8 @@ namespace {
 
 IpAddress ClientOf(const Batch& batch, int lane) {
   const Connection& connection = *batch.connection[lane];
-  return connection.IsV6() ? batch.connection_addresses[lane]->client : IpAddress::FromV4(connection.client);
+  return connection.IsV6() ? IpAddress::FromV6(batch.connection_addresses[lane]->client)
+                           : IpAddress::FromV4(connection.client);
 }
 
 void ResolveHops(const Worker& worker, const Batch& batch, int lane) {

@@ -78,10 +78,9 @@ void WriteGue(const TunnelSpec& tunnel, const TunnelEnds& ends, const Inner& inn
 
 void FillInGueChecksum(const TunnelEnds& ends, uint16_t length, uint8_t* at, const rte_mbuf& packet) {
   constexpr auto kUdp = static_cast<uint8_t>(Protocol::kUdp);
-  // The part that makes an address an IPv4 one would be summed up with it.
   const uint64_t pseudo = ends.source.IsV4()
                               ? SumOfPseudoHeader(ends.source.V4(), ends.destination.V4(), kUdp, length)
-                              : SumOfPseudoHeader(ends.source, ends.destination, kUdp, length);
+                              : SumOfPseudoHeader(ends.source.V6(), ends.destination.V6(), kUdp, length);
   reinterpret_cast<UdpHeader*>(at)->checksum = UdpChecksumOf(SumSegments(packet, at, length) + pseudo);
 }
 
@@ -120,8 +119,8 @@ void WriteOuterV6(const TunnelSpec& tunnel, const TunnelEnds& ends, const Inner&
       .payload_length = Be16::FromHost(static_cast<uint16_t>(length - sizeof(Ipv6Header))),
       .next_header = OuterProtocol(tunnel.type, inner),
       .hop_limit = inner.time_to_live,
-      .source = ends.source,
-      .destination = ends.destination};
+      .source = ends.source.V6(),
+      .destination = ends.destination.V6()};
 }
 
 uint16_t OuterHeader(bool is_v6) { return is_v6 ? sizeof(Ipv6Header) : sizeof(Ipv4Header); }

@@ -203,7 +203,7 @@ bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
     GiveToKernel(worker, batch, lane, Counter::kKernelNoConnection);
     return false;
   }
-  if (!batch.SourceOf(lane).CanBeSource()) {
+  if (!batch.SourceOf(lane).CanBeHost()) {
     Drop(worker, batch, lane, Counter::kDropIpSource);
     return false;
   }

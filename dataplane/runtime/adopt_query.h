@@ -25,6 +25,7 @@ class AdoptQuery final : public Question {
     made = present = 0;
     for (int i = 0; i < count; ++i) {
       if (!worker.destinations.IsAvailable(connections[i].destination_id)) continue;
+      if (!connections[i].flow.source.CanBeHost()) continue;
       Adopt(worker, connections[i]);
     }
     worker.connections.FinishInserts();
@@ -34,12 +35,10 @@ class AdoptQuery final : public Question {
   void Adopt(Worker& worker, const AdoptedConnection& adopted) {
     const FlowKey& flow = adopted.flow;
     const bool is_v6 = !flow.source.IsV4();
-    const auto word = [&](const IpAddress& address) {
-      return is_v6 ? AddressWord(address, worker.secret) : address.V4();
-    };
-    const FlowTuple tuple = FlowTuple::Of(word(flow.source), word(flow.destination), flow.source_port,
+    const FlowTuple tuple = FlowTuple::Of(AddressWord(flow.source, worker.secret),
+                                          AddressWord(flow.destination, worker.secret), flow.source_port,
                                           flow.destination_port, flow.protocol, is_v6);
-    const FlowAddresses addresses = {flow.source, flow.destination};
+    const FlowAddresses addresses = {flow.source.V6(), flow.destination.V6()};
     const uint64_t hash = worker.connections.Hash(tuple);
     Connection* connection = nullptr;
     if (const ConnectionEntry entry = worker.connections.Search(tuple, addresses, hash); entry != 0) {

@@ -10,20 +10,20 @@
 #include "dataplane/conn/connection.h"
 #include "dataplane/pipeline/announce.h"
 #include "dataplane/pipeline/connection_life.h"
+#include "dataplane/runtime/connection_status.h"
 #include "dataplane/runtime/question.h"
 
 namespace sluice {
 
-// In tunnels a real server may be of the other family than its clients.
-inline ConnectionAddresses AllAddressesOf(const Worker& worker, const Connection& connection) {
+inline EndAddresses AllAddressesOf(const Worker& worker, const Connection& connection) {
   const IpAddress& destination = worker.destinations.address(connection.destination_id);
   if (!connection.IsV6()) {
     return {IpAddress::FromV4(connection.local), destination, IpAddress::FromV4(connection.virtual_address),
             IpAddress::FromV4(connection.client)};
   }
-  ConnectionAddresses addresses = worker.connections.AddressesOf(connection);
-  addresses.destination = destination;
-  return addresses;
+  const ConnectionAddresses& addresses = worker.connections.AddressesOf(connection);
+  return {IpAddress::FromV6(addresses.local), destination, IpAddress::FromV6(addresses.virtual_address),
+          IpAddress::FromV6(addresses.client)};
 }
 
 // Which connections a worker has, some at a time.
@@ -37,7 +37,7 @@ class ConnectionQuery final : public Question {
   Jiffies now = 0;
   int count = 0;
   std::array<Connection, kRoom> connections;
-  std::array<ConnectionAddresses, kRoom> addresses;  // of either family
+  std::array<EndAddresses, kRoom> addresses;
 
   void Answer(Worker& worker) override {
     count = 0;
@@ -96,20 +96,19 @@ class FlowQuery final : public Question {
   bool found = false;
   Direction direction = Direction::kIn;
   Connection connection;
-  ConnectionAddresses addresses;
+  EndAddresses addresses;
   NextHop hop;
 
   void Answer(Worker& worker) override {
     const bool is_v6 = !flow.source.IsV4();
-    const auto word = [&](const IpAddress& address) {
-      return is_v6 ? AddressWord(address, worker.secret) : address.V4();
-    };
-    const FlowTuple tuple = FlowTuple::Of(word(flow.source), word(flow.destination), flow.source_port,
+    const FlowTuple tuple = FlowTuple::Of(AddressWord(flow.source, worker.secret),
+                                          AddressWord(flow.destination, worker.secret), flow.source_port,
                                           flow.destination_port, flow.protocol, is_v6);
     now = worker.now;
     hop = worker.forwarding->hop(worker.forwarding->Resolve(towards, worker.connections.Hash(tuple)));
     const ConnectionEntry entry =
-        worker.connections.Search(tuple, {flow.source, flow.destination}, worker.connections.Hash(tuple));
+        worker.connections.Search(
+        tuple, {flow.source.V6(), flow.destination.V6()}, worker.connections.Hash(tuple));
     found = entry != 0;
     if (!found) return;
     connection = worker.connections.At(entry);

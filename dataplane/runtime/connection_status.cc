@@ -13,7 +13,7 @@ uint32_t SecondsUntil(Jiffies deadline, Jiffies now) {
 
 }  // namespace
 
-ConnectionStatus StatusOf(const Connection& connection, const ConnectionAddresses& addresses, Jiffies now,
+ConnectionStatus StatusOf(const Connection& connection, const EndAddresses& addresses, Jiffies now,
                           int worker) {
   constexpr uint32_t kOurOwn = kConnectionIpv6 | kConnectionFullNat | kConnectionAnnounced | kConnectionLent |
                                kConnectionEmbryonic | kConnectionAnswered;

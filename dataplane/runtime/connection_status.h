@@ -8,7 +8,16 @@
 
 namespace sluice {
 
-ConnectionStatus StatusOf(const Connection& connection, const ConnectionAddresses& addresses, Jiffies now,
+// The addresses of a connection of either family; in tunnels a real server may be of the other one than its
+// clients.
+struct EndAddresses {
+  IpAddress local;
+  IpAddress destination;
+  IpAddress virtual_address;
+  IpAddress client;
+};
+
+ConnectionStatus StatusOf(const Connection& connection, const EndAddresses& addresses, Jiffies now,
                           int worker);
 // As the kernel shows them: without a port of the client; one that is no longer to be used under a port that
 // nobody asks for.

@@ -167,7 +167,7 @@ TEST_F(KernelStateTest, Ipv6) {
   EXPECT_TRUE(apply(RTM_NEWROUTE, own, "2001:db8:1::9", nullptr).any);
   const ForwardingSpec spec = Spec();
   ASSERT_EQ(spec.routes.size(), 3u);
-  EXPECT_EQ(spec.routes[0], (RouteSpec{IpAddress{}, 0, RouteKind::kUnicast, {{1, Ip("fe80::1"), 1}}}));
+  EXPECT_EQ(spec.routes[0], (RouteSpec{IpAddress::Unspecified(AddressFamily::kIpv6), 0, RouteKind::kUnicast, {{1, Ip("fe80::1"), 1}}}));
   EXPECT_EQ(spec.routes[1], (RouteSpec{Ip("2001:db8:1::"), 64, RouteKind::kUnicast, {{.interface = 1}}}));
   EXPECT_EQ(spec.routes[2].kind, RouteKind::kLocal);
   EXPECT_FALSE(apply(RTM_DELROUTE, route, "2001:db8:1::", nullptr).routes_in_doubt);

@@ -57,7 +57,8 @@ class Fuzz {
   ServiceKey AnyKey() {
     const bool is_v6 = OneIn(2);
     if (OneIn(6)) {
-      const IpAddress none = is_v6 ? IpAddress{} : IpAddress::FromV4(Be32{});
+      const IpAddress none =
+          IpAddress::Unspecified(is_v6 ? AddressFamily::kIpv6 : AddressFamily::kIpv4);
       return {{none, Be16{}, Protocol::kTcp}, 1 + Below(3)};
     }
     return {{*IpAddress::Parse(Virtual(is_v6)), Be16::FromHost(ServicePort()), AnyProtocol()}};
@@ -110,7 +111,7 @@ class Fuzz {
         {NoDestinationPolicy::kIcmp, NoDestinationPolicy::kReset, NoDestinationPolicy::kDrop});
     if (OneIn(5)) {
       const uint8_t length = static_cast<uint8_t>(Below(is_v6 ? 129 : 33));
-      const IpAddress prefix = IpAddress::Parse(Client(is_v6))->Prefix(length + (is_v6 ? 0 : 96));
+      const IpAddress prefix = IpAddress::Parse(Client(is_v6))->Prefix(length);
       (OneIn(2) ? spec.sources.allow : spec.sources.deny).push_back({prefix, length});
     }
     if (OneIn(4)) spec.local_addresses = {AnyLocal(), AnyLocal()};

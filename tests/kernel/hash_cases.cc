@@ -49,6 +49,7 @@ FlowKey HashPacket(const HashCase& hash_case, uint32_t i) {
     flow.destination = V4(0x0a630001 + static_cast<uint32_t>(Scramble(i, 4) % 0xfffe));
     return flow;
   }
+  flow.source = IpAddress::Unspecified(AddressFamily::kIpv6);
   for (int byte = 0; byte < 16; ++byte)
     flow.source.bytes[static_cast<size_t>(byte)] =
         static_cast<uint8_t>(Scramble(i, 5 + static_cast<uint64_t>(byte)));

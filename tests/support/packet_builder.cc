@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "tests/support/packet_builder.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
@@ -27,6 +29,14 @@ void Set16(uint8_t* at, uint16_t value) {
   at[1] = value & 0xff;
 }
 uint16_t Get16(const uint8_t* at) { return at[0] << 8 | at[1]; }
+
+// IPv4 in the notation of IPv6 too, which IpAddress does not read.
+IpAddress AnyAddress(const std::string& text) {
+  if (const std::optional<IpAddress> address = IpAddress::Parse(text)) return *address;
+  IpAddress address = IpAddress::Unspecified(AddressFamily::kIpv6);
+  SLUICE_CHECK(inet_pton(AF_INET6, text.c_str(), address.bytes.data()) == 1);
+  return address;
+}
 
 // Behind the Ethernet header and a tag.
 const uint8_t* IpOf(const FrameBytes& frame) {
@@ -105,12 +115,12 @@ uint32_t BitwiseCrc32c(const FrameBytes& bytes) {
 }  // namespace
 
 Packet& Packet::From(const std::string& address, uint16_t port) {
-  source_ = IpAddress::Parse(address).value();
+  source_ = AnyAddress(address);
   source_port_ = port;
   return *this;
 }
 Packet& Packet::To(const std::string& address, uint16_t port) {
-  destination_ = IpAddress::Parse(address).value();
+  destination_ = AnyAddress(address);
   destination_port_ = port;
   return *this;
 }

@@ -70,7 +70,7 @@ TEST(FwmarkClassifierTest, AsAWalkOverTheRules) {
     for (const FwmarkRule& rule : rules) {
       if (expected != 0 || (rule.protocol && *rule.protocol != protocol)) continue;
       if (port < rule.first_port || port > rule.last_port) continue;
-      if (address.Prefix(96 + rule.prefix_length) == rule.prefix) expected = rule.fwmark;
+      if (address.Prefix(rule.prefix_length) == rule.prefix) expected = rule.fwmark;
     }
     ASSERT_EQ(classifier.MarkOf(address, Be16::FromHost(port), protocol), expected);
   }

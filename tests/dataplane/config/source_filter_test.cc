@@ -78,8 +78,9 @@ TEST(SourceFilterTest, Everybody) {
 // The same number in the low bits of an address of either family.
 IpAddress AddressOf(bool is_v6, uint32_t number) {
   IpAddress address = IpAddress::FromV4(Be32::FromHost(number));
-  if (is_v6) address.bytes[0] = 0x20;
-  return address;
+  if (!is_v6) return address;
+  address.bytes[0] = 0x20;
+  return IpAddress::FromV6(Ipv6Address{address.bytes});
 }
 
 TEST(SourceFilterTest, AsAWalkOverThePrefixes) {
@@ -89,23 +90,23 @@ TEST(SourceFilterTest, AsAWalkOverThePrefixes) {
     SourceRanges ranges;
     for (int i = 0; i < 300; ++i) {
       const auto length = static_cast<uint8_t>(8 + random() % 25);
-      const IpAddress address = AddressOf(is_v6, 0x0a000000 | (random() & 0x0003ffff)).Prefix(96 + length);
+      const int whole = is_v6 ? 96 + length : length;
+      const IpAddress address = AddressOf(is_v6, 0x0a000000 | (random() & 0x0003ffff)).Prefix(whole);
       (random() % 2 == 0 ? ranges.allow : ranges.deny)
-          .push_back({address, static_cast<uint8_t>(is_v6 ? 96 + length : length)});
+          .push_back({address, static_cast<uint8_t>(whole)});
     }
     if (round % 2 == 0) ranges.allow.clear();
     const SourceFilter filter(ranges);
     for (int i = 0; i < 5000; ++i) {
       const IpAddress address = AddressOf(is_v6, 0x0a000000 | (random() & 0x0007ffff));
-      const int unused = is_v6 ? 0 : 96;
       bool expected = ranges.allow.empty();
       int longest = -1;
       for (const auto& prefix : ranges.allow) {
-        if (address.Prefix(unused + prefix.length) == prefix.address && prefix.length > longest)
+        if (address.Prefix(prefix.length) == prefix.address && prefix.length > longest)
           longest = prefix.length, expected = true;
       }
       for (const auto& prefix : ranges.deny) {
-        if (address.Prefix(unused + prefix.length) == prefix.address && prefix.length >= longest)
+        if (address.Prefix(prefix.length) == prefix.address && prefix.length >= longest)
           longest = prefix.length, expected = false;
       }
       ASSERT_EQ(filter.Admits(address), expected) << address.ToString() << " round " << round;

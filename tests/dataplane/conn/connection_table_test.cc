@@ -79,10 +79,10 @@ TEST(ConnectionTable, ComparesAddressesOfIpv6Whole) {
   std::vector<Connection*> stored;
   for (int i = 0; i < 3; ++i) {
     const std::string end = std::to_string(i);
-    addresses.push_back({.local = *IpAddress::Parse("2001:db8::" + end),
-                         .destination = *IpAddress::Parse("2001:db8:1::" + end),
-                         .virtual_address = *IpAddress::Parse("2001:db8:2::" + end),
-                         .client = *IpAddress::Parse("2001:db8::" + end)});
+    addresses.push_back({.local = IpAddress::Parse("2001:db8::" + end)->V6(),
+                         .destination = IpAddress::Parse("2001:db8:1::" + end)->V6(),
+                         .virtual_address = IpAddress::Parse("2001:db8:2::" + end)->V6(),
+                         .client = IpAddress::Parse("2001:db8::" + end)->V6()});
     stored.push_back(table.Insert(connection, addresses.back()));
   }
   for (size_t i = 0; i < 3; ++i) {

@@ -96,9 +96,34 @@ std::vector<Case> Cases() {
       {"UDP length 0", With(datagram, 38, {0, 0}), "dropped", Counter::kDropUdpLength},
       {"UDP length 7", With(datagram, 38, {0, 7}), "dropped", Counter::kDropUdpLength},
       {"UDP length beyond the packet", With(datagram, 38, {0, 17}), "dropped", Counter::kDropUdpLength},
-      {"source 0.0.0.0", Syn().From("0.0.0.0", 1000).Bytes(), "dropped", Counter::kDropIpSource},
-      {"source loopback", Syn().From("127.0.0.1", 1000).Bytes(), "dropped", Counter::kDropIpSource},
-      {"source multicast", Syn().From("224.0.0.1", 1000).Bytes(), "dropped", Counter::kDropIpSource},
+      {"source 0.0.0.0", Syn().From("0.0.0.0", 1000).Bytes(), "dropped", Counter::kDropIpUnspecified},
+      {"source loopback", Syn().From("127.0.0.1", 1000).Bytes(), "dropped", Counter::kDropIpLoopback},
+      {"source multicast", Syn().From("224.0.0.1", 1000).Bytes(), "dropped", Counter::kDropIpMulticast},
+      {"source reserved", Syn().From("240.0.0.1", 1000).Bytes(), "dropped", Counter::kDropIpSource},
+      {"destination 0.0.0.0", Syn().To("0.0.0.0", 80).Bytes(), "dropped", Counter::kDropIpUnspecified},
+      {"destination loopback", Syn().To("127.0.0.1", 80).Bytes(), "dropped", Counter::kDropIpLoopback},
+      {"destination multicast", Syn().To("224.0.0.1", 80).Bytes(), "dropped", Counter::kDropIpMulticast},
+      {"ICMP from loopback", Syn().From("127.0.0.1", 0).IpProtocol(1).Payload("\013 exceeded").Bytes(),
+       "dropped", Counter::kDropIpLoopback},
+      {"a later fragment from loopback", Syn().From("127.0.0.1", 0).Fragment(3, false).Bytes(), "dropped",
+       Counter::kDropIpLoopback},
+      {"IPv6 source ::", SynV6().From("::", 1000).Bytes(), "dropped", Counter::kDropIpUnspecified},
+      {"IPv6 source loopback", SynV6().From("::1", 1000).Bytes(), "dropped", Counter::kDropIpLoopback},
+      {"IPv6 source multicast", SynV6().From("ff02::1", 1000).Bytes(), "dropped", Counter::kDropIpMulticast},
+      {"IPv6 source mapped", SynV6().From("::ffff:10.0.0.1", 1000).Bytes(), "dropped",
+       Counter::kDropIpv4Notation},
+      {"IPv6 source compatible", SynV6().From("::10.0.0.1", 1000).Bytes(), "dropped",
+       Counter::kDropIpv4Notation},
+      {"IPv6 destination ::", SynV6().To("::", 80).Bytes(), "dropped", Counter::kDropIpUnspecified},
+      {"IPv6 destination loopback", SynV6().To("::1", 80).Bytes(), "dropped", Counter::kDropIpLoopback},
+      {"IPv6 destination multicast", SynV6().To("ff02::1", 80).Bytes(), "dropped",
+       Counter::kDropIpMulticast},
+      {"IPv6 destination is an IPv4 service's", SynV6().To("::ffff:10.99.0.1", 80).Bytes(), "dropped",
+       Counter::kDropIpv4Notation},
+      {"IPv6 destination compatible", SynV6().To("::10.99.0.1", 80).Bytes(), "dropped",
+       Counter::kDropIpv4Notation},
+      {"behind extension headers", SynV6().From("::ffff:10.0.0.1", 1).Extensions({60}).Bytes(), "dropped",
+       Counter::kDropIpv4Notation},
       {"source broadcast", Syn().From("255.255.255.255", 1000).Bytes(), "dropped", Counter::kDropIpSource},
       {"fragment of another protocol", Syn().IpProtocol(89).Fragment(3, false).Bytes(), "kernel input",
        Counter::kKernelFragment},
@@ -169,6 +194,35 @@ TEST_F(MalformedTest, EveryFaultHasItsName) {
       EXPECT_EQ(sum, 1u);
     }
   }
+}
+
+// The packet that once ended the daemon: a client that claims to be of IPv4, in IPv6, at services that look at
+// the client's prefix.
+TEST_F(MalformedTest, AMappedClientReachesNeitherTemplatesNorFilters) {
+  const auto service = [](const char* address) {
+    return ServiceSpec{.key = {{*IpAddress::Parse(address), Be16::FromHost(80), Protocol::kTcp}},
+                       .scheduler = "rr",
+                       .destinations = {PipelineRig::Server("fd00:b::1", 8080)}};
+  };
+  ServiceSpec persistent = service("fd00:99::2");
+  persistent.persistence = {.timeout_seconds = 60, .prefix_length = 128};
+  ServiceSpec filtered = service("fd00:99::3");
+  filtered.sources.deny = {{*IpAddress::Parse("fd00:f::"), 32}};
+  rig_.AddService(persistent);
+  rig_.AddService(filtered);
+  for (const char* client : {"::ffff:10.0.0.1", "::10.0.0.1"}) {
+    for (const char* address : {"fd00:99::1", "fd00:99::2", "fd00:99::3"}) {
+      const Packet syn = Packet().From(client, 1000).To(address, 80).Tcp(kTcpSyn);
+      EXPECT_EQ(rig_.Send(syn).where, "dropped") << client << " > " << address;
+      // An ICMP error quotes what it likes, and may open a connection.
+      rig_.SetGlobal({.settings = {.schedule_icmp = true}});
+      const Packet error = Packet().From("fd00:a::9", 0).To(address, 0).IcmpErrorAbout(
+          1, 4, 0, Packet().From(address, 80).To(client, 1000).Tcp(kTcpAck).Bytes());
+      EXPECT_EQ(rig_.Send(error).where, "dropped") << client << " > " << address;
+    }
+  }
+  EXPECT_EQ(rig_.worker->connections.size(), 0u);
+  EXPECT_EQ(rig_.persistence->size(), 0u);
 }
 
 TEST_F(MalformedTest, TruncationAtEveryByte) {
