@@ -203,6 +203,11 @@ uint64_t Balancer::TakeUpdates() {
   return taken;
 }
 
+uint64_t Balancer::Evicted() const {
+  return Count(Counter::kEvictedClosed) + Count(Counter::kEvictedUnanswered) + Count(Counter::kEvictedIdleUdp) +
+         Count(Counter::kEvictedIdle) + Count(Counter::kEvictedOverShare);
+}
+
 uint64_t Balancer::Count(Counter counter) const {
   uint64_t sum = 0;
   for (const auto& worker : workers_) sum += worker->counters.Get(counter);

@@ -48,6 +48,7 @@ class Balancer : public Contender {
 
   Worker& worker(int index) { return *workers_[static_cast<size_t>(index)]; }
   uint64_t Count(Counter counter) const;
+  uint64_t Evicted() const;  // from full tables, for whatever reason
 
  private:
   void Configure(const Traffic& traffic);

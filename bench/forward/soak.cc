@@ -84,7 +84,7 @@ void Soak(Balancer& balancer, const Traffic& traffic, const std::vector<std::uni
         "\"changes\": %u, \"change_p50_ms\": %.2f, \"change_p99_ms\": %.2f, \"slowest_change_ms\": %.2f, "
         "\"timer_lag_ms\": %u, \"resident\": %lu%s}\n",
         second, balancer.Count(Counter::kSent), balancer.Count(Counter::kConnectionsCreated),
-        balancer.Count(Counter::kConnectionsEvicted), balancer.Count(Counter::kRefusedTableFull), changes,
+        balancer.Evicted(), balancer.Count(Counter::kRefusedTableFull), changes,
         static_cast<double>(change_times.Quantile(0.5)) / microsecond / 1000,
         static_cast<double>(change_times.Quantile(0.99)) / microsecond / 1000, slowest_change, lag * 4,
         ResidentBytes(), rounds.c_str());

@@ -17,6 +17,10 @@ constexpr uint16_t kShortest = 60;
 
 uint32_t ShareOf(double share) { return static_cast<uint32_t>(share * 4294967295.0); }
 
+size_t ChecksumAt(Protocol protocol) {
+  return protocol == Protocol::kTcp ? offsetof(TcpHeader, checksum) : offsetof(UdpHeader, checksum);
+}
+
 void SetFrame(rte_mbuf* packet, const uint8_t* frame, uint16_t length) {
   uint8_t* to = rte_pktmbuf_mtod(packet, uint8_t*);
   std::memcpy(to, frame, 64);
@@ -40,6 +44,10 @@ Traffic::Traffic(const TrafficOptions& options) : options_(options), at_server_(
   SLUICE_CHECK(bytes.size() <= sizeof frame_);
   frame_length_ = static_cast<uint16_t>(bytes.size());
   std::memcpy(frame_, bytes.data(), bytes.size());
+  const uint8_t* transport = frame_ + kEthernet + (options.v6 ? sizeof(Ipv6Header) : sizeof(Ipv4Header));
+  uint16_t checksum;
+  std::memcpy(&checksum, transport + ChecksumAt(options.protocol), sizeof checksum);
+  transport_sum_ = static_cast<uint16_t>(~checksum);
   if (options.v6) return;
   const auto& ip = *reinterpret_cast<const Ipv4Header*>(frame_ + kEthernet);
   header_sum_ = FoldSum(SumBytes(&ip, sizeof ip)) + static_cast<uint16_t>(~ip.checksum);
@@ -83,21 +91,30 @@ void Traffic::Write(rte_mbuf* packet, const IpAddress& source, Be16 source_port,
   SetFrame(packet, frame_, frame_length_);
   uint8_t* ip = rte_pktmbuf_mtod_offset(packet, uint8_t*, kEthernet);
   uint8_t* transport = ip + (options_.v6 ? sizeof(Ipv6Header) : sizeof(Ipv4Header));
+  // The frame's own is right for no addresses and ports at all.
+  uint64_t sum = transport_sum_ + uint64_t{source_port.raw} + destination_port.raw;
   if (options_.v6) {
     auto& header = *reinterpret_cast<Ipv6Header*>(ip);
     header.source = source.V6();
     header.destination = destination.V6();
+    sum += SumBytes(&header.source, 2 * sizeof header.source);
   } else {
     auto& header = *reinterpret_cast<Ipv4Header*>(ip);
     header.source = source.V4();
     header.destination = destination.V4();
     header.checksum =
         static_cast<uint16_t>(~FoldSum(uint64_t{header_sum_} + header.source.raw + header.destination.raw));
+    sum += uint64_t{header.source.raw} + header.destination.raw;
   }
   auto& ports = *reinterpret_cast<UdpHeader*>(transport);
   ports.source_port = source_port;
   ports.destination_port = destination_port;
-  if (options_.protocol == Protocol::kTcp) reinterpret_cast<TcpHeader*>(transport)->flags = tcp_flags;
+  if (options_.protocol == Protocol::kTcp) {
+    reinterpret_cast<TcpHeader*>(transport)->flags = tcp_flags;
+    sum += SumOfChange16(uint16_t{kTcpAck} << 8, static_cast<uint16_t>(tcp_flags << 8));
+  }
+  const auto checksum = static_cast<uint16_t>(~FoldSum(sum));
+  std::memcpy(transport + ChecksumAt(options_.protocol), &checksum, sizeof checksum);
 }
 
 void Traffic::WriteOfClient(rte_mbuf* packet, uint32_t flow, uint8_t tcp_flags) const {

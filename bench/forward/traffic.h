@@ -88,6 +88,7 @@ class Traffic {
   alignas(64) uint8_t frame_[96] = {};
   uint16_t frame_length_ = 0;
   uint32_t header_sum_ = 0;
+  uint32_t transport_sum_ = 0;
 };
 
 // One worker's share: the flows of `mine`, or all.

@@ -38,6 +38,7 @@ class DestinationTable {
         addresses_(kMaxDestinations),
         ports_(kMaxDestinations),
         fwmarks_(kMaxDestinations),
+        service_numbers_(kMaxDestinations),
         path_mtus_(kMaxDestinations),
         lives_(kMaxDestinations),
         traits_(kMaxDestinations),
@@ -79,10 +80,14 @@ class DestinationTable {
   Be16 port(DestinationId id) const { return ports_[id]; }
   // Of its service; 0: none.
   uint32_t fwmark(DestinationId id) const { return fwmarks_[id]; }
-  void SetEndpoint(DestinationId id, const Endpoint& endpoint, uint32_t fwmark) {
+  // The same for all destinations of a service, and rarely for those of another.
+  uint16_t service_number(DestinationId id) const { return service_numbers_[id]; }
+  void SetEndpoint(DestinationId id, const Endpoint& endpoint, const ServiceKey& service) {
     addresses_[id] = endpoint.address;
     ports_[id] = endpoint.port;
-    fwmarks_[id] = fwmark;
+    fwmarks_[id] = service.fwmark;
+    const uint64_t hash = EndpointHash()(service) + service.fwmark;
+    service_numbers_[id] = static_cast<uint16_t>(hash * 0x9e3779b97f4a7c15u >> 48);
     path_mtus_[id].store({}, std::memory_order_relaxed);
   }
 
@@ -149,6 +154,7 @@ class DestinationTable {
   HugeArray<IpAddress> addresses_;
   HugeArray<Be16> ports_;
   HugeArray<uint32_t> fwmarks_;
+  HugeArray<uint16_t> service_numbers_;
   HugeArray<std::atomic<PathMtuEntry>> path_mtus_;
   HugeArray<uint32_t> lives_;
   HugeArray<std::atomic<uint8_t>> traits_;  // thousands fit into the first-level cache

@@ -314,7 +314,7 @@ DestinationId SnapshotBuilder::Adopt(const DestinationName& name) {
   } else {
     id = destinations_.Allocate();
     SLUICE_CHECK(id != kNoDestination);
-    destinations_.SetEndpoint(id, name.second, name.first.fwmark);
+    destinations_.SetEndpoint(id, name.second, name.first);
     RetainAll(name);
   }
   destinations_.SetTraits(id, kAvailable, 0);

@@ -28,7 +28,9 @@ bool CanBeAnnounced(const Worker& worker, const Connection& connection) {
 }
 
 bool IsHalfOpen(const Connection& connection) {
-  return connection.Has(kConnectionEmbryonic) || !IsToldState(connection.protocol, connection.state);
+  if (connection.protocol == Protocol::kUdp)
+    return !connection.Has(kConnectionAnswered | kConnectionRepeated);
+  return connection.Has(kConnectionUnanswered) || !IsToldState(connection.protocol, connection.state);
 }
 
 SyncUpdate UpdateOf(const Worker& worker, const Connection& connection) {

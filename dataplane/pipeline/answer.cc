@@ -27,6 +27,10 @@ IpAddress AddressedTo(Batch& batch, int lane) {
 // False: nothing is sent.
 bool Compose(Worker& worker, Batch& batch, int lane, const IpAddress& sender) {
   if (batch.answer[lane] == Reply::kReset) {
+    if (batch.Opens(lane) && !worker.refusal_limit.Take(worker.now)) {
+      worker.counters.Add(Counter::kResetLimited);
+      return false;
+    }
     TurnIntoReset(batch, lane);
     return true;
   }

@@ -50,6 +50,30 @@ uint64_t SumOfChange(const Ipv6Address& before, const Ipv6Address& after) {
   return sum;
 }
 
+// The list that a connection belongs to, by the flag that says so; 0: none. With NAT the client's word alone
+// establishes nothing here, whatever the protocol's state is.
+uint16_t ListFlagOf(const Connection& connection) {
+  if (IsClosedState(connection.protocol, connection.state)) return kConnectionClosed;
+  if (IsOpeningState(connection.protocol, connection.state)) return kConnectionUnanswered;
+  if (connection.Has(kConnectionAnswered)) return 0;
+  if (connection.IsNat()) return kConnectionUnanswered;
+  const bool is_single_datagram = connection.protocol == Protocol::kUdp && !connection.Has(kConnectionRepeated);
+  return is_single_datagram ? kConnectionUnanswered : 0;
+}
+
+void EnterList(Worker& worker, Connection& connection, uint16_t list_flag) {
+  constexpr uint16_t kLists = kConnectionClosed | kConnectionUnanswered;
+  const uint16_t present = connection.flags & kLists;
+  if (present == list_flag) return;
+  const auto list_of = [](uint16_t flag) {
+    return flag == kConnectionClosed ? EvictionList::kClosed : EvictionList::kUnanswered;
+  };
+  const uint32_t index = worker.connections.IndexOf(connection);
+  if (present != 0) worker.eviction.Remove(list_of(present), index);
+  if (list_flag != 0) worker.eviction.Add(list_of(list_flag), index);
+  connection.flags = static_cast<uint16_t>((connection.flags & ~kLists) | list_flag);
+}
+
 // A strict template is not prolonged by connections that have closed.
 void LeaveStrictTemplate(Worker& worker, Connection& connection) {
   if (!(worker.destinations.traits(connection.destination_id) & kStrictPersistence)) return;
@@ -119,31 +143,12 @@ Connection* KeepConnection(Worker& worker, const NewConnection& made, uint64_t h
   if (worker.sync.which == SyncPolicy::Which::kLong)
     look_at = EarlierOf(look_at, worker.now + JiffiesFromSeconds(worker.sync.seconds));
   kept->filed_for = worker.wheel.File(index, look_at);
-  kept->flags |= kConnectionEmbryonic;
-  worker.embryonic.Add(index);
+  Relist(worker, *kept);
+  worker.shares.Add(*kept, made.addresses, worker.destinations.service_number(destination));
   worker.destinations.AddConnection(destination);
   worker.counters.Add(Counter::kConnectionsCreated);
   StatisticsLine::Add(worker.statistics[destination].connections, 1);
   return kept;
-}
-
-void PrefetchRoom(const Worker& worker, int count) {
-  uint32_t indices[kBurst];
-  uint32_t evicted = 0;
-  for (int i = 0; i < count; ++i) {
-    uint32_t index = worker.connections.IndexToUse(static_cast<uint32_t>(i));
-    if (index == 0)
-      index = evicted = evicted == 0 ? worker.embryonic.oldest() : worker.embryonic.NextYounger(evicted);
-    indices[i] = index;
-    __builtin_prefetch(&worker.connections.ByIndex(index), 1);
-    worker.wheel.Prefetch(index);
-    worker.embryonic.Prefetch(index);
-  }
-  if (evicted == 0) return;
-  for (int i = 0; i < count; ++i) {
-    if (worker.connections.IsInUse(indices[i]))
-      worker.connections.PrefetchBuckets(worker.connections.ByIndex(indices[i]));
-  }
 }
 
 void LiveBriefly(Worker& worker, Connection& connection) {
@@ -163,7 +168,9 @@ void Forgo(Worker& worker, const Assignment& assignment, Protocol protocol) {
 }
 
 void RemoveConnection(Worker& worker, Connection& connection) {
-  LeaveEmbryonic(worker, connection);
+  EnterList(worker, connection, 0);
+  worker.shares.Remove(connection, worker.connections.AddressesOf(connection),
+                       worker.destinations.service_number(connection.destination_id));
   if (connection.Has(kConnectionFullNat)) {
     GiveLocalPortBack(worker,
                       connection.IsV6() ? IpAddress::FromV6(worker.connections.AddressesOf(connection).local)
@@ -198,7 +205,7 @@ void ChangeState(Worker& worker, Connection& connection, uint8_t state) {
     connection.flags ^= kConnectionInactive;
     worker.destinations.ChangeActive(connection.destination_id, active ? 1 : -1);
   }
-  if (!IsOpeningState(protocol, state)) LeaveEmbryonic(worker, connection);
+  Relist(worker, connection);
   if (connection.template_id != kNoTemplate) {
     if (IsEstablishedState(protocol, state)) worker.persistence.Assure(connection.template_id);
     if (IsClosedState(protocol, state)) LeaveStrictTemplate(worker, connection);
@@ -228,10 +235,8 @@ uint8_t NextState(const Worker& worker, Connection& connection, Direction direct
   return kUdpNormal;
 }
 
-void LeaveEmbryonic(Worker& worker, Connection& connection) {
-  if (!connection.Has(kConnectionEmbryonic)) return;
-  connection.flags &= ~kConnectionEmbryonic;
-  worker.embryonic.Remove(worker.connections.IndexOf(connection));
+void Relist(Worker& worker, Connection& connection) {
+  EnterList(worker, connection, ListFlagOf(connection));
 }
 
 }  // namespace sluice

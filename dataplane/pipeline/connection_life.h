@@ -30,8 +30,6 @@ NewConnection MakeConnection(Worker& worker, const FlowTuple& tuple, const FlowA
 // Puts it into the table, where a packet from the server will find it after FinishInserts; nullptr if the
 // table is full. `hash` is of the first packet.
 Connection* KeepConnection(Worker& worker, const NewConnection& made, uint64_t hash);
-// Asks for the memory of so many connections that will be kept, and of those that must make room for them.
-void PrefetchRoom(const Worker& worker, int count);
 // It has seen no packet of its own, and IPVS gives it three seconds for one.
 void LiveBriefly(Worker& worker, Connection& connection);
 // What was held or taken for a connection that did not come to be.
@@ -52,7 +50,7 @@ void ChangeState(Worker& worker, Connection& connection, uint8_t state);
 // come by here.
 uint8_t NextState(const Worker& worker, Connection& connection, Direction direction, uint8_t signal);
 
-// The two sides have met: it is no longer among those that go when the table is full.
-void LeaveEmbryonic(Worker& worker, Connection& connection);
+// Puts it into the list of those that are evicted first, or takes it out, as its state and flags say.
+void Relist(Worker& worker, Connection& connection);
 
 }  // namespace sluice

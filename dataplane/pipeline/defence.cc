@@ -10,8 +10,8 @@ constexpr uint32_t kAlways = 3;
 }  // namespace
 
 void Defence::Decide(const Settings& settings, uint32_t free_connections) {
-  const bool is_short = free_connections < settings.amemthresh;
-  const auto is_on = [&](uint32_t mode) { return mode == kAlways || (mode != kOff && is_short); };
+  is_short_ = free_connections < settings.amemthresh;
+  const auto is_on = [&](uint32_t mode) { return mode == kAlways || (mode != kOff && is_short_); };
   dropping_entries_ = is_on(settings.drop_entry);
   secure_tcp_ = is_on(settings.secure_tcp);
   if (!is_on(settings.drop_packet)) {
@@ -25,7 +25,8 @@ void Defence::Decide(const Settings& settings, uint32_t free_connections) {
 }
 
 bool Defence::IsDue(Jiffies now) {
-  if (!HasPassed(next_, now)) return false;
+  if (!is_hurried_ && !HasPassed(next_, now)) return false;
+  is_hurried_ = false;
   next_ = now + kJiffiesPerSecond;
   return true;
 }

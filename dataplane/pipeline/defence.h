@@ -19,6 +19,13 @@ class Defence {
   // Anew once a second, and when settings change.
   void Decide(const Settings& settings, uint32_t free_connections);
   bool IsDue(Jiffies now);
+  // A connection is about to be made: what depends on memory is decided at once when it becomes short or no longer
+  // is, not at the end of the second.
+  void NoticeRoom(const Settings& settings, uint32_t free_connections) {
+    if ((free_connections < settings.amemthresh) == is_short_) return;
+    Decide(settings, free_connections);
+    is_hurried_ = is_short_;
+  }
 
   bool secure_tcp() const { return secure_tcp_; }
   bool dropping_entries() const { return dropping_entries_; }
@@ -37,6 +44,8 @@ class Defence {
 
   Jiffies next_;
   uint32_t random_;
+  bool is_short_ = false;
+  bool is_hurried_ = false;
   bool secure_tcp_ = false;
   bool dropping_entries_ = false;
   int packet_rate_ = 0;

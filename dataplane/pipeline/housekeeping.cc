@@ -19,7 +19,7 @@ int ExpireConnections(Worker& worker) {
   const int count = worker.wheel.TakeDue(worker.now, due, kBurst);
   for (int i = 0; i < count; ++i) {
     __builtin_prefetch(&worker.connections.ByIndex(due[i]), 1);
-    worker.embryonic.Prefetch(due[i]);
+    worker.eviction.Prefetch(due[i]);
   }
   uint32_t over[kBurst];
   int over_count = 0;

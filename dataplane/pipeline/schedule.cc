@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <bit>
 
+#include "dataplane/pipeline/admission.h"
 #include "dataplane/pipeline/connection_life.h"
 #include "dataplane/pipeline/local_source.h"
 #include "dataplane/pipeline/stages.h"
+#include "dataplane/pipeline/transport_checksum.h"
 
 namespace sluice {
 namespace {
@@ -56,27 +58,6 @@ bool MayOpen(const Worker& worker, const Batch& batch, int lane) {
       return signal != kSctpEventAbort && (batch.Opens(lane) || worker.settings.sloppy_sctp);
     default: return true;
   }
-}
-
-// Late packets of a connection that goes may wait in this burst.
-void Forget(Worker& worker, Batch& batch, int lane, Connection* connection) {
-  for (int other : Lanes(batch.all())) {
-    if (other == lane || batch.verdict[other] != Verdict::kNone || batch.connection[other] != connection)
-      continue;
-    Drop(worker, batch, other, Counter::kDropConnectionReused);
-    batch.forgotten |= LaneBit(other);
-  }
-  worker.wheel.Unfile(worker.connections.IndexOf(*connection));
-  RemoveConnection(worker, *connection);
-}
-
-// Room for a new connection, at the expense of the oldest that is not established.
-bool EvictOne(Worker& worker, Batch& batch, int lane) {
-  const uint32_t oldest = worker.embryonic.oldest();
-  if (oldest == 0) return false;
-  Forget(worker, batch, lane, &worker.connections.ByIndex(oldest));
-  worker.counters.Add(Counter::kConnectionsEvicted);
-  return true;
 }
 
 // The FTP service gets packets to many ports; only with persistence it is for them.
@@ -165,12 +146,9 @@ void MakeOnePacket(Worker& worker, Batch& batch, int lane, const Assignment& ass
 
 bool MakeLasting(Worker& worker, Batch& batch, int lane, const Assignment& assignment) {
   const NewConnection wanted = MakeConnection(worker, batch.tuple[lane], batch.addresses[lane], assignment);
-  Connection* connection = KeepConnection(worker, wanted, batch.hash[lane]);
-  if (connection == nullptr && EvictOne(worker, batch, lane))
-    connection = KeepConnection(worker, wanted, batch.hash[lane]);
+  Connection* connection = Admit(worker, batch, lane, wanted);
   if (connection == nullptr) {
     Forgo(worker, assignment, batch.tuple[lane].protocol());
-    Drop(worker, batch, lane, Counter::kRefusedTableFull);
     return false;
   }
   // The next pick, perhaps in this very burst, must see the load as this packet leaves it.
@@ -211,6 +189,10 @@ bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
     Drop(worker, batch, lane, Counter::kRefusedSource);
     return false;
   }
+  if (!MayMoveState(batch, lane)) {
+    Drop(worker, batch, lane, Counter::kDropTransportChecksum);
+    return false;
+  }
   if (worker.defence.DropsThisPacket()) {
     Drop(worker, batch, lane, Counter::kDropDefence);
     return false;
@@ -245,7 +227,7 @@ void ReplaceConnection(Worker& worker, Batch& batch, int lane) {
   worker.counters.Add(IsClosedState(connection->protocol, connection->state)
                           ? Counter::kConnectionsReused
                           : Counter::kConnectionsRescheduled);
-  Forget(worker, batch, lane, connection);
+  RemoveInBurst(worker, batch, lane, connection);
   batch.connection[lane] = nullptr;
 }
 

@@ -35,8 +35,7 @@ uint16_t SumSegments(const rte_mbuf& packet, const uint8_t* first, uint32_t leng
   return FoldSum(sum);
 }
 
-uint32_t Crc32cSegments(const rte_mbuf& packet, const uint8_t* first, uint32_t length) {
-  uint32_t crc = kCrc32cStart;
+uint32_t Crc32cSegments(const rte_mbuf& packet, const uint8_t* first, uint32_t length, uint32_t crc) {
   ForEachPiece(packet, first, length,
                [&](const uint8_t* bytes, uint32_t count) { crc = Crc32c(crc, bytes, count); });
   return crc;

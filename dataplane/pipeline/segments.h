@@ -7,12 +7,15 @@
 
 #include <cstdint>
 
+#include "dataplane/net/crc32c.h"
+
 namespace sluice {
 
 // The one's complement sum of `length` bytes that start at `first`, in the first segment.
 uint16_t SumSegments(const rte_mbuf& packet, const uint8_t* first, uint32_t length);
-// CRC32c of the same, before the last complement.
-uint32_t Crc32cSegments(const rte_mbuf& packet, const uint8_t* first, uint32_t length);
+// CRC32c of the same, going on with `crc`, before the last complement.
+uint32_t Crc32cSegments(const rte_mbuf& packet, const uint8_t* first, uint32_t length,
+                        uint32_t crc = kCrc32cStart);
 
 inline void DropBehindFirstSegment(rte_mbuf& packet) {
   if (packet.next == nullptr) return;

@@ -4,6 +4,7 @@
 #include "dataplane/pipeline/connection_life.h"
 #include "dataplane/pipeline/rewrite_icmp.h"
 #include "dataplane/pipeline/stages.h"
+#include "dataplane/pipeline/transport_checksum.h"
 #include "dataplane/pipeline/tunnel_error.h"
 
 namespace sluice {
@@ -18,15 +19,33 @@ inline void CountPacket(Worker& worker, const Connection& connection, Direction 
 
 // A second packet of the client, or a reply, makes it a connection; a reply also assures its template.
 void TrackUdp(Worker& worker, Connection& connection, Direction direction) {
-  if (connection.Has(kConnectionEmbryonic)) {
-    const bool begins = direction == Direction::kOut || connection.in_packets > 0;
-    if (begins) LeaveEmbryonic(worker, connection);
-    if (begins ? worker.sync.which == SyncPolicy::Which::kAll : worker.sync.half_open)
-      Announce(worker, connection);
+  const bool had_begun = connection.Has(kConnectionRepeated);
+  if (direction == Direction::kOut) {
+    connection.flags |= kConnectionAnswered;
+    if (connection.template_id != kNoTemplate) worker.persistence.Assure(connection.template_id);
+  } else if (connection.in_packets > 0) {
+    connection.flags |= kConnectionRepeated;
   }
-  if (direction == Direction::kIn || connection.Has(kConnectionAnswered)) return;
+  Relist(worker, connection);
+  if (had_begun) return;
+  const bool begins = connection.Has(kConnectionRepeated | kConnectionAnswered);
+  if (begins ? worker.sync.which == SyncPolicy::Which::kAll : worker.sync.half_open)
+    Announce(worker, connection);
+}
+
+// The first packet of the server: what the client has claimed of the connection is true.
+void TrackFirstReply(Worker& worker, Connection& connection) {
   connection.flags |= kConnectionAnswered;
-  if (connection.template_id != kNoTemplate) worker.persistence.Assure(connection.template_id);
+  const bool was_unanswered = connection.Has(kConnectionUnanswered);
+  Relist(worker, connection);
+  const bool begins = was_unanswered && !connection.Has(kConnectionUnanswered);
+  if (begins && worker.sync.which != SyncPolicy::Which::kNone) AnnounceState(worker, connection);
+}
+
+// A packet that leads to another state; one whose checksum is wrong leads nowhere.
+void TrackNewState(Worker& worker, Batch& batch, int lane, uint8_t state) {
+  if (MayMoveState(batch, lane)) return ChangeState(worker, *batch.connection[lane], state);
+  worker.counters.Add(Counter::kWrongChecksum);
 }
 
 // An error is counted, and changes nothing. What NAT will compute anew must have been right. False: it goes
@@ -85,11 +104,13 @@ LaneMask Track(Worker& worker, Batch& batch, LaneMask lanes) {
     if (batch.IsLaterFragment(lane)) {
       // The first has said everything.
     } else if (connection.protocol == Protocol::kUdp) {
-      const uint16_t news = direction == Direction::kIn ? kConnectionEmbryonic : kConnectionAnswered;
-      if ((connection.flags ^ kConnectionAnswered) & news) TrackUdp(worker, connection, direction);
+      const uint16_t settled = direction == Direction::kIn ? kConnectionRepeated | kConnectionAnswered : kConnectionAnswered;
+      if (!connection.Has(settled)) TrackUdp(worker, connection, direction);
     } else if (!(batch.scheduled & LaneBit(lane))) {
       const uint8_t next = NextState(worker, connection, direction, batch.signal[lane]);
-      if (next != connection.state) ChangeState(worker, connection, next);
+      if (next != connection.state) TrackNewState(worker, batch, lane, next);
+      if (direction == Direction::kOut && !connection.Has(kConnectionAnswered)) [[unlikely]]
+        TrackFirstReply(worker, connection);
     }
     const Jiffies timeout = traits & kOwnTimeouts ? TimeoutOf(worker, connection)
                                                   : worker.timeouts.Of(connection.protocol, connection.state);

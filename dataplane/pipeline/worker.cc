@@ -14,12 +14,14 @@ Worker::Worker(const Setup& setup)
       now(setup.now),
       connections(setup.connection_capacity, setup.secret),
       wheel(setup.connection_capacity, setup.now),
-      embryonic(setup.connection_capacity),
+      eviction(setup.connection_capacity),
+      shares(setup.secret),
       defence(setup.now),
       statistics(kMaxDestinations),
       output(setup.workers),
       fragments(setup.secret),
-      icmp_limit(setup.now),
+      icmp_limit(kIcmpPerSecond, kIcmpBurst, setup.now),
+      refusal_limit(kRefusalsPerSecond, kRefusalsBurst, setup.now),
       // No two workers send the same soon, and nobody else can tell them (RFC 7739).
       split_identification(static_cast<uint32_t>(setup.secret.words[0]) +
                            static_cast<uint32_t>(setup.index) * 0x04000000),

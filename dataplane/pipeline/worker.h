@@ -13,7 +13,8 @@
 #include "dataplane/config/forwarding.h"
 #include "dataplane/config/snapshot.h"
 #include "dataplane/conn/connection_table.h"
-#include "dataplane/conn/embryonic_list.h"
+#include "dataplane/conn/connection_shares.h"
+#include "dataplane/conn/eviction_lists.h"
 #include "dataplane/conn/sync_listener.h"
 #include "dataplane/conn/sync_queue.h"
 #include "dataplane/conn/timer_wheel.h"
@@ -25,8 +26,8 @@
 #include "dataplane/pipeline/counters.h"
 #include "dataplane/pipeline/defence.h"
 #include "dataplane/pipeline/fragments.h"
-#include "dataplane/pipeline/icmp_limit.h"
 #include "dataplane/pipeline/rewrite_tunnel.h"
+#include "dataplane/pipeline/token_bucket.h"
 #include "dataplane/pipeline/worker_load.h"
 
 namespace sluice {
@@ -96,7 +97,9 @@ struct Worker {
 
   ConnectionTable connections;
   TimerWheel wheel;
-  EmbryonicList embryonic;
+  EvictionLists eviction;
+  ConnectionShares shares;
+  uint32_t eviction_hand = 1;  // the next connection to look at for an idle one
   Defence defence;
   uint32_t sweeps_seen = 0;
   // The next connection to look at, for a sweep and for drop_entry; past the last: none.
@@ -110,7 +113,8 @@ struct Worker {
   SyncQueue sync_queue{kSyncQueue};
   Output output;
   FragmentTable fragments;
-  IcmpLimit icmp_limit;
+  TokenBucket icmp_limit;
+  TokenBucket refusal_limit;
   uint16_t identification = 0;    // of the next outer IPv4 header
   uint32_t split_identification;  // of the next outer IPv6 packet in fragments
   // What is worked out once for each destination and generation of routes.

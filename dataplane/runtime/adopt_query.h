@@ -69,7 +69,7 @@ class AdoptQuery final : public Question {
       ++made;
     }
     connection->flags &= static_cast<uint16_t>(~kConnectionLent);
-    LeaveEmbryonic(worker, *connection);
+    connection->flags |= kConnectionAnswered;
     const SyncPolicy policy = worker.sync;
     worker.sync = {};  // whoever had it knows it
     ChangeState(worker, *connection, adopted.state);

@@ -16,7 +16,8 @@ uint32_t SecondsUntil(Jiffies deadline, Jiffies now) {
 ConnectionStatus StatusOf(const Connection& connection, const EndAddresses& addresses, Jiffies now,
                           int worker) {
   constexpr uint32_t kOurOwn = kConnectionIpv6 | kConnectionFullNat | kConnectionAnnounced | kConnectionLent |
-                               kConnectionEmbryonic | kConnectionAnswered;
+                               kConnectionClosed | kConnectionUnanswered | kConnectionRepeated |
+                               kConnectionAnswered;
   return {
       .client = {addresses.client, connection.client_port, connection.protocol},
       .virtual_endpoint = {addresses.virtual_address, connection.virtual_port, connection.protocol},

@@ -131,7 +131,9 @@ std::vector<WorkerStatus> Dataplane::WorkerStatuses() const {
          .connections =
              counters.Get(Counter::kConnectionsCreated) - counters.Get(Counter::kConnectionsExpired) -
              counters.Get(Counter::kConnectionsReused) - counters.Get(Counter::kConnectionsRescheduled) -
-             counters.Get(Counter::kConnectionsEvicted) - counters.Get(Counter::kConnectionsDropped),
+             counters.Get(Counter::kEvictedClosed) - counters.Get(Counter::kEvictedUnanswered) -
+             counters.Get(Counter::kEvictedIdleUdp) - counters.Get(Counter::kEvictedIdle) -
+             counters.Get(Counter::kEvictedOverShare) - counters.Get(Counter::kConnectionsDropped),
          .timer_lag_ms = load.timer_lag.load(std::memory_order_relaxed) * (1000 / kJiffiesPerSecond)});
   }
   return statuses;

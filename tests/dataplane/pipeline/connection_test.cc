@@ -186,54 +186,6 @@ TEST_F(ConnectionTest, AServiceWithoutServersRefuses) {
   EXPECT_EQ(rig_.Count(Counter::kRefusedNoDestination), 1u);
 }
 
-TEST_F(ConnectionTest, AFullTableRefusesAndRecovers) {
-  Serve({one_});
-  for (uint16_t port = 1001; port <= 1000 + 1024; ++port) Establish(port, "10.1.0.1");
-  EXPECT_EQ(Open(3000), "dropped");
-  EXPECT_EQ(rig_.Count(Counter::kRefusedTableFull), 1u);
-  EXPECT_EQ(rig_.Send(FromClient(1007, kTcpAck)).where, "wire 1") << "the others go on";
-  rig_.Advance(901);
-  EXPECT_EQ(Open(3000), "1");
-}
-
-TEST_F(ConnectionTest, InAFullTableTheOldestHalfOpenConnectionMakesRoom) {
-  Serve({one_});
-  for (uint16_t port = 1001; port <= 1000 + 1022; ++port) Establish(port, "10.1.0.1");
-  ASSERT_EQ(Open(3001), "1");
-  ASSERT_EQ(Open(3002), "1");
-  ASSERT_EQ(Open(3003), "1") << "instead of 3001";
-  EXPECT_EQ(rig_.Count(Counter::kConnectionsEvicted), 1u);
-  EXPECT_EQ(rig_.Send(FromClient(3001, kTcpAck)).where, "kernel input") << "nobody knows it any more";
-  EXPECT_EQ(rig_.Send(FromClient(3002, kTcpAck)).where, "wire 1") << "now it is established";
-  EXPECT_EQ(Open(3004), "1") << "instead of 3003";
-  Establish(3004, "10.1.0.1");
-  EXPECT_EQ(Open(3005), "dropped") << "all are established";
-  EXPECT_EQ(rig_.Count(Counter::kRefusedTableFull), 1u);
-  EXPECT_EQ(rig_.snapshot->services.All()[0]->candidates[0].load->Total(), 1024);
-}
-
-TEST_F(ConnectionTest, InAFloodANewcomerLivesUntilItsAnswerComes) {
-  Serve({one_});
-  for (uint16_t port = 1001; port <= 1000 + 900; ++port) Establish(port, "10.1.0.1");
-  for (uint16_t port = 3001; port <= 3300; ++port) ASSERT_EQ(Open(port), "1");  // no room since 3124
-  ASSERT_EQ(Open(5000), "1");
-  for (uint16_t port = 4001; port <= 4100; ++port) ASSERT_EQ(Open(port), "1");
-  EXPECT_EQ(rig_.Send(FromClient(5000, kTcpAck)).where, "wire 1");
-  EXPECT_EQ(rig_.Send(FromClient(1001, kTcpAck)).where, "wire 1") << "nor do the others suffer";
-}
-
-TEST_F(ConnectionTest, AFloodInOneBurstEvictsItself) {
-  Serve({one_});
-  for (uint16_t port = 1001; port <= 1000 + 1023; ++port) Establish(port, "10.1.0.1");
-  std::vector<FrameBytes> flood;
-  for (uint16_t port = 3001; port <= 3032; ++port) flood.push_back(FromClient(port, kTcpSyn).Bytes());
-  const std::vector<Outcome> outcomes = rig_.Send(flood);
-  for (int i = 0; i < 31; ++i) EXPECT_EQ(outcomes[i].where, "dropped") << i;
-  EXPECT_EQ(outcomes[31].where, "wire 1");
-  EXPECT_EQ(rig_.Count(Counter::kDropConnectionReused), 31u);
-  EXPECT_EQ(rig_.Count(Counter::kConnectionsEvicted), 31u);
-}
-
 TEST_F(ConnectionTest, UdpConnectionsExpireToo) {
   rig_.AddService("10.99.0.1", 53, Protocol::kUdp, "rr", {one_});
   const Packet question = Packet().From("10.0.0.1", 1000).To("10.99.0.1", 53).Udp();

@@ -210,8 +210,9 @@ TEST_F(FullNatTest, WhenTheTableIsFullThePortIsGivenBack) {
   rig.SetGlobal({.local_addresses = {Local("10.1.0.100")}});
   rig.AddService(Service({FullNatServer("10.1.0.1", 53)}));
   for (uint32_t i = 0; i < 4; ++i) {
-    rig.Send(Question(i));
-    rig.Send(Question(i));  // it need not make room any more
+    const std::string source = SourceOf(rig.Send(Question(i)));
+    const auto port = static_cast<uint16_t>(std::stoi(source.substr(source.rfind(':') + 1)));
+    rig.Send(Packet().From("10.1.0.1", 53).To("10.1.0.100", port).Udp(), 1);  // nothing of it may be evicted now
   }
   EXPECT_EQ(rig.Send(Question(5)).where, "dropped");
   EXPECT_EQ(rig.Count(Counter::kRefusedTableFull), 1u);

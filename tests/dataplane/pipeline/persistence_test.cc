@@ -78,6 +78,7 @@ TEST_F(PersistenceTest, ARefusedConnectionLeavesItsTemplateUnheld) {
     return full.Send(Packet().From("10.0.0.1", port).To("10.99.0.1", 80).Tcp(flags)).where;
   };
   ASSERT_EQ(send(1000, kTcpSyn), "wire 1");
+  full.Send(Packet().From("10.1.0.1", 80).To("10.0.0.1", 1000).Tcp(kTcpSyn | kTcpAck), 1);
   ASSERT_EQ(send(1000, kTcpAck), "wire 1");
   ASSERT_EQ(send(1001, kTcpSyn), "dropped");
   uint32_t children = 0;
