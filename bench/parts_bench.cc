@@ -306,21 +306,18 @@ void BM_SchedulerPick(benchmark::State& state, const char* name) {
   std::vector<Candidate> candidates;
   const auto count = static_cast<uint32_t>(state.range(0));
   for (uint32_t i = 0; i < count; ++i) {
-    const DestinationId id = destinations.Allocate();
-    if (count >= kManyCandidates) destinations.Watch(id);
+    const DestinationId newest = candidates.empty() ? kNoDestination : candidates[0].id;
+    const DestinationId id = destinations.Allocate(newest);
     const int weight = 1 + static_cast<int>(i % 7);
-    candidates.insert(candidates.begin(), {.weight = weight,
-                                           .last_weight = weight,
-                                           .ordinal = i + 1,
-                                           .id = id,
-                                           .load = &destinations.load(id),
-                                           .changes = &destinations.changes(id)});
-    for (int connection = 0; connection < 100; ++connection) {
-      destinations.AddConnection(id);
-      destinations.ChangeActive(id, 1);
-    }
+    candidates.insert(candidates.begin(),
+                      {.weight = weight, .last_weight = weight, .ordinal = i + 1, .id = id});
+    destinations.Attach(candidates[0]);
+    for (int connection = 0; connection < 100; ++connection) destinations.AddConnection(id, true);
   }
   const auto scheduler = FindScheduler(name)({.candidates = candidates});
+  if (scheduler->WatchesLoads()) {
+    for (const Candidate& candidate : candidates) destinations.Watch(candidate.id);
+  }
   FlowKey flow;
   uint32_t random = 1;
   const auto next_random = [&random] { return (random = random * 1664525 + 1013904223) >> 8; };
@@ -328,10 +325,9 @@ void BM_SchedulerPick(benchmark::State& state, const char* name) {
     const int chosen = scheduler->Pick(flow, candidates);
     if (chosen == kNoCandidate) continue;
     const DestinationId id = candidates[static_cast<size_t>(chosen)].id;
-    destinations.AddConnection(id);
-    destinations.ChangeActive(id, 1);
+    destinations.AddConnection(id, true);
     const DestinationId closes = candidates[next_random() % count].id;
-    if (destinations.load(closes).Active() > 1) destinations.ChangeActive(closes, -1);
+    if (destinations.load(closes).Active() > 1) destinations.SetActive(closes, false);
     const DestinationId expires = candidates[next_random() % count].id;
     if (destinations.load(expires).Total() > destinations.load(expires).Active())
       destinations.RemoveConnection(expires, false);

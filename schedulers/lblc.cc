@@ -48,6 +48,8 @@ class LocalityBasedLeastConnection final : public Scheduler {
     return kept == kNoCandidate ? least_.Find(candidates) : kept;
   }
 
+  bool WatchesLoads() const override { return least_.Watches(); }
+
  private:
   // As in the kernel, one that has reached its threshold keeps what it has.
   static int KeptBy(const RememberedDestination& remembered, std::span<const Candidate> candidates) {

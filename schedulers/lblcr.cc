@@ -61,6 +61,8 @@ class LocalityBasedWithReplication final : public Scheduler {
     return least_.Find(candidates);
   }
 
+  bool WatchesLoads() const override { return least_.Watches(); }
+
  private:
   static int LeastLoadedMember(const ServerSet& set, std::span<const Candidate> candidates) {
     int best = kNoCandidate;

@@ -15,7 +15,10 @@ namespace sluice {
 
 // The kernel's "overhead": an active connection counts 256 times as much as an inactive one, and all count
 // once more (6.1.192 and 6.12; older kernels leave the active ones out of that).
-inline int64_t Overhead(const DestinationLoad& load) { return int64_t{load.Active()} * 256 + load.Total(); }
+inline int64_t Overhead(const DestinationLoad& load) {
+  const DestinationLoad::Counts counts = load.Read();
+  return int64_t{counts.active} * 256 + counts.total;
+}
 inline int64_t Overhead(const Candidate& candidate) { return Overhead(*candidate.load); }
 
 // A load for a weight. They are compared as quotients, without a division.
@@ -68,18 +71,21 @@ class LeastLoaded {
  public:
   explicit LeastLoaded(std::span<const Candidate> candidates) {
     if (candidates.size() < kManyCandidates) return;
-    std::vector<std::pair<const LoadChanges*, int>> order;
-    for (int i = 0; i < static_cast<int>(candidates.size()); ++i) order.push_back({candidates[i].changes, i});
+    std::vector<std::pair<const LoadGroup*, int>> order;
+    for (int i = 0; i < static_cast<int>(candidates.size()); ++i) order.push_back({candidates[i].group, i});
     std::sort(order.begin(), order.end());
-    for (const auto& [changes, index] : order) {
-      if (candidates[index].weight <= 0) continue;
-      if (groups_.empty() || groups_.back().changes != changes) {
-        groups_.push_back({.changes = changes, .first = static_cast<int>(members_.size())});
-      }
-      members_.push_back({index, candidates[index].weight, candidates[index].load});
+    for (const auto& [shared, index] : order) {
+      const Candidate& candidate = candidates[index];
+      if (candidate.weight <= 0) continue;
+      if (groups_.empty() || groups_.back().shared != shared)
+        groups_.push_back({.shared = shared, .first = static_cast<int>(members_.size())});
+      members_.push_back({index, candidate.weight, candidate.bit, candidate.load});
       groups_.back().end = static_cast<int>(members_.size());
     }
   }
+
+  // True: it relies on the changes of loads being counted.
+  bool Watches() const { return !groups_.empty(); }
 
   int Find(std::span<const Candidate> candidates) {
     if (groups_.empty()) return FindLeastLoaded<Share>(candidates);
@@ -87,7 +93,7 @@ class LeastLoaded {
     int best = kNoCandidate;
     LoadShare least;
     for (Group& group : groups_) {
-      const uint32_t seen = group.changes->count.load(std::memory_order_acquire);
+      const uint32_t seen = group.shared->changes.load(std::memory_order_acquire);
       if (!group.known || seen != group.seen) Update(group, seen);
       if (group.best == kNoCandidate) continue;
       const bool wins = best == kNoCandidate || group.least.IsLessThan(least) ||
@@ -101,7 +107,7 @@ class LeastLoaded {
 
  private:
   struct Group {
-    const LoadChanges* changes;
+    const LoadGroup* shared;
     int first = 0;  // of members_
     int end = 0;
     bool known = false;
@@ -112,6 +118,7 @@ class LeastLoaded {
   struct Member {
     int index;
     int32_t weight;
+    uint8_t bit;
     const DestinationLoad* load;
   };
 
@@ -120,9 +127,10 @@ class LeastLoaded {
     group.known = true;
     group.seen = seen;
     group.best = kNoCandidate;
+    const uint32_t overloaded = group.shared->overloaded.load(std::memory_order_relaxed);
     for (int i = group.first; i < group.end; ++i) {
       const Member& member = members_[i];
-      if (member.load->overloaded.load(std::memory_order_relaxed)) continue;
+      if (overloaded >> member.bit & 1) continue;
       const LoadShare share = Share::Of(*member.load, member.weight);
       if (group.best != kNoCandidate && !share.IsLessThan(group.least)) continue;
       group.best = member.index;

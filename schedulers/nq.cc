@@ -11,6 +11,7 @@ class NeverQueue final : public Scheduler {
   explicit NeverQueue(const SchedulerSetup& setup) : least_(setup.candidates) {}
 
   int Pick(const FlowKey&, std::span<const Candidate> candidates) override { return least_.Find(candidates); }
+  bool WatchesLoads() const override { return least_.Watches(); }
 
  private:
   LeastLoaded<QueueFirst> least_;

@@ -6,7 +6,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -14,29 +13,11 @@
 #include <vector>
 
 #include "dataplane/net/flow_key.h"
+#include "schedulers/destination_load.h"
 
 namespace sluice {
 
-// Connections a destination has now; shared by all workers, which makes lc, wlc, sed and nq exact.
-struct alignas(16) DestinationLoad {
-  std::atomic<int32_t> active{0};
-  std::atomic<int32_t> total{0};  // active and inactive
-  std::atomic<int32_t> persistent{0};
-  std::atomic<bool> overloaded{false};
-  std::atomic<bool> has_thresholds{false};
-  std::atomic<bool> watched{false};  // its changes are counted
-
-  int32_t Active() const { return active.load(std::memory_order_relaxed); }
-  int32_t Total() const { return total.load(std::memory_order_relaxed); }
-};
-
-// Counts the changes of some destinations' loads, so that a scheduler of very many need not look at all of
-// them again for every pick.
-struct alignas(64) LoadChanges {
-  std::atomic<uint32_t> count{0};
-};
-
-// A service with so many candidates has their changes counted.
+// A service with so many candidates has their changes counted, if its scheduler wants to know them.
 inline constexpr size_t kManyCandidates = 64;
 
 // Names a destination's load, counters and connections for as long as one connection points to it.
@@ -52,9 +33,10 @@ struct alignas(64) Candidate {
   uint32_t ordinal = 0;     // grows with the order of adding, never reused within a service
   DestinationId id = kNoDestination;
   const DestinationLoad* load = nullptr;
-  const LoadChanges* changes = nullptr;  // of its load and a few others'
+  const LoadGroup* group = nullptr;
+  uint8_t bit = 0;  // in the group
 
-  bool CanAccept() const { return weight > 0 && !load->overloaded.load(std::memory_order_relaxed); }
+  bool CanAccept() const { return weight > 0 && !group->IsOverloaded(bit); }
 };
 static_assert(sizeof(Candidate) == 64);
 
@@ -92,6 +74,9 @@ class Scheduler {
   virtual int Foresee(const FlowKey& flow, std::span<const Candidate> candidates) {
     return Pick(flow, candidates);
   }
+
+  // True: the changes of its candidates' loads must be counted.
+  virtual bool WatchesLoads() const { return false; }
 
   // Asks for the memory that Pick will want and that nobody may have touched for long.
   virtual void Prefetch() const {}

@@ -11,6 +11,7 @@ class ShortestExpectedDelay final : public Scheduler {
   explicit ShortestExpectedDelay(const SchedulerSetup& setup) : least_(setup.candidates) {}
 
   int Pick(const FlowKey&, std::span<const Candidate> candidates) override { return least_.Find(candidates); }
+  bool WatchesLoads() const override { return least_.Watches(); }
 
  private:
   LeastLoaded<ExpectedDelay> least_;

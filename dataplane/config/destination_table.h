@@ -32,7 +32,6 @@ class DestinationTable {
  public:
   DestinationTable()
       : loads_(kMaxDestinations),
-        thresholds_(kMaxDestinations),
         timeouts_(kMaxDestinations),
         ways_(kMaxDestinations),
         addresses_(kMaxDestinations),
@@ -42,17 +41,24 @@ class DestinationTable {
         path_mtus_(kMaxDestinations),
         lives_(kMaxDestinations),
         traits_(kMaxDestinations),
-        changes_(kMaxDestinations / kDestinationsPerChanges) {}
+        groups_(kMaxDestinations),
+        group_members_(kMaxDestinations) {}
 
-  // kNoDestination when all are in use.
-  DestinationId Allocate();
-  void Free(DestinationId id) { free_.push_back(id); }
+  // kNoDestination when all are in use. `near` is the newest destination of the same service, if it has any.
+  DestinationId Allocate(DestinationId near = kNoDestination);
+  void Free(DestinationId id);
   size_t FreeCount() const { return kMaxDestinations - End() + free_.size(); }
   // One past the highest id ever used.
   DestinationId End() const { return next_unused_.load(std::memory_order_relaxed); }
 
   DestinationLoad& load(DestinationId id) { return loads_[id]; }
   const DestinationLoad& load(DestinationId id) const { return loads_[id]; }
+  // Tells a candidate, by its id, where its load is.
+  void Attach(Candidate& candidate) const {
+    candidate.load = &loads_[candidate.id];
+    candidate.group = &groups_[candidate.load->place / LoadGroup::kSize];
+    candidate.bit = static_cast<uint8_t>(BitOf(*candidate.load));
+  }
   // Tells one use of an id from the next; statistics are kept per life.
   uint32_t life(DestinationId id) const { return lives_[id]; }
 
@@ -101,19 +107,24 @@ class DestinationTable {
     if (mtu < PathMtu(id, now)) path_mtus_[id].store({now, mtu}, std::memory_order_relaxed);
   }
 
-  // A connection came or went; inactive ones count, too. The overload flag follows.
-  void AddConnection(DestinationId id);
+  // A connection came or went; inactive ones count, too. The overload flag follows. Each of these is one
+  // read-modify-write of the destination's line, and one of its group's if somebody watches.
+  void AddConnection(DestinationId id, bool active);
   void RemoveConnection(DestinationId id, bool active);
-  // One of its connections became active (1) or inactive (-1).
-  void ChangeActive(DestinationId id, int by) {
-    loads_[id].active.fetch_add(by, std::memory_order_relaxed);
-    NoteChange(id);
+  // One of its connections became active, or no longer is.
+  void SetActive(DestinationId id, bool active) {
+    DestinationLoad& load = loads_[id];
+    if (active) {
+      load.connections.fetch_add(DestinationLoad::kOneActive);
+    } else {
+      load.connections.fetch_sub(DestinationLoad::kOneActive);
+    }
+    NoteChange(load);
   }
   void ChangePersistent(DestinationId id, int by) {
     loads_[id].persistent.fetch_add(by, std::memory_order_relaxed);
   }
-  // Counts the changes of the loads of this destination and its neighbours, if somebody watches them.
-  const LoadChanges& changes(DestinationId id) const { return changes_[id / kDestinationsPerChanges]; }
+  // From now on the changes of its load are counted in its group.
   void Watch(DestinationId id) { loads_[id].watched.store(true, std::memory_order_relaxed); }
   void SetThresholds(DestinationId id, uint32_t upper, uint32_t lower);
 
@@ -122,19 +133,11 @@ class DestinationTable {
   void RequestSweep() { sweeps_.fetch_add(1, std::memory_order_release); }
 
  private:
-  static constexpr uint32_t kDestinationsPerChanges = 32;
-
   struct alignas(8) PathMtuEntry {
     uint32_t learnt_at = 0;  // jiffies
     uint16_t mtu = 0;
   };
   static constexpr uint32_t kPathMtuAge = 600 * 250;
-
-  // How many connections make a destination overloaded, and below how many it no longer is.
-  struct Thresholds {
-    std::atomic<int32_t> upper;
-    std::atomic<int32_t> lower;
-  };
 
   struct Timeouts {
     std::atomic<uint32_t> tcp;
@@ -142,13 +145,16 @@ class DestinationTable {
     std::atomic<uint32_t> udp;
   };
 
-  void NoteChange(DestinationId id) {
-    if (!loads_[id].watched.load(std::memory_order_relaxed)) return;
-    changes_[id / kDestinationsPerChanges].count.fetch_add(1, std::memory_order_release);
+  LoadGroup& GroupOf(const DestinationLoad& load) { return groups_[load.place / LoadGroup::kSize]; }
+  static uint32_t BitOf(const DestinationLoad& load) { return load.place % LoadGroup::kSize; }
+  uint32_t TakePlace(DestinationId near);
+  void Settle(DestinationLoad& load);
+  void NoteChange(const DestinationLoad& load) {
+    if (!load.watched.load(std::memory_order_relaxed)) return;
+    GroupOf(load).changes.fetch_add(1, std::memory_order_release);
   }
 
   HugeArray<DestinationLoad> loads_;
-  HugeArray<Thresholds> thresholds_;
   HugeArray<Timeouts> timeouts_;
   HugeArray<std::atomic<Way>> ways_;
   HugeArray<IpAddress> addresses_;
@@ -158,7 +164,10 @@ class DestinationTable {
   HugeArray<std::atomic<PathMtuEntry>> path_mtus_;
   HugeArray<uint32_t> lives_;
   HugeArray<std::atomic<uint8_t>> traits_;  // thousands fit into the first-level cache
-  HugeArray<LoadChanges> changes_;
+  HugeArray<LoadGroup> groups_;
+  HugeArray<uint32_t> group_members_;  // a bit for each place that an id in use has
+  std::vector<uint32_t> free_groups_;
+  uint32_t next_group_ = 0;
   std::atomic<uint32_t> sweeps_{0};
   std::atomic<uint32_t> next_unused_{kNoDestination + 1};
   std::vector<DestinationId> free_;

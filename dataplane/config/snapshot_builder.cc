@@ -81,6 +81,8 @@ void SnapshotBuilder::Put(const ServiceSpec& spec) {
   }
   service->candidates.reserve(spec.destinations.size());
   size_t kept = 0;
+  DestinationId newest =
+      before == nullptr || before->candidates.empty() ? kNoDestination : before->candidates[0].id;
   for (const DestinationSpec& wanted : spec.destinations) {
     const Endpoint endpoint = EndpointOf(spec.key, wanted.address, wanted.port);
     Candidate candidate{.address = wanted.address,
@@ -95,10 +97,9 @@ void SnapshotBuilder::Put(const ServiceSpec& spec) {
       known.erase(found);
     } else {
       candidate.ordinal = entry.next_ordinal++;
-      candidate.id = Adopt({spec.key, endpoint});
+      candidate.id = newest = Adopt({spec.key, endpoint}, newest);
     }
-    candidate.load = &destinations_.load(candidate.id);
-    candidate.changes = &destinations_.changes(candidate.id);
+    destinations_.Attach(candidate);
     Configure(spec, wanted, candidate.id);
     service->candidates.push_back(candidate);
   }
@@ -114,6 +115,9 @@ void SnapshotBuilder::Put(const ServiceSpec& spec) {
                                 .flags = spec.flags,
                                 .present_before = kept,
                                 .expiration_seconds = ExpirationOf(spec, global_.settings)});
+  if (service->scheduler->WatchesLoads()) {
+    for (const Candidate& candidate : service->candidates) destinations_.Watch(candidate.id);
+  }
   if (before != nullptr && before->spec.scheduler == spec.scheduler)
     service->scheduler->Inherit(*before->scheduler);
   if (before != nullptr && before->spec.sources == spec.sources) {
@@ -143,7 +147,6 @@ void SnapshotBuilder::Configure(const ServiceSpec& spec, const DestinationSpec& 
   destinations_.SetTraits(id, traits, kQuiesced | kOwnTimeouts | kStrictPersistence);
   destinations_.SetWay(id, {.method = wanted.method, .tunnel = wanted.tunnel});
   destinations_.SetThresholds(id, wanted.upper_threshold, wanted.lower_threshold);
-  if (spec.destinations.size() >= kManyCandidates) destinations_.Watch(id);
   if (wanted.weight == 0 && spec.drain_seconds > 0) {
     StartDrain(id, spec.drain_seconds);
   } else {
@@ -305,14 +308,14 @@ void SnapshotBuilder::StopDrain(DestinationId id) {
   destinations_.SetTraits(id, 0, kDrainOver);
 }
 
-DestinationId SnapshotBuilder::Adopt(const DestinationName& name) {
+DestinationId SnapshotBuilder::Adopt(const DestinationName& name, DestinationId newest) {
   DestinationId id;
   if (const auto found = trash_.find(name); found != trash_.end()) {
     id = found->second.id;
     trash_.erase(found);
     std::erase(leaving_, id);
   } else {
-    id = destinations_.Allocate();
+    id = destinations_.Allocate(newest);
     SLUICE_CHECK(id != kNoDestination);
     destinations_.SetEndpoint(id, name.second, name.first);
     RetainAll(name);

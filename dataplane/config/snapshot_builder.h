@@ -79,7 +79,8 @@ class SnapshotBuilder {
   void StopDrain(DestinationId id);
   void RetainAll(const DestinationName& name);
   void ReleaseAll(const DestinationName& name);
-  DestinationId Adopt(const DestinationName& name);
+  // `newest`: of the service's destinations.
+  DestinationId Adopt(const DestinationName& name, DestinationId newest);
   void Remove(const DestinationName& name, DestinationId id, uint32_t drain_seconds);
   void Index(EndpointRole role, const Endpoint& endpoint, uint32_t count);
   void Retain(References& references, EndpointRole role, const Endpoint& endpoint);

@@ -133,6 +133,12 @@ NewConnection MakeConnection(Worker& worker, const FlowTuple& tuple, const FlowA
   return made;
 }
 
+void EnterFirstState(NewConnection& made, uint8_t state) {
+  made.connection.state = state;
+  if (IsActiveState(made.connection.protocol, state))
+    made.connection.flags &= static_cast<uint16_t>(~kConnectionInactive);
+}
+
 Connection* KeepConnection(Worker& worker, const NewConnection& made, uint64_t hash) {
   Connection* kept = worker.connections.BeginInsert(made.connection, made.addresses, hash);
   if (kept == nullptr) return nullptr;
@@ -145,7 +151,7 @@ Connection* KeepConnection(Worker& worker, const NewConnection& made, uint64_t h
   kept->filed_for = worker.wheel.File(index, look_at);
   Relist(worker, *kept);
   worker.shares.Add(*kept, made.addresses, worker.destinations.service_number(destination));
-  worker.destinations.AddConnection(destination);
+  worker.destinations.AddConnection(destination, !kept->IsInactive());
   worker.counters.Add(Counter::kConnectionsCreated);
   StatisticsLine::Add(worker.statistics[destination].connections, 1);
   return kept;
@@ -203,7 +209,7 @@ void ChangeState(Worker& worker, Connection& connection, uint8_t state) {
   const bool active = IsActiveState(protocol, state);
   if (active == connection.IsInactive()) {
     connection.flags ^= kConnectionInactive;
-    worker.destinations.ChangeActive(connection.destination_id, active ? 1 : -1);
+    worker.destinations.SetActive(connection.destination_id, active);
   }
   Relist(worker, connection);
   if (connection.template_id != kNoTemplate) {

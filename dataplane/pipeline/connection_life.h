@@ -26,6 +26,9 @@ struct NewConnection {
 };
 NewConnection MakeConnection(Worker& worker, const FlowTuple& tuple, const FlowAddresses& addresses,
                              const Assignment& assignment);
+// The state that its first packet leads to, before it is kept: so it is counted once, as what it will be.
+// ChangeState to this state must follow.
+void EnterFirstState(NewConnection& made, uint8_t state);
 
 // Puts it into the table, where a packet from the server will find it after FinishInserts; nullptr if the
 // table is full. `hash` is of the first packet.

@@ -145,7 +145,10 @@ void MakeOnePacket(Worker& worker, Batch& batch, int lane, const Assignment& ass
 }
 
 bool MakeLasting(Worker& worker, Batch& batch, int lane, const Assignment& assignment) {
-  const NewConnection wanted = MakeConnection(worker, batch.tuple[lane], batch.addresses[lane], assignment);
+  NewConnection wanted = MakeConnection(worker, batch.tuple[lane], batch.addresses[lane], assignment);
+  const bool has_states = !batch.IsAboutFlow(lane) && wanted.connection.protocol != Protocol::kUdp;
+  if (has_states)
+    EnterFirstState(wanted, NextState(worker, wanted.connection, Direction::kIn, batch.signal[lane]));
   Connection* connection = Admit(worker, batch, lane, wanted);
   if (connection == nullptr) {
     Forgo(worker, assignment, batch.tuple[lane].protocol());
@@ -154,8 +157,8 @@ bool MakeLasting(Worker& worker, Batch& batch, int lane, const Assignment& assig
   // The next pick, perhaps in this very burst, must see the load as this packet leaves it.
   if (batch.IsAboutFlow(lane)) {
     LiveBriefly(worker, *connection);
-  } else if (connection->protocol != Protocol::kUdp) {
-    ChangeState(worker, *connection, NextState(worker, *connection, Direction::kIn, batch.signal[lane]));
+  } else if (has_states) {
+    ChangeState(worker, *connection, connection->state);
   }
   batch.connection[lane] = connection;
   batch.connection_addresses[lane] = &worker.connections.AddressesOf(*connection);

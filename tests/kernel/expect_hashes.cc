@@ -10,6 +10,7 @@ int main() {
   using namespace sluice;
   for (const HashCase& each : HashCases()) {
     std::vector<DestinationLoad> loads(HashCase::Weights().size());
+    LoadGroup group;
     std::vector<Candidate> candidates;
     for (int i = 1; i <= static_cast<int>(loads.size()); ++i) {
       const int weight = HashCase::Weights()[static_cast<size_t>(i - 1)];
@@ -18,7 +19,9 @@ int main() {
                                              .weight = weight,
                                              .last_weight = weight,
                                              .ordinal = static_cast<uint32_t>(i),
-                                             .load = &loads[static_cast<size_t>(i - 1)]});
+                                             .load = &loads[static_cast<size_t>(i - 1)],
+                                             .group = &group,
+                                             .bit = static_cast<uint8_t>(i)});
     }
     const auto scheduler = FindScheduler(each.scheduler)(
         {.candidates = candidates, .flags = {.flag_1 = each.with_fallback, .flag_2 = each.with_port}});

@@ -19,16 +19,15 @@ namespace {
 struct Many {
   explicit Many(int count, uint32_t seed) : random(seed) {
     std::vector<DestinationId> ids;
-    for (int i = 0; i < count * 2; ++i) ids.push_back(destinations.Allocate());
+    for (int i = 0; i < count * 2; ++i) ids.push_back(destinations.Allocate(i == 0 ? 0 : ids.back()));
     for (size_t i = 0; i < ids.size(); i += 2) destinations.Free(ids[i]);
     for (int i = 0; i < count; ++i) {
-      const DestinationId id = i % 3 == 0 ? destinations.Allocate() : ids[static_cast<size_t>(i) * 2 + 1];
+      const DestinationId other = ids[static_cast<size_t>(i) * 2 + 1];
+      const DestinationId id = i % 3 == 0 ? destinations.Allocate(other) : other;
       destinations.Watch(id);
-      candidates.push_back({.weight = static_cast<int>(random() % 5),
-                            .ordinal = static_cast<uint32_t>(count - i),
-                            .id = id,
-                            .load = &destinations.load(id),
-                            .changes = &destinations.changes(id)});
+      candidates.push_back(
+          {.weight = static_cast<int>(random() % 5), .ordinal = static_cast<uint32_t>(count - i), .id = id});
+      destinations.Attach(candidates.back());
     }
   }
 
@@ -38,12 +37,12 @@ struct Many {
     const DestinationLoad& load = destinations.load(id);
     switch (random() % 6) {
       case 0:
-      case 1: destinations.AddConnection(id); break;
+      case 1: destinations.AddConnection(id, random() % 2 == 0); break;
       case 2:
-        if (load.Active() < load.Total()) destinations.ChangeActive(id, 1);
+        if (load.Active() < load.Total()) destinations.SetActive(id, true);
         break;
       case 3:
-        if (load.Active() > 0) destinations.ChangeActive(id, -1);
+        if (load.Active() > 0) destinations.SetActive(id, false);
         break;
       case 4:
         if (load.Total() > load.Active()) destinations.RemoveConnection(id, false);
@@ -85,7 +84,7 @@ TEST(LeastLoadedTest, FromSeveralWorkers) {
     workers.emplace_back([&] {
       for (int i = 0; i < kPicks; ++i) {
         const int chosen = least.Find(many.candidates);
-        many.destinations.AddConnection(many.candidates[static_cast<size_t>(chosen)].id);
+        many.destinations.AddConnection(many.candidates[static_cast<size_t>(chosen)].id, false);
       }
     });
   }

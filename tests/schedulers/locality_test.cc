@@ -28,7 +28,7 @@ TEST(LblcTest, EveryAddressOnItsOwn) {
 TEST(LblcTest, ARememberedDestinationThatCannotServeIsReplaced) {
   SchedulerRig rig("lblc", {5, 5});
   EXPECT_EQ(rig.Picks(1, To("198.18.0.1")), "2");
-  rig.Load(2).overloaded = true;
+  rig.SetOverloaded(2, true);
   EXPECT_EQ(rig.Picks(1, To("198.18.0.1")), "2") << "a threshold does not count here";
   rig.SetWeight(2, 0);
   EXPECT_EQ(rig.Picks(1, To("198.18.0.1")), "1");
@@ -36,7 +36,7 @@ TEST(LblcTest, ARememberedDestinationThatCannotServeIsReplaced) {
   EXPECT_EQ(rig.Picks(1, To("198.18.0.1")), "1");
   rig.Delete(1);
   EXPECT_EQ(rig.Picks(1, To("198.18.0.1")), "-");
-  rig.Load(2).overloaded = false;
+  rig.SetOverloaded(2, false);
   EXPECT_EQ(rig.Picks(1, To("198.18.0.1")), "2");
 }
 

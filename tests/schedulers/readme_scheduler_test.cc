@@ -16,7 +16,7 @@ TEST(ReadmeSchedulerTest, IsKnownByItsName) {
 
 TEST(ReadmeSchedulerTest, PicksAnyThatAccepts) {
   SchedulerRig rig("random", {1, 0, 1, 1});
-  rig.Load(4).overloaded = true;
+  rig.SetOverloaded(4, true);
   std::map<int, int> picks;
   for (int i = 0; i < 1000; ++i) ++picks[rig.PickOne({})];
   EXPECT_EQ(picks.size(), 2u);

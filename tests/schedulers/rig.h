@@ -32,7 +32,9 @@ class SchedulerRig {
                                  .last_weight = weight,
                                  .ordinal = d,
                                  .id = d,
-                                 .load = &loads_.back()});
+                                 .load = &loads_.back(),
+                                 .group = &groups_[d / LoadGroup::kSize],
+                                 .bit = static_cast<uint8_t>(d % LoadGroup::kSize)});
     Reconfigure();
     return static_cast<int>(d);
   }
@@ -48,7 +50,13 @@ class SchedulerRig {
     }
     Reconfigure();
   }
-  DestinationLoad& Load(int d) { return loads_[d - 1]; }
+  const DestinationLoad& Load(int d) const { return loads_[d - 1]; }
+  void SetLoad(int d, uint32_t active, uint32_t total) {
+    loads_[d - 1].connections = active * DestinationLoad::kOneActive + total;
+  }
+  void SetOverloaded(int d, bool to) {
+    groups_[d / LoadGroup::kSize].SetOverloaded(d % LoadGroup::kSize, to);
+  }
 
   // The destinations of `count` new connections that stay in SYN_RECV, "3 2 1 -".
   std::string Picks(int count, const FlowKey& flow = {}) {
@@ -61,8 +69,7 @@ class SchedulerRig {
     const int chosen = scheduler_->Pick(flow, *current_);
     if (chosen == kNoCandidate) return 0;
     const int d = static_cast<int>((*current_)[chosen].ordinal);
-    Load(d).active.fetch_add(1);
-    Load(d).total.fetch_add(1);
+    loads_[d - 1].connections += DestinationLoad::kOne + DestinationLoad::kOneActive;
     return d;
   }
   int ForeseeOne(const FlowKey& flow) {
@@ -102,6 +109,7 @@ class SchedulerRig {
   const SchedulerFlags flags_;
   const std::string prefix_;
   std::deque<DestinationLoad> loads_;
+  std::vector<LoadGroup> groups_ = std::vector<LoadGroup>(64);
   std::vector<Candidate> candidates_;
   std::shared_ptr<const std::vector<Candidate>> current_;
   std::unique_ptr<Scheduler> scheduler_;

@@ -36,9 +36,9 @@ TEST(RoundRobin, KeepsItsPlaceWhenWeightsChange) {
 
 TEST(RoundRobin, SkipsOverloadedAndRefusesWhenNobodyAccepts) {
   SchedulerRig rig("rr", {1, 1});
-  rig.Load(1).overloaded = true;
+  rig.SetOverloaded(1, true);
   EXPECT_EQ(rig.Picks(2), "2 2");
-  rig.Load(2).overloaded = true;
+  rig.SetOverloaded(2, true);
   EXPECT_EQ(rig.Picks(1), "-");
   EXPECT_EQ(SchedulerRig("rr", {}).Picks(1), "-");
 }

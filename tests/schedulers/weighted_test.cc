@@ -38,11 +38,11 @@ TEST(WrrTest, NobodyToChoose) {
   EXPECT_EQ(Picks("wrr", {0, 0}, 2), "- -");
   SchedulerRig rig("wrr", {2, 3});
   EXPECT_EQ(rig.Picks(1), "2");
-  rig.Load(1).overloaded = true;
+  rig.SetOverloaded(1, true);
   EXPECT_EQ(rig.Picks(3), "2 2 2");
-  rig.Load(2).overloaded = true;
+  rig.SetOverloaded(2, true);
   EXPECT_EQ(rig.Picks(3), "- - -");
-  rig.Load(1).overloaded = false;
+  rig.SetOverloaded(1, false);
   EXPECT_EQ(rig.Picks(2), "1 1");
 }
 
@@ -61,9 +61,8 @@ TEST(LcTest, Sequences) {
 
 TEST(LcTest, ActiveConnectionsCountOnceMore) {
   SchedulerRig rig("lc", {1, 1});
-  rig.Load(1).active = 1;
-  rig.Load(1).total = 1;
-  rig.Load(2).total = 256;
+  rig.SetLoad(1, 1, 1);
+  rig.SetLoad(2, 0, 256);
   EXPECT_EQ(rig.Picks(1), "2") << "257 is more than 256";
 }
 
@@ -81,7 +80,7 @@ TEST(FoTest, Sequences) {
   EXPECT_EQ(Picks("fo", {1, 1, 1}, 3), "3 3 3");
   EXPECT_EQ(Picks("fo", {3, 2, 1}, 3), "1 1 1");
   SchedulerRig rig("fo", {3, 2, 1});
-  rig.Load(1).overloaded = true;
+  rig.SetOverloaded(1, true);
   EXPECT_EQ(rig.Picks(2), "2 2");
 }
 

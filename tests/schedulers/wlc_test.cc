@@ -16,27 +16,24 @@ TEST(WeightedLeastConnection, FollowsTheKernel) {
 // 256 x active + total: with active 1, total 1 against active 0, total 256, older kernels would see a tie.
 TEST(WeightedLeastConnection, CountsActiveConnectionsInTheTotalToo) {
   SchedulerRig rig("wlc", {1, 1});
-  rig.Load(1).active = 1;
-  rig.Load(1).total = 1;
-  rig.Load(2).total = 256;
+  rig.SetLoad(1, 1, 1);
+  rig.SetLoad(2, 0, 256);
   EXPECT_EQ(rig.Picks(1), "2");
-  rig.Load(2).active = 0;
-  rig.Load(2).total = 258;
+  rig.SetLoad(2, 0, 258);
   EXPECT_EQ(rig.Picks(1), "1");
 }
 
 TEST(WeightedLeastConnection, DoesNotOverflowWithTheLargestWeights) {
   SchedulerRig rig("wlc", {INT32_MAX, INT32_MAX});
-  rig.Load(2).active = 4'000'000;
-  rig.Load(2).total = 4'000'000;
+  rig.SetLoad(2, 4'000'000, 4'000'000);
   EXPECT_EQ(rig.Picks(1), "1");
 }
 
 TEST(WeightedLeastConnection, SkipsOverloadedAndRefusesWhenNobodyAccepts) {
   SchedulerRig rig("wlc", {1, 1});
-  rig.Load(2).overloaded = true;
+  rig.SetOverloaded(2, true);
   EXPECT_EQ(rig.Picks(2), "1 1");
-  rig.Load(1).overloaded = true;
+  rig.SetOverloaded(1, true);
   EXPECT_EQ(rig.Picks(1), "-");
   EXPECT_EQ(SchedulerRig("wlc", {0}).Picks(1), "-");
 }

@@ -87,7 +87,7 @@ class ConfigurationModelTest : public testing::Test {
     const Name name{service->spec.key, {candidate.address, candidate.port, Protocol::kTcp}};
     const uint32_t limit = LimitOf(name);
     ASSERT_TRUE(limit == 0 || open_[name].size() < limit) << "overloaded, but chosen";
-    destinations_.AddConnection(candidate.id);
+    destinations_.AddConnection(candidate.id, false);
     open_[name].push_back(candidate.id);
   }
 

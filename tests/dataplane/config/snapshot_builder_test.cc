@@ -112,7 +112,7 @@ TEST_F(SnapshotBuilderTest, RemovedIsUnavailableOncePublishedAndComesBackAsItWas
   Publish();
   const DestinationId two = IdOf(2);
   EXPECT_TRUE(destinations_.IsAvailable(two));
-  destinations_.load(two).total = 5;
+  destinations_.load(two).connections = 5;
   builder_.Put(Spec({{1, 1}}));
   const auto snapshot = builder_.Build();
   EXPECT_TRUE(destinations_.IsAvailable(two)) << "workers still use the old snapshot";
@@ -128,12 +128,12 @@ TEST_F(SnapshotBuilderTest, TrashIsEmptiedTwoMinutesAfterTheLastConnection) {
   builder_.Put(Spec({{1, 1}, {2, 1}}));
   Publish();
   const DestinationId two = IdOf(2);
-  destinations_.load(two).total = 1;
+  destinations_.load(two).connections = 1;
   builder_.Put(Spec({{1, 1}}));
   Publish();
   SnapshotBuilder::Clock::time_point now{};
   EXPECT_TRUE(builder_.EmptyTrash(now += seconds(600)).empty()) << "it has a connection";
-  destinations_.load(two).total = 0;
+  destinations_.load(two).connections = 0;
   EXPECT_TRUE(builder_.EmptyTrash(now += seconds(60)).empty());
   EXPECT_TRUE(builder_.EmptyTrash(now += seconds(119)).empty());
   const std::vector<SnapshotBuilder::Freed> freed = builder_.EmptyTrash(now += seconds(1));
