@@ -204,8 +204,9 @@ uint64_t Balancer::TakeUpdates() {
 }
 
 uint64_t Balancer::Evicted() const {
-  return Count(Counter::kEvictedClosed) + Count(Counter::kEvictedUnanswered) + Count(Counter::kEvictedIdleUdp) +
-         Count(Counter::kEvictedIdle) + Count(Counter::kEvictedOverShare);
+  return Count(Counter::kEvictedClosed) + Count(Counter::kEvictedUnanswered) +
+         Count(Counter::kEvictedIdleUdp) + Count(Counter::kEvictedIdle) + Count(Counter::kEvictedOverShare) +
+         Count(Counter::kEvictedForPort);
 }
 
 uint64_t Balancer::Count(Counter counter) const {

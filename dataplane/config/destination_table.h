@@ -106,6 +106,15 @@ class DestinationTable {
   void LearnPathMtu(DestinationId id, uint16_t mtu, uint32_t now) {
     if (mtu < PathMtu(id, now)) path_mtus_[id].store({now, mtu}, std::memory_order_relaxed);
   }
+  // Clears what is too old, of `count` ids from `first` on: once the clock has come round it would be new
+  // again.
+  void ClearPathMtus(DestinationId first, uint32_t count, uint32_t now) {
+    for (DestinationId id = first; id < first + count && id < End(); ++id) {
+      PathMtuEntry known = path_mtus_[id].load(std::memory_order_relaxed);
+      if (known.mtu == 0 || now - known.learnt_at <= kPathMtuAge) continue;
+      path_mtus_[id].compare_exchange_strong(known, {}, std::memory_order_relaxed);
+    }
+  }
 
   // A connection came or went; inactive ones count, too. The overload flag follows. Each of these is one
   // read-modify-write of the destination's line, and one of its group's if somebody watches.

@@ -142,8 +142,8 @@ void ForwardingBuilder::AddRoutes(const ForwardingSpec& spec, Forwarding& forwar
                             leg.weight, wanted.source.value_or(SourceOn(networks, leg))});
       route.total_weight += leg.weight;
     }
-    blocks.push_back(BlockOf(wanted.prefix, wanted.prefix_length,
-                             static_cast<uint32_t>(forwarding.routes_.size())));
+    blocks.push_back(
+        BlockOf(wanted.prefix, wanted.prefix_length, static_cast<uint32_t>(forwarding.routes_.size())));
     forwarding.routes_.push_back(std::move(route));
   }
   std::stable_sort(blocks.begin(), blocks.end(), [](const Block& a, const Block& b) {

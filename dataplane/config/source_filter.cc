@@ -77,12 +77,15 @@ bool SourceFilter::AdmitsV6(const IpAddress& source) const {
 template <class Address>
 void SourceFilter::Ranges<Address>::Lay(const SourceRanges& prefixes) {
   std::vector<AddressBlock<Address>> blocks = {{0, ~Address{0}, prefixes.allow.empty()}};
-  for (const SourceRanges::Prefix& prefix : prefixes.allow) blocks.push_back(AddressBlockOf<Address>(prefix, true));
-  for (const SourceRanges::Prefix& prefix : prefixes.deny) blocks.push_back(AddressBlockOf<Address>(prefix, false));
+  for (const SourceRanges::Prefix& prefix : prefixes.allow)
+    blocks.push_back(AddressBlockOf<Address>(prefix, true));
+  for (const SourceRanges::Prefix& prefix : prefixes.deny)
+    blocks.push_back(AddressBlockOf<Address>(prefix, false));
   // The wider before those it contains; of equal ones the later counts, which is the denied.
-  std::stable_sort(blocks.begin(), blocks.end(), [](const AddressBlock<Address>& a, const AddressBlock<Address>& b) {
-    return a.first != b.first ? a.first < b.first : a.last > b.last;
-  });
+  std::stable_sort(blocks.begin(), blocks.end(),
+                   [](const AddressBlock<Address>& a, const AddressBlock<Address>& b) {
+                     return a.first != b.first ? a.first < b.first : a.last > b.last;
+                   });
   std::vector<AddressBlock<Address>> open;  // those that contain the present address
   const auto close_one = [&] {
     const Address last = open.back().last;

@@ -30,12 +30,19 @@ inline constexpr uint16_t kConnectionNoOutput = 0x0080;  // no reply was seen, n
 inline constexpr uint16_t kConnectionInactive = 0x0100;
 inline constexpr uint16_t kConnectionTemplate = 0x1000;  // only in lists: see persistence.h
 inline constexpr uint16_t kConnectionOnePacket = 0x2000;
-// Our own: the list of EvictionLists that it is in.
+// Our own: the EvictionList that it is in.
 inline constexpr uint16_t kConnectionClosed = 0x0200;
 inline constexpr uint16_t kConnectionUnanswered = 0x4000;
 // Our own: the client of a UDP flow has sent more than one datagram; the server has sent a packet.
 inline constexpr uint16_t kConnectionRepeated = 0x0400;
 inline constexpr uint16_t kConnectionAnswered = 0x8000;
+
+// Connections that go first when the table is full.
+enum class EvictionList : uint8_t {
+  kClosed,      // both sides are done with it
+  kUnanswered,  // the client alone has spoken, or the two have yet to agree
+  kCount
+};
 
 struct alignas(64) Connection {
   // Addresses of IPv4, or what stands for those of IPv6 (AddressWord). `local` is what the real server

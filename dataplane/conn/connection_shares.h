@@ -1,8 +1,7 @@
 // How many connections each network of clients and each service has in a worker's table. Networks are /24 in
-// IPv4 and /64 in IPv6, services are told apart by their number; both by a hash into few counters, so that one
-// in thousands is counted together with another.
-// Threads: belongs to one worker.
-// SPDX-License-Identifier: Apache-2.0
+// IPv4 and /64 in IPv6, services are told apart by their number; both by a hash into few counters, so that
+// one in thousands is counted together with another. Threads: belongs to one worker. SPDX-License-Identifier:
+// Apache-2.0
 #pragma once
 
 #include <cstdint>
@@ -15,7 +14,8 @@ namespace sluice {
 
 class ConnectionShares {
  public:
-  explicit ConnectionShares(const HashSecret& secret) : secret_(secret.words[2]), of_network_(kNetworks), of_service_(kServices) {}
+  explicit ConnectionShares(const HashSecret& secret)
+      : secret_(secret.words[2]), of_network_(kNetworks), of_service_(kServices) {}
 
   // `addresses` are looked at in IPv6 only; `service` is any number of the connection's service.
   void Add(const Connection& connection, const ConnectionAddresses& addresses, uint32_t service) {
@@ -37,7 +37,8 @@ class ConnectionShares {
   static constexpr size_t kServices = 1024;
 
   size_t NetworkOf(const Connection& connection, const ConnectionAddresses& addresses) const {
-    const uint64_t network = connection.IsV6() ? addresses.client.Word(0) : connection.client.raw & 0x00ffffff;
+    const uint64_t network =
+        connection.IsV6() ? addresses.client.Word(0) : connection.client.raw & 0x00ffffff;
     return FoldedMultiply(network ^ secret_, 0x9e3779b97f4a7c15u) >> (64 - kNetworkBits);
   }
 

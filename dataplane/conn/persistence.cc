@@ -19,6 +19,7 @@ PersistenceTable::PersistenceTable(uint32_t capacity, const HashSecret& secret, 
                                    DestinationTable& destinations)
     : secret_(secret),
       shard_capacity_(capacity / kShards + 1),
+      slot_bits_(std::bit_width(shard_capacity_)),
       destinations_(destinations),
       expired_at_(now) {
   for (uint32_t i = 0; i < kShards; ++i)
@@ -46,6 +47,23 @@ TemplateKey TemplateKeyOf(const ServiceSpec& spec, const FlowKey& flow) {
   key.protocol = flow.protocol;
   if (spec.key.port != kFtpPort) key.virtual_port = spec.key.port;
   return key;
+}
+
+TemplateId PersistenceTable::IdOf(const Shard& shard, uint32_t slot) const {
+  const auto number = static_cast<uint32_t>(HashOf(shard.slots[slot].key) % kShards);
+  return number | slot << kShardBits | shard.slots[slot].generation << (kShardBits + slot_bits_);
+}
+
+uint32_t PersistenceTable::SlotOf(const Shard& shard, TemplateId id) const {
+  const int shift = kShardBits + slot_bits_;
+  const uint32_t slot = id >> kShardBits & ((1u << slot_bits_) - 1);
+  const bool is_the_same = (shard.slots[slot].generation << shift ^ id) >> shift == 0;
+  return is_the_same && shard.slots[slot].destination_id != kNoDestination ? slot : 0;
+}
+
+std::optional<TemplateList> PersistenceTable::ListOf(const Template& each) {
+  if (!each.assured) return TemplateList::kUnassured;
+  return each.children == 0 ? std::optional(TemplateList::kIdle) : std::nullopt;
 }
 
 uint32_t PersistenceTable::FindIn(Shard& shard, const TemplateKey& key) {
@@ -81,6 +99,32 @@ bool PersistenceTable::Adopt(const Template& adopted) {
   return FindIn(shard, adopted.key) == 0 && Make(shard, adopted) != 0;
 }
 
+uint32_t PersistenceTable::OldestUnassured(const Shard& shard) const {
+  const uint32_t oldest = shard.lists.oldest(TemplateList::kUnassured);
+  uint32_t slot = oldest;
+  for (int looks = 0; slot != 0 && looks < kUnassuredLooks; ++looks) {
+    if (shard.slots[slot].children == 0) return slot;
+    slot = shard.lists.NextYounger(slot);
+  }
+  return oldest;
+}
+
+// Evicts a template if there is no room. The connections that hold it go on, to where they go.
+std::optional<TemplateList> PersistenceTable::MakeRoom(Shard& shard) {
+  if (shard.free_count > 0 || shard.next_unused <= shard_capacity_) return std::nullopt;
+  uint32_t slot = OldestUnassured(shard);
+  const bool few_unassured = shard.lists.size(TemplateList::kUnassured) <= shard_capacity_ / kUnassuredShare;
+  if (slot == 0 || (few_unassured && shard.slots[slot].children > 0)) {
+    const uint32_t idle = shard.lists.oldest(TemplateList::kIdle);
+    if (idle != 0) slot = idle;
+  }
+  if (slot == 0) return std::nullopt;
+  const std::optional<TemplateList> list = ListOf(shard.slots[slot]);
+  shard.wheel.Unfile(slot);
+  Remove(shard, slot);
+  return list;
+}
+
 uint32_t PersistenceTable::Make(Shard& shard, const Template& wanted) {
   uint32_t slot;
   if (shard.free_count > 0) {
@@ -91,10 +135,13 @@ uint32_t PersistenceTable::Make(Shard& shard, const Template& wanted) {
     return 0;
   }
   uint32_t& head = HeadOf(shard, wanted.key);
+  const uint32_t generation = shard.slots[slot].generation + 1;
   shard.slots[slot] = wanted;
+  shard.slots[slot].generation = generation;
   shard.slots[slot].next = head;
   head = slot;
   ++shard.size;
+  shard.lists.Add(*ListOf(wanted), slot);
   shard.wheel.File(slot, wanted.deadline);
   destinations_.ChangePersistent(wanted.destination_id, 1);
   return slot;
@@ -102,26 +149,33 @@ uint32_t PersistenceTable::Make(Shard& shard, const Template& wanted) {
 
 PersistenceTable::Joined PersistenceTable::Hold(Shard& shard, uint32_t slot, Jiffies now) {
   Template& held = shard.slots[slot];
+  if (ListOf(held) == TemplateList::kIdle) shard.lists.Remove(TemplateList::kIdle, slot);
   ++held.children;
   held.deadline = now + held.timeout;
-  const auto shard_index = static_cast<uint32_t>(HashOf(held.key) % kShards);
-  return {.id = slot * kShards + shard_index,
+  return {.id = IdOf(shard, slot),
           .address = held.destination,
           .port = held.destination_port,
           .destination_id = held.destination_id};
 }
 
+void PersistenceTable::LeaveSlot(Shard& shard, uint32_t slot) {
+  --shard.slots[slot].children;
+  if (ListOf(shard.slots[slot]) == TemplateList::kIdle) shard.lists.Add(TemplateList::kIdle, slot);
+}
+
 void PersistenceTable::Leave(TemplateId id) {
   Shard& shard = ShardOf(id);
   const std::lock_guard lock(shard.lock);
-  --shard.slots[SlotOf(id)].children;
+  if (const uint32_t slot = SlotOf(shard, id); slot != 0) LeaveSlot(shard, slot);
 }
 
 void PersistenceTable::LeaveByForce(TemplateId id) {
   Shard& shard = ShardOf(id);
   const std::lock_guard lock(shard.lock);
-  const uint32_t slot = SlotOf(id);
-  if (--shard.slots[slot].children > 0 || shard.slots[slot].assured) return;
+  const uint32_t slot = SlotOf(shard, id);
+  if (slot == 0) return;
+  LeaveSlot(shard, slot);
+  if (shard.slots[slot].children > 0 || shard.slots[slot].assured) return;
   shard.wheel.Unfile(slot);
   Remove(shard, slot);
 }
@@ -129,7 +183,11 @@ void PersistenceTable::LeaveByForce(TemplateId id) {
 void PersistenceTable::Assure(TemplateId id) {
   Shard& shard = ShardOf(id);
   const std::lock_guard lock(shard.lock);
-  shard.slots[SlotOf(id)].assured = true;
+  const uint32_t slot = SlotOf(shard, id);
+  if (slot == 0 || shard.slots[slot].assured) return;
+  shard.lists.Remove(TemplateList::kUnassured, slot);
+  shard.slots[slot].assured = true;
+  if (ListOf(shard.slots[slot])) shard.lists.Add(TemplateList::kIdle, slot);
 }
 
 int PersistenceTable::Expire(Jiffies now) {
@@ -159,28 +217,16 @@ int PersistenceTable::Expire(Jiffies now) {
   return looked_at;
 }
 
-void PersistenceTable::DropSome(uint32_t random) {
-  constexpr uint32_t kShare = 32;
-  for (const auto& shard : shards_) {
-    const std::lock_guard lock(shard->lock);
-    for (uint32_t slot = 1 + random % kShare; slot < shard->next_unused; slot += kShare) {
-      const Template& each = shard->slots[slot];
-      if (each.destination_id == kNoDestination || each.children > 0 || each.assured) continue;
-      shard->wheel.Unfile(slot);
-      Remove(*shard, slot);
-    }
-  }
-}
-
-bool PersistenceTable::DropUnavailable(uint32_t first, uint32_t count) {
+template <class MayGo>
+bool PersistenceTable::DropSome(const Slots& slots, MayGo may_go) {
+  const uint32_t end = slots.first + slots.count * slots.stride;
   bool more = false;
   for (const auto& shard : shards_) {
     const std::lock_guard lock(shard->lock);
-    more |= first + count < shard->next_unused;
-    for (uint32_t slot = first; slot < first + count && slot < shard->next_unused; ++slot) {
+    more |= end < shard->next_unused;
+    for (uint32_t slot = slots.first; slot < end && slot < shard->next_unused; slot += slots.stride) {
       const Template& each = shard->slots[slot];
-      if (each.destination_id == kNoDestination || each.children > 0) continue;
-      if (destinations_.IsAvailable(each.destination_id)) continue;
+      if (each.destination_id == kNoDestination || each.children > 0 || !may_go(each)) continue;
       shard->wheel.Unfile(slot);
       Remove(*shard, slot);
     }
@@ -188,29 +234,47 @@ bool PersistenceTable::DropUnavailable(uint32_t first, uint32_t count) {
   return more;
 }
 
-uint64_t PersistenceTable::Forget(const std::vector<bool>& destinations) {
+bool PersistenceTable::DropUnassured(const Slots& slots) {
+  return DropSome(slots, [](const Template& each) { return !each.assured; });
+}
+
+bool PersistenceTable::DropUnavailable(const Slots& slots) {
+  return DropSome(slots,
+                  [&](const Template& each) { return !destinations_.IsAvailable(each.destination_id); });
+}
+
+uint64_t PersistenceTable::ForgetSome(Cursor& cursor, const std::vector<bool>& destinations) {
+  Shard& shard = *shards_[cursor.shard];
+  const std::lock_guard lock(shard.lock);
   uint64_t forgotten = 0;
-  for (const auto& shard : shards_) {
-    bool more = true;
-    for (uint32_t first = 1; more; first += kChunk) {
-      const std::lock_guard lock(shard->lock);
-      const uint32_t end = std::min(first + kChunk, shard->next_unused);
-      more = end < shard->next_unused;
-      for (uint32_t slot = first; slot < end; ++slot) {
-        Template& each = shard->slots[slot];
-        if (!destinations[each.destination_id]) continue;
-        forgotten += !each.retired;
-        if (each.children == 0) {
-          shard->wheel.Unfile(slot);
-          Remove(*shard, slot);
-        } else if (!each.retired) {
-          Unlink(*shard, slot);
-          each.retired = true;
-        }
-      }
+  const uint32_t end = std::min(cursor.slot + kChunk, shard.next_unused);
+  for (; cursor.slot < end; ++cursor.slot) {
+    Template& each = shard.slots[cursor.slot];
+    if (!destinations[each.destination_id]) continue;
+    forgotten += !each.retired;
+    if (each.children == 0) {
+      shard.wheel.Unfile(cursor.slot);
+      Remove(shard, cursor.slot);
+    } else if (!each.retired) {
+      Unlink(shard, cursor.slot);
+      each.retired = true;
     }
   }
+  if (end == shard.next_unused) cursor = {.shard = cursor.shard + 1};
   return forgotten;
+}
+
+size_t PersistenceTable::CopySome(Cursor& cursor, std::span<Template> room) const {
+  const Shard& shard = *shards_[cursor.shard];
+  const std::lock_guard lock(shard.lock);
+  size_t count = 0;
+  const auto most = static_cast<uint32_t>(std::min<size_t>(room.size(), kChunk));
+  const uint32_t end = std::min(cursor.slot + most, shard.next_unused);
+  for (; cursor.slot < end; ++cursor.slot) {
+    if (shard.slots[cursor.slot].destination_id != kNoDestination) room[count++] = shard.slots[cursor.slot];
+  }
+  if (end == shard.next_unused) cursor = {.shard = cursor.shard + 1};
+  return count;
 }
 
 void PersistenceTable::Unlink(Shard& shard, uint32_t slot) {
@@ -221,6 +285,7 @@ void PersistenceTable::Unlink(Shard& shard, uint32_t slot) {
 
 void PersistenceTable::Remove(Shard& shard, uint32_t slot) {
   if (!shard.slots[slot].retired) Unlink(shard, slot);
+  if (const std::optional<TemplateList> list = ListOf(shard.slots[slot])) shard.lists.Remove(*list, slot);
   destinations_.ChangePersistent(shard.slots[slot].destination_id, -1);
   shard.slots[slot].destination_id = kNoDestination;
   shard.free[shard.free_count++] = slot;

@@ -23,8 +23,7 @@ inline uint64_t FoldedMultiply(uint64_t a, uint64_t b) {
 
 // The word of an address in a FlowTuple: an IPv4 address is its own.
 inline Be32 AddressWord(const Ipv6Address& address, const HashSecret& secret) {
-  const uint64_t mixed =
-      FoldedMultiply(address.Word(0) ^ secret.words[2], address.Word(1) ^ secret.words[3]);
+  const uint64_t mixed = FoldedMultiply(address.Word(0) ^ secret.words[2], address.Word(1) ^ secret.words[3]);
   return {static_cast<uint32_t>(mixed ^ mixed >> 32)};
 }
 inline Be32 AddressWord(const IpAddress& address, const HashSecret& secret) {

@@ -27,7 +27,9 @@ struct __attribute__((packed)) IpAddress {  // packed: may stand at any address 
     for (int i = 0; i < 4; ++i) result.bytes[12 + i] = static_cast<uint8_t>(address.raw >> (8 * i));
     return result;
   }
-  static constexpr IpAddress FromV6(const Ipv6Address& address) { return {address.bytes, AddressFamily::kIpv6}; }
+  static constexpr IpAddress FromV6(const Ipv6Address& address) {
+    return {address.bytes, AddressFamily::kIpv6};
+  }
   static IpAddress FromV6(const void* sixteen_bytes) {
     IpAddress result{{}, AddressFamily::kIpv6};
     std::memcpy(result.bytes.data(), sixteen_bytes, 16);

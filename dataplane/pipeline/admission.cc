@@ -12,7 +12,7 @@ Jiffies IdleTime(const Worker& worker, const Connection& connection) {
 
 // The oldest unanswered connection; but a client that goes on sending datagrams nobody replies to is in use.
 uint32_t OldestUnanswered(Worker& worker) {
-  EvictionLists& lists = worker.eviction;
+  AgeLists<EvictionList>& lists = worker.eviction;
   for (int looks = 1; looks < kUnansweredLooks; ++looks) {
     const uint32_t oldest = lists.oldest(EvictionList::kUnanswered);
     if (oldest == 0) return 0;
@@ -80,11 +80,12 @@ struct Victim {
 };
 
 Victim ChooseVictim(Worker& worker, const NewConnection& wanted) {
-  const EvictionLists& lists = worker.eviction;
+  const AgeLists<EvictionList>& lists = worker.eviction;
   if (const uint32_t closed = lists.oldest(EvictionList::kClosed); closed != 0)
     return {closed, Counter::kEvictedClosed};
   const uint32_t share = worker.connections.capacity() / kUnansweredShare;
-  if (lists.size(EvictionList::kUnanswered) > share) return {OldestUnanswered(worker), Counter::kEvictedUnanswered};
+  if (lists.size(EvictionList::kUnanswered) > share)
+    return {OldestUnanswered(worker), Counter::kEvictedUnanswered};
   if (const uint32_t idle = FindIdle(worker); idle != 0) {
     const bool is_udp = worker.connections.ByIndex(idle).protocol == Protocol::kUdp;
     return {idle, is_udp ? Counter::kEvictedIdleUdp : Counter::kEvictedIdle};
@@ -143,9 +144,26 @@ void RemoveInBurst(Worker& worker, Batch& batch, int lane, Connection* connectio
 Connection* Admit(Worker& worker, Batch& batch, int lane, const NewConnection& wanted) {
   const uint32_t free = worker.connections.capacity() - worker.connections.size();
   worker.defence.NoticeRoom(worker.settings, free);
-  if (free > 0 || EvictOne(worker, batch, lane, wanted)) return KeepConnection(worker, wanted, batch.hash[lane]);
+  if (free > 0 || EvictOne(worker, batch, lane, wanted))
+    return KeepConnection(worker, wanted, batch.hash[lane]);
   Drop(worker, batch, lane, Counter::kRefusedTableFull);
   return nullptr;
+}
+
+bool EvictForPort(Worker& worker, Batch& batch, int lane, DestinationId destination) {
+  for (const EvictionList list : {EvictionList::kClosed, EvictionList::kUnanswered}) {
+    uint32_t index = worker.eviction.oldest(list);
+    for (int looks = 0; index != 0 && looks < kPortLooks; ++looks) {
+      Connection& connection = worker.connections.ByIndex(index);
+      if (connection.destination_id == destination && connection.Has(kConnectionFullNat)) {
+        RemoveInBurst(worker, batch, lane, &connection);
+        worker.counters.Add(Counter::kEvictedForPort);
+        return true;
+      }
+      index = worker.eviction.NextYounger(index);
+    }
+  }
+  return false;
 }
 
 void PrefetchRoom(const Worker& worker, int count) {

@@ -38,7 +38,8 @@ bool Compose(Worker& worker, Batch& batch, int lane, const IpAddress& sender) {
     TurnIntoEchoReply(batch, lane);
     return true;
   }
-  if (!worker.icmp_limit.Take(worker.now)) {
+  // As in Linux, what a sender must know to be heard at all has no limit: it cannot send less otherwise.
+  if (batch.answer[lane] != Reply::kTooBig && !worker.icmp_limit.Take(worker.now)) {
     worker.counters.Add(Counter::kIcmpLimited);
     return false;
   }

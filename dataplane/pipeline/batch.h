@@ -47,6 +47,19 @@ enum class Reply : uint8_t {
   kTooBig,
 };
 
+// What an ICMP error says of a packet in a tunnel, and of the way to it.
+struct QuotedTunnel {
+  IpAddress source;
+  IpAddress destination;
+  IpAddress told;  // to whom the error was sent
+  uint8_t protocol = 0;
+  Be16 udp_source;
+  Be16 udp_destination;
+  uint16_t length = 0;
+  uint32_t mtu = 0;  // that the error names
+  bool is_checksum_right = false;
+};
+
 // What Parse found a sound packet to be.
 enum class PacketKind : uint8_t {
   kFlow,           // TCP, UDP or SCTP, with its ports
@@ -101,6 +114,7 @@ struct Batch {
   Reply answer[kBurst];
   IcmpError relayed[kBurst];
   uint16_t answer_mtu[kBurst];  // of kTooBig
+  QuotedTunnel quoted[kBurst];  // of kTunnelError
   // Rewrite
   const NextHop* hop[kBurst];
   uint16_t mtu[kBurst];  // of lanes that are split
@@ -112,7 +126,8 @@ struct Batch {
   uint8_t* transport(int lane) { return ip[lane] + transport_at[lane]; }
 
   IpAddress SourceOf(int lane) const {
-    return tuple[lane].IsV6() ? IpAddress::FromV6(addresses[lane].source) : IpAddress::FromV4(tuple[lane].source());
+    return tuple[lane].IsV6() ? IpAddress::FromV6(addresses[lane].source)
+                              : IpAddress::FromV4(tuple[lane].source());
   }
   IpAddress DestinationOf(int lane) const {
     return tuple[lane].IsV6() ? IpAddress::FromV6(addresses[lane].destination)

@@ -57,7 +57,8 @@ uint16_t ListFlagOf(const Connection& connection) {
   if (IsOpeningState(connection.protocol, connection.state)) return kConnectionUnanswered;
   if (connection.Has(kConnectionAnswered)) return 0;
   if (connection.IsNat()) return kConnectionUnanswered;
-  const bool is_single_datagram = connection.protocol == Protocol::kUdp && !connection.Has(kConnectionRepeated);
+  const bool is_single_datagram =
+      connection.protocol == Protocol::kUdp && !connection.Has(kConnectionRepeated);
   return is_single_datagram ? kConnectionUnanswered : 0;
 }
 
@@ -95,7 +96,7 @@ NewConnection MakeConnection(Worker& worker, const FlowTuple& tuple, const FlowA
   connection.destination_port = assignment.port;
   connection.destination_id = assignment.destination_id;
   connection.template_id = assignment.template_id;
-  const ForwardingMethod method = worker.destinations.way(assignment.destination_id).method;
+  const ForwardingMethod method = assignment.method;
   const bool is_full_nat = method == ForwardingMethod::kFullNat;
   const bool is_nat = method == ForwardingMethod::kNat || is_full_nat;
   connection.flags = static_cast<uint16_t>(
@@ -241,8 +242,6 @@ uint8_t NextState(const Worker& worker, Connection& connection, Direction direct
   return kUdpNormal;
 }
 
-void Relist(Worker& worker, Connection& connection) {
-  EnterList(worker, connection, ListFlagOf(connection));
-}
+void Relist(Worker& worker, Connection& connection) { EnterList(worker, connection, ListFlagOf(connection)); }
 
 }  // namespace sluice

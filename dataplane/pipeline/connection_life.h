@@ -13,7 +13,9 @@ struct Assignment {
   IpAddress address;
   Be16 port;
   DestinationId destination_id = kNoDestination;
-  TemplateId template_id = kNoTemplate;  // held for it
+  ForwardingMethod method =
+      ForwardingMethod::kNat;            // as it was when the destination was chosen: it may be edited
+  TemplateId template_id = kNoTemplate;  // held for the connection
   // With full NAT: taken for it.
   IpAddress local_address;
   Be16 local_port;

@@ -19,8 +19,8 @@ class Defence {
   // Anew once a second, and when settings change.
   void Decide(const Settings& settings, uint32_t free_connections);
   bool IsDue(Jiffies now);
-  // A connection is about to be made: what depends on memory is decided at once when it becomes short or no longer
-  // is, not at the end of the second.
+  // A connection is about to be made: what depends on memory is decided at once when it becomes short or no
+  // longer is, not at the end of the second.
   void NoticeRoom(const Settings& settings, uint32_t free_connections) {
     if ((free_connections < settings.amemthresh) == is_short_) return;
     Decide(settings, free_connections);

@@ -1,8 +1,7 @@
 // Fragments of one datagram share its ports, which only the first has: they are remembered by addresses,
 // protocol (IPv4) and identification, and fragments that come before the first wait for it. Bounded memory
-// and time, whatever comes: a set of four datagrams gives up its oldest, and no more than so many packets
-// wait.
-// Threads: belongs to one worker.
+// and time, whatever comes: a set of four datagrams gives up its oldest; of the packets that wait the oldest
+// goes, and no source has more than half of the places. Threads: belongs to one worker.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -11,6 +10,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "dataplane/conn/jiffies.h"
@@ -50,19 +50,24 @@ class FragmentTable {
   void Learn(const Key& key, const Ports& ports, Jiffies now);
   // Nothing: the first has not come yet, or long ago.
   std::optional<Ports> Find(const Key& key, Jiffies now) const;
-  // Keeps a packet until its first fragment comes. False: there is no room, and it stays the caller's.
+  // Keeps a packet until its first fragment comes. False: the source has too many there, and the packet stays
+  // the caller's.
   bool Hold(const Key& key, rte_mbuf* packet, Jiffies now);
 
   // Takes up to a burst of released packets.
   int TakeReleased(rte_mbuf** packets);
-  // Frees those that have waited too long. Returns how many.
+  // Frees those that have waited too long, and returns how many.
   int DropStale(Jiffies now);
-  int waiting() const { return waiting_count_; }
+  // How many the Holds since the last call have freed to make a place.
+  int TakeEvicted() { return std::exchange(evicted_count_, 0); }
+  // Whose first has not come, or that nobody has taken yet.
+  int waiting() const { return waiting_count_ + released_count_; }
 
  private:
   static constexpr int kSets = 512;
   static constexpr int kWays = 4;
-  static constexpr int kMostWaiting = 256;
+  static constexpr uint32_t kMostWaiting = 256;
+  static constexpr uint32_t kMostOfOneSource = kMostWaiting / 2;
   static constexpr Jiffies kRemembered = JiffiesFromSeconds(30);  // as long as a host waits for the rest
   static constexpr Jiffies kMostPatience = JiffiesFromSeconds(1);
 
@@ -76,18 +81,26 @@ class FragmentTable {
     Key key;
     rte_mbuf* packet = nullptr;
     Jiffies since = 0;
-    bool released = false;
   };
-
-  std::array<Datagram, kWays>& SetOf(const Key& key);
-  const std::array<Datagram, kWays>& SetOf(const Key& key) const {
-    return const_cast<FragmentTable*>(this)->SetOf(key);
-  }
+  // What is compared before the key, of all places at once; an empty place has 0.
+  static uint32_t TagOf(uint64_t hash) { return static_cast<uint32_t>(hash >> 32) | 1; }
+  uint64_t HashOf(const Key& key) const;
+  uint32_t SourceTagOf(const Key& key) const { return AddressWord(key.source, secret_).raw | 1; }
+  rte_mbuf* Empty(uint32_t place);
+  void EvictOldest();
 
   const HashSecret secret_;
   std::vector<std::array<Datagram, kWays>> sets_;
-  std::array<Waiting, kMostWaiting> waiting_{};  // the first waiting_count_, in order of arrival
+  // A ring, in order of arrival: from oldest_ to before next_ modulo its size, some of them empty again.
+  std::array<Waiting, kMostWaiting> waiting_{};
+  alignas(64) std::array<uint32_t, kMostWaiting> tags_{};
+  alignas(64) std::array<uint32_t, kMostWaiting> source_tags_{};
+  uint32_t oldest_ = 0;
+  uint32_t next_ = 0;
   int waiting_count_ = 0;
+  int evicted_count_ = 0;
+  std::array<rte_mbuf*, kMostWaiting> released_{};  // from released_at_ on
+  int released_at_ = 0;
   int released_count_ = 0;
 };
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/pipeline/local_source.h"
 
+#include "dataplane/pipeline/admission.h"
 #include "dataplane/pipeline/stages.h"
 
 namespace sluice {
@@ -10,6 +11,7 @@ namespace {
 constexpr int kTries = 4;
 
 bool IsTaken(Worker& worker, const Assignment& assignment, Protocol protocol) {
+  worker.connections.FinishInserts();  // of this burst, which replies would not find yet
   const bool is_v6 = !assignment.address.IsV4();
   const FlowTuple reply = FlowTuple::Of(AddressWord(assignment.address, worker.secret),
                                         AddressWord(assignment.local_address, worker.secret), assignment.port,
@@ -30,26 +32,38 @@ bool TakePort(Worker& worker, const LocalSource& source, Assignment& assignment)
   return false;
 }
 
+enum class Search { kTaken, kExhausted, kNone };
+
+// A port of any source that leads to the destination. Each client begins with another, so that all are used
+// alike.
+Search TakeFromAny(Worker& worker, const std::vector<LocalSource>& sources, Protocol protocol,
+                   uint64_t flow_hash, Assignment& assignment) {
+  const int interface = worker.forwarding->InterfaceTowards(assignment.address);
+  Search search = Search::kNone;
+  size_t at = sources.empty() ? 0 : (flow_hash >> 32) % sources.size();
+  for (size_t i = 0; i < sources.size(); ++i, at = at + 1 == sources.size() ? 0 : at + 1) {
+    const LocalSource& source = sources[at];
+    if (source.protocol != protocol || (source.interface != 0 && source.interface != interface)) continue;
+    if (TakePort(worker, source, assignment)) return Search::kTaken;
+    search = Search::kExhausted;
+  }
+  return search;
+}
+
 }  // namespace
 
 bool TakeLocalSource(Worker& worker, Batch& batch, int lane, const Service& service, Assignment& assignment) {
-  if (worker.destinations.way(assignment.destination_id).method != ForwardingMethod::kFullNat) return true;
-  const Protocol protocol = batch.tuple[lane].protocol();
+  if (assignment.method != ForwardingMethod::kFullNat) return true;
   const auto found = service.local_sources.find(assignment.destination_id);
-  bool any = false;
-  if (found != service.local_sources.end()) {
-    const std::vector<LocalSource>& sources = found->second;
-    const int interface = worker.forwarding->InterfaceTowards(assignment.address);
-    // Each client begins with another, so that all are used alike.
-    size_t at = sources.empty() ? 0 : (batch.hash[lane] >> 32) % sources.size();
-    for (size_t i = 0; i < sources.size(); ++i, at = at + 1 == sources.size() ? 0 : at + 1) {
-      const LocalSource& source = sources[at];
-      if (source.protocol != protocol || (source.interface != 0 && source.interface != interface)) continue;
-      any = true;
-      if (TakePort(worker, source, assignment)) return true;
-    }
-  }
-  Drop(worker, batch, lane, any ? Counter::kRefusedPortsExhausted : Counter::kRefusedNoLocalAddress);
+  const bool known = found != service.local_sources.end();
+  const Protocol protocol = batch.tuple[lane].protocol();
+  Search search =
+      known ? TakeFromAny(worker, found->second, protocol, batch.hash[lane], assignment) : Search::kNone;
+  if (search == Search::kExhausted && EvictForPort(worker, batch, lane, assignment.destination_id))
+    search = TakeFromAny(worker, found->second, protocol, batch.hash[lane], assignment);
+  if (search == Search::kTaken) return true;
+  Drop(worker, batch, lane,
+       search == Search::kExhausted ? Counter::kRefusedPortsExhausted : Counter::kRefusedNoLocalAddress);
   return false;
 }
 

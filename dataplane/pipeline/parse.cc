@@ -15,11 +15,11 @@ PacketKind KindOfEtherType(Be16 ether_type) {
   return PacketKind::kOtherEtherType;
 }
 
-// A frame of a VLAN that the host is not in is none of ours.
-bool IsOurVlan(const Worker& worker, const rte_mbuf& packet) {
-  if (packet.data_len < sizeof(EthernetHeader) + sizeof(VlanTag)) return false;
-  const auto& tag = *rte_pktmbuf_mtod_offset(&packet, const VlanTag*, sizeof(EthernetHeader));
-  return worker.forwarding->HasVlan(worker.port_numbers[packet.port], tag.id());
+// A tag that says a priority and no VLAN: what is behind it is untagged (IEEE 802.1Q, 6.9).
+void RemovePriorityTag(rte_mbuf& packet) {
+  auto* start = rte_pktmbuf_mtod(&packet, uint8_t*);
+  std::memmove(start + sizeof(VlanTag), start, offsetof(EthernetHeader, ether_type));
+  BeginAt(packet, start + sizeof(VlanTag));
 }
 
 constexpr uint32_t kEthernet = sizeof(EthernetHeader);
@@ -128,8 +128,22 @@ bool ParseThoroughly(Worker& worker, Batch& batch, int lane) {
   }
   uint32_t in_front = sizeof(EthernetHeader);
   Be16 ether_type = ethernet.ether_type;
-  if (ether_type == kEtherTypeVlan && IsOurVlan(worker, *packet)) {
-    ether_type = reinterpret_cast<const VlanTag*>(start + in_front)->ether_type;
+  if (ether_type == kEtherTypeVlan) {
+    if (packet->data_len < sizeof(EthernetHeader) + sizeof(VlanTag)) {
+      Drop(worker, batch, lane, Counter::kDropFrameTruncated);
+      return false;
+    }
+    const auto& tag = *reinterpret_cast<const VlanTag*>(start + in_front);
+    const bool is_priority_tag = tag.id() == 0 && tag.ether_type != kEtherTypeVlan;  // one is enough
+    if (is_priority_tag) {
+      RemovePriorityTag(*packet);
+      return ParsePlain(worker, batch, lane) || ParseThoroughly(worker, batch, lane);
+    }
+    if (!worker.forwarding->HasVlan(worker.port_numbers[packet->port], tag.id())) {
+      Drop(worker, batch, lane, Counter::kDropVlan);
+      return false;
+    }
+    ether_type = tag.ether_type;
     in_front += sizeof(VlanTag);
   }
   const IpBytes ip = {start + in_front, packet->data_len - in_front, packet->pkt_len - in_front};

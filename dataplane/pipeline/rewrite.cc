@@ -43,7 +43,7 @@ bool CanMendChecksum(const Batch& batch, int lane) {
 
 TunnelPacket InTunnel(Worker& worker, const Batch& batch, int lane) {
   return {.flow_hash = batch.hash[lane],
-          .identification = worker.identification++,
+          .identification = worker.NextIdentification(),
           .may_be_split = !worker.settings.pmtu_disc};
 }
 
@@ -155,8 +155,13 @@ inline bool Lengthen(Worker& worker, Batch& batch, int lane, const NextHop& hop,
     return false;
   if (!TakeHopOf(batch, lane, is_v6)) return false;
   packet.data_off -= overhead;
-  packet.data_len += overhead;
-  packet.pkt_len += overhead;
+  if (packet.nb_segs == 1) [[likely]] {  // without the padding of a short frame
+    packet.pkt_len = static_cast<uint32_t>(sizeof(EthernetHeader)) + length;
+    packet.data_len = static_cast<uint16_t>(packet.pkt_len);
+  } else {
+    packet.data_len += overhead;
+    packet.pkt_len += overhead;
+  }
   return true;
 }
 
@@ -176,7 +181,7 @@ inline bool Lengthen(Worker& worker, Batch& batch, int lane, const NextHop& hop,
   if (!tunnel.headers.AreIpv4InIpv4() || (batch.plain_v6 & LaneBit(lane)))
     return EnterAnyTunnel(worker, batch, lane, hop, tunnel.headers);
   if (!Lengthen(worker, batch, lane, hop, sizeof(Ipv4Header), false)) return false;
-  tunnel.headers.PutOnIpv4(worker.identification++, batch, lane);
+  tunnel.headers.PutOnIpv4(worker.NextIdentification(), batch, lane);
   return true;
 }
 

@@ -3,6 +3,7 @@
 
 #include "dataplane/net/ipv6_headers.h"
 #include "dataplane/net/pseudo_header.h"
+#include "dataplane/pipeline/frame.h"
 #include "dataplane/pipeline/segments.h"
 
 namespace sluice {
@@ -17,7 +18,7 @@ void ChangeAddress(Ipv4Header& ip, Be32 Ipv4Header::*address, Be32 to) {
 uint16_t SumOfMessage(Batch& batch, int lane) {
   const uint32_t length = batch.ip_length[lane] - uint32_t{batch.transport_at[lane]};
   uint64_t sum = SumSegments(*batch.packet[lane], batch.transport(lane), length);
-  if (batch.tuple[lane].IsV6()) {
+  if (IsV6Header(batch.ip[lane])) {
     const Ipv6Header& ip = batch.v6(lane);
     sum += SumOfPseudoHeader(ip.source, ip.destination, static_cast<uint8_t>(Protocol::kIcmpv6), length);
   }

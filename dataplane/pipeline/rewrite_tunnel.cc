@@ -50,22 +50,6 @@ Inner InnerOf(Batch& batch, int lane, bool is_v6) {
           {static_cast<uint16_t>(ip.flags_and_offset.raw & kIpv4DontFragment.raw)}};
 }
 
-uint8_t OuterProtocol(TunnelType type, const Inner& inner) {
-  switch (type) {
-    case TunnelType::kIpip: return inner.protocol();
-    case TunnelType::kGre: return kProtocolGre;
-    case TunnelType::kGue: break;
-  }
-  return static_cast<uint8_t>(Protocol::kUdp);
-}
-
-// One of the host's usual ports for connections of its own, so that networks spread flows.
-Be16 GueSourcePort(uint64_t flow_hash) {
-  constexpr uint64_t kFirst = 32768;
-  constexpr uint64_t kPorts = 28232;
-  return Be16::FromHost(static_cast<uint16_t>(kFirst + ((flow_hash >> 32) * kPorts >> 32)));
-}
-
 void WriteGue(const TunnelSpec& tunnel, const TunnelEnds& ends, const Inner& inner, uint16_t length,
               uint8_t* at) {
   auto& udp = *reinterpret_cast<UdpHeader*>(at);
@@ -105,7 +89,7 @@ void WriteOuterV4(const TunnelSpec& tunnel, const TunnelEnds& ends, const Inner&
            .identification = Be16::FromHost(ends.packet.identification),
            .flags_and_offset = ends.packet.may_be_split ? Be16{} : inner.dont_fragment,
            .time_to_live = inner.time_to_live,
-           .protocol = OuterProtocol(tunnel.type, inner),
+           .protocol = TunnelProtocol(tunnel.type, inner.is_v6),
            .checksum = 0,
            .source = ends.source.V4(),
            .destination = ends.destination.V4()};
@@ -117,7 +101,7 @@ void WriteOuterV6(const TunnelSpec& tunnel, const TunnelEnds& ends, const Inner&
   *reinterpret_cast<Ipv6Header*>(at) = {
       .version_class_label = FirstWordOfIpv6(OuterTypeOfService(inner.type_of_service)),
       .payload_length = Be16::FromHost(static_cast<uint16_t>(length - sizeof(Ipv6Header))),
-      .next_header = OuterProtocol(tunnel.type, inner),
+      .next_header = TunnelProtocol(tunnel.type, inner.is_v6),
       .hop_limit = inner.time_to_live,
       .source = ends.source.V6(),
       .destination = ends.destination.V6()};
@@ -126,6 +110,21 @@ void WriteOuterV6(const TunnelSpec& tunnel, const TunnelEnds& ends, const Inner&
 uint16_t OuterHeader(bool is_v6) { return is_v6 ? sizeof(Ipv6Header) : sizeof(Ipv4Header); }
 
 }  // namespace
+
+uint8_t TunnelProtocol(TunnelType type, bool inner_is_v6) {
+  switch (type) {
+    case TunnelType::kIpip: return inner_is_v6 ? kProtocolIpv6 : kProtocolIpip;
+    case TunnelType::kGre: return kProtocolGre;
+    case TunnelType::kGue: break;
+  }
+  return static_cast<uint8_t>(Protocol::kUdp);
+}
+
+Be16 GueSourcePort(uint64_t flow_hash) {
+  constexpr uint64_t kFirst = 32768;
+  constexpr uint64_t kPorts = 28232;
+  return Be16::FromHost(static_cast<uint16_t>(kFirst + ((flow_hash >> 32) * kPorts >> 32)));
+}
 
 uint16_t TunnelOverhead(const TunnelSpec& tunnel, bool outer_is_v6) {
   const uint16_t outer = OuterHeader(outer_is_v6);
@@ -144,6 +143,7 @@ bool Encapsulate(const TunnelSpec& tunnel, const TunnelEnds& ends, Batch& batch,
   const Inner inner = InnerOf(batch, lane, IsV6Header(batch.ip[lane]));
   uint8_t* outer = batch.ip[lane] - overhead;
   if (inner.length + overhead > UINT16_MAX || !HasRoomFor(packet, outer)) return false;
+  CutTo(packet, BytesBefore(packet, batch.ip[lane]) + inner.length);
   BeginAt(packet, outer);
   const auto length = static_cast<uint16_t>(inner.length + overhead);
   outer_is_v6 ? WriteOuterV6(tunnel, ends, inner, length, outer)

@@ -26,6 +26,12 @@ inline uint8_t OuterTypeOfService(uint8_t inner) {
   return (inner & kEcnMask) == kCongestion ? (inner & ~kEcnMask) | kCapable : inner;
 }
 
+// The protocol that an outer IP header names.
+uint8_t TunnelProtocol(TunnelType type, bool inner_is_v6);
+// One of the host's usual ports for connections of its own, so that networks spread flows. Who does not see
+// the flow's packets behind Sluice cannot know it: the hash is keyed.
+Be16 GueSourcePort(uint64_t flow_hash);
+
 // How much longer a packet becomes.
 uint16_t TunnelOverhead(const TunnelSpec& tunnel, bool outer_is_v6);
 

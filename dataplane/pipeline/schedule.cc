@@ -100,7 +100,8 @@ bool AssignByScheduler(Worker& worker, Batch& batch, int lane, const Service& se
   __builtin_prefetch(&worker.statistics[candidate->id], 1);
   assignment = {.address = candidate->address,
                 .port = candidate->port == Be16{} ? tuple.destination_port() : candidate->port,
-                .destination_id = candidate->id};
+                .destination_id = candidate->id,
+                .method = worker.destinations.way(candidate->id).method};
   return true;
 }
 
@@ -122,10 +123,15 @@ bool AssignByTemplate(Worker& worker, Batch& batch, int lane, const Service& ser
     }
     return false;
   }
+  if (joined.evicted) {
+    worker.counters.Add(joined.evicted == TemplateList::kIdle ? Counter::kEvictedIdleTemplate
+                                                              : Counter::kEvictedUnassuredTemplate);
+  }
   const bool own_port = tuple.destination_port() == service.spec.key.port && joined.port != Be16{};
   assignment = {.address = joined.address,
                 .port = own_port ? joined.port : tuple.destination_port(),
                 .destination_id = joined.destination_id,
+                .method = worker.destinations.way(joined.destination_id).method,
                 .template_id = joined.id};
   return true;
 }

@@ -106,7 +106,10 @@ int SplitPacket(const rte_mbuf& packet, const uint8_t* ip, const SplitOptions& o
   const uint32_t extra = is_v6 ? uint32_t{sizeof(Ipv6FragmentHeader)} : 0;
   if (options.mtu < header + extra + 8) return 0;
   const uint32_t payload = options.ip_length - header;
-  const uint32_t each = (options.mtu - header - extra) / 8 * 8;
+  // A piece is in one buffer.
+  const uint32_t buffer =
+      rte_pktmbuf_data_room_size(packet.pool) - uint32_t{RTE_PKTMBUF_HEADROOM} - whole.ip_at;
+  const uint32_t each = (std::min<uint32_t>(options.mtu, buffer) - header - extra) / 8 * 8;
   int count = 0;
   for (uint32_t at = 0; at < payload; at += each) {
     const Slice slice = {at, std::min(each, payload - at), at + each >= payload};

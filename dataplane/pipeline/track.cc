@@ -65,7 +65,7 @@ bool IsOutOfTime(Worker& worker, Batch& batch, int lane) {
   const uint8_t traits = batch.traits[lane];
   const Direction direction = batch.direction[lane];
   if ((traits & kDrainOver) && batch.tuple[lane].protocol() == Protocol::kTcp &&
-      !(batch.signal[lane] & kTcpRst)) {
+      !batch.IsLaterFragment(lane) && !(batch.signal[lane] & kTcpRst)) {
     AnswerWith(worker, batch, lane, Reply::kReset, Counter::kDropDrainOver);
     return true;
   }
@@ -104,7 +104,8 @@ LaneMask Track(Worker& worker, Batch& batch, LaneMask lanes) {
     if (batch.IsLaterFragment(lane)) {
       // The first has said everything.
     } else if (connection.protocol == Protocol::kUdp) {
-      const uint16_t settled = direction == Direction::kIn ? kConnectionRepeated | kConnectionAnswered : kConnectionAnswered;
+      const uint16_t settled =
+          direction == Direction::kIn ? kConnectionRepeated | kConnectionAnswered : kConnectionAnswered;
       if (!connection.Has(settled)) TrackUdp(worker, connection, direction);
     } else if (!(batch.scheduled & LaneBit(lane))) {
       const uint8_t next = NextState(worker, connection, direction, batch.signal[lane]);

@@ -23,8 +23,8 @@ bool HasSoundSctpChecksum(Batch& batch, int lane, uint32_t length) {
   constexpr uint8_t kZeros[sizeof sctp.checksum] = {};
   uint32_t crc = Crc32c(kCrc32cStart, batch.transport(lane), offsetof(SctpHeader, checksum));
   crc = Crc32c(crc, kZeros, sizeof kZeros);
-  return ~Crc32cSegments(*batch.packet[lane], batch.transport(lane) + sizeof sctp, length - uint32_t{sizeof sctp}, crc) ==
-         sctp.checksum;
+  return ~Crc32cSegments(*batch.packet[lane], batch.transport(lane) + sizeof sctp,
+                         length - uint32_t{sizeof sctp}, crc) == sctp.checksum;
 }
 
 }  // namespace

@@ -31,6 +31,33 @@ std::optional<Bytes> InsideOf(const Worker& worker, uint8_t protocol, const Byte
   return payload.From(sizeof(UdpHeader) + kGueHeader);
 }
 
+struct Outer {
+  QuotedTunnel tunnel;
+  Bytes payload;  // none if the headers are not all there
+};
+
+Outer OuterOf(uint8_t* about, uint32_t quoted) {
+  Outer outer{.tunnel = {}, .payload = {nullptr, 0}};
+  if (IsV6Header(about)) {
+    const auto& ip = *reinterpret_cast<const Ipv6Header*>(about);
+    const auto found = FindIpv6Transport(ip, quoted);
+    if (!found || found->IsLaterFragment()) return outer;
+    outer.tunnel.source = IpAddress::FromV6(ip.source);
+    outer.tunnel.destination = IpAddress::FromV6(ip.destination);
+    outer.tunnel.protocol = found->protocol;
+    outer.tunnel.length = static_cast<uint16_t>(ip.payload_length.ToHost() + sizeof ip);
+    outer.payload = Bytes{about, quoted}.From(found->at);
+    return outer;
+  }
+  const auto& ip = *reinterpret_cast<const Ipv4Header*>(about);
+  outer.tunnel.source = IpAddress::FromV4(ip.source);
+  outer.tunnel.destination = IpAddress::FromV4(ip.destination);
+  outer.tunnel.protocol = ip.protocol;
+  outer.tunnel.length = ip.total_length.ToHost();
+  outer.payload = Bytes{about, quoted}.From(static_cast<uint32_t>(ip.header_length()));
+  return outer;
+}
+
 // The flow of an inner packet, of which the ports are there.
 bool SetInner(const Worker& worker, Batch& batch, int lane, const Bytes& inner) {
   constexpr uint32_t kPorts = 4;
@@ -74,26 +101,46 @@ Reply ReplyOf(bool is_v6, bool inner_is_v6, const IcmpHeader& icmp) {
   return icmp.type == (is_v6 ? 3 : 11) ? Reply::kTimeExceeded : Reply::kHostUnreachable;
 }
 
+// Whether the packet that an error quotes could be one of ours: from where we send, to that real server, as
+// we put packets of this flow into its tunnel. Anybody else could lower the path MTU of all clients of the
+// server.
+bool IsOurTunnel(const Worker& worker, const Batch& batch, int lane) {
+  const DestinationId id = batch.connection[lane]->destination_id;
+  const IpAddress& server = worker.destinations.address(id);
+  const TunnelSpec tunnel = worker.destinations.way(id).tunnel;
+  const QuotedTunnel& quoted = batch.quoted[lane];
+  if (quoted.destination != server || quoted.source != worker.forwarding->SourceTowards(server) ||
+      quoted.told != quoted.source ||
+      quoted.protocol != TunnelProtocol(tunnel.type, batch.tuple[lane].IsV6())) {
+    return false;
+  }
+  return tunnel.type != TunnelType::kGue ||
+         (quoted.udp_destination == tunnel.port && quoted.udp_source == GueSourcePort(batch.hash[lane]));
+}
+
 }  // namespace
 
 bool IsAboutTunnel(const Worker& worker, Batch& batch, int lane, uint8_t* about, uint32_t quoted) {
   const bool outer_is_v6 = IsV6Header(about);
   const IcmpHeader icmp = *reinterpret_cast<const IcmpHeader*>(batch.transport(lane));
-  std::optional<Bytes> inner;
-  if (outer_is_v6) {
-    const auto found = FindIpv6Transport(*reinterpret_cast<const Ipv6Header*>(about), quoted);
-    if (!found || found->IsLaterFragment()) return false;
-    inner = InsideOf(worker, found->protocol, Bytes{about, quoted}.From(found->at));
-  } else {
-    const auto& ip = *reinterpret_cast<const Ipv4Header*>(about);
-    inner =
-        InsideOf(worker, ip.protocol, Bytes{about, quoted}.From(static_cast<uint32_t>(ip.header_length())));
+  const Outer outer = OuterOf(about, quoted);
+  const std::optional<Bytes> inner = InsideOf(worker, outer.tunnel.protocol, outer.payload);
+  if (!inner) return false;
+  QuotedTunnel tunnel = outer.tunnel;
+  if (tunnel.protocol == static_cast<uint8_t>(Protocol::kUdp)) {
+    const auto& udp = *reinterpret_cast<const UdpHeader*>(outer.payload.start);
+    tunnel.udp_source = udp.source_port;
+    tunnel.udp_destination = udp.destination_port;
   }
-  if (!inner || !SetInner(worker, batch, lane, *inner)) return false;
+  tunnel.told = outer_is_v6 ? IpAddress::FromV6(batch.v6(lane).destination)
+                            : IpAddress::FromV4(batch.v4(lane).destination);
+  tunnel.mtu = outer_is_v6 ? uint32_t{icmp.unused.ToHost()} << 16 | icmp.mtu.ToHost() : icmp.mtu.ToHost();
+  tunnel.is_checksum_right = HasSoundIcmpChecksum(batch, lane);
+  if (!SetInner(worker, batch, lane, *inner)) return false;
   batch.kind[lane] = PacketKind::kTunnelError;
   batch.answer[lane] = ReplyOf(outer_is_v6, batch.tuple[lane].IsV6(), icmp);
   batch.relayed[lane] = {icmp.type, icmp.code, 0};
-  batch.answer_mtu[lane] = icmp.mtu.ToHost();
+  batch.quoted[lane] = tunnel;
   return true;
 }
 
@@ -102,12 +149,17 @@ void TrackTunnelError(Worker& worker, Batch& batch, int lane) {
   const DestinationId id = connection.destination_id;
   const bool is_tunnelled =
       batch.direction[lane] == Direction::kIn && connection.method() == ForwardingMethod::kTunnel;
-  if (!is_tunnelled) return GiveToKernel(worker, batch, lane, Counter::kKernelIcmp);
+  if (!is_tunnelled || !IsOurTunnel(worker, batch, lane))
+    return GiveToKernel(worker, batch, lane, Counter::kKernelIcmp);
+  const QuotedTunnel& quoted = batch.quoted[lane];
+  if (!quoted.is_checksum_right) return Drop(worker, batch, lane, Counter::kDropIcmpChecksum);
   uint16_t mtu = 0;
   if (batch.answer[lane] == Reply::kTooBig) {
     const bool outer_is_v6 = !worker.destinations.address(id).IsV4();
-    worker.destinations.LearnPathMtu(id, std::max(batch.answer_mtu[lane], LeastPathMtu(outer_is_v6)),
-                                     worker.now);
+    // Whoever has no room for a packet that fits does not tell the truth.
+    if (quoted.mtu >= quoted.length) return Drop(worker, batch, lane, Counter::kTunnelErrors);
+    worker.destinations.LearnPathMtu(
+        id, std::max(static_cast<uint16_t>(quoted.mtu), LeastPathMtu(outer_is_v6)), worker.now);
     // A sender that lets its packets be cut need not know.
     const bool wants_to_know =
         batch.tuple[lane].IsV6() || (batch.v4(lane).flags_and_offset.raw & kIpv4DontFragment.raw) != 0;

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/pipeline/worker.h"
 
+#include <bit>
+
 namespace sluice {
 
 Worker::Worker(const Setup& setup)
     : index(setup.index),
       workers(setup.workers),
+      identification_step(static_cast<uint16_t>(std::bit_ceil(static_cast<uint32_t>(setup.workers)))),
       secret(setup.secret),
       port_macs(setup.port_macs),
       port_numbers(setup.port_numbers),
@@ -22,6 +25,9 @@ Worker::Worker(const Setup& setup)
       fragments(setup.secret),
       icmp_limit(kIcmpPerSecond, kIcmpBurst, setup.now),
       refusal_limit(kRefusalsPerSecond, kRefusalsBurst, setup.now),
+      identification(static_cast<uint16_t>(static_cast<uint32_t>(setup.secret.words[1]) /
+                                               identification_step * identification_step +
+                                           static_cast<uint32_t>(setup.index))),
       // No two workers send the same soon, and nobody else can tell them (RFC 7739).
       split_identification(static_cast<uint32_t>(setup.secret.words[0]) +
                            static_cast<uint32_t>(setup.index) * 0x04000000),

@@ -12,9 +12,9 @@
 #include "dataplane/config/destination_table.h"
 #include "dataplane/config/forwarding.h"
 #include "dataplane/config/snapshot.h"
-#include "dataplane/conn/connection_table.h"
+#include "dataplane/conn/age_lists.h"
 #include "dataplane/conn/connection_shares.h"
-#include "dataplane/conn/eviction_lists.h"
+#include "dataplane/conn/connection_table.h"
 #include "dataplane/conn/sync_listener.h"
 #include "dataplane/conn/sync_queue.h"
 #include "dataplane/conn/timer_wheel.h"
@@ -78,6 +78,7 @@ struct Worker {
 
   const int index;
   const int workers;
+  const uint16_t identification_step;  // a power of two, so that it goes on after the wrap
   const HashSecret secret;
   const std::vector<MacAddress> port_macs;
   const std::vector<uint16_t> port_numbers;
@@ -97,15 +98,21 @@ struct Worker {
 
   ConnectionTable connections;
   TimerWheel wheel;
-  EvictionLists eviction;
+  AgeLists<EvictionList> eviction;
   ConnectionShares shares;
   uint32_t eviction_hand = 1;  // the next connection to look at for an idle one
   Defence defence;
   uint32_t sweeps_seen = 0;
-  // The next connection to look at, for a sweep and for drop_entry; past the last: none.
-  uint32_t sweep_at = UINT32_MAX;
-  uint32_t template_sweep_at = 0;  // the same of templates, which begin at 1; 0: none
-  uint32_t drop_entry_at = UINT32_MAX;
+  // The next connection that a sweep looks at, and how many it still has to.
+  uint32_t sweep_at = 1;
+  uint32_t sweep_left = 0;
+  // The next template, of those of worker 0; 0: none.
+  uint32_t template_sweep_at = 0;
+  bool template_sweep_again = false;
+  uint32_t template_drop_at = 0;
+  uint32_t drop_entry_at = UINT32_MAX;  // the next connection that drop_entry looks at; past the last: none
+  DestinationId path_mtu_at = kNoDestination + 1;
+  uint64_t created_seen = 0;  // connections, at the last expiry
   Counters counters;
   WorkerLoad load;
   HugeArray<StatisticsLine> statistics;  // by DestinationId
@@ -115,7 +122,7 @@ struct Worker {
   FragmentTable fragments;
   TokenBucket icmp_limit;
   TokenBucket refusal_limit;
-  uint16_t identification = 0;    // of the next outer IPv4 header
+  uint16_t identification;        // of the next outer IPv4 header
   uint32_t split_identification;  // of the next outer IPv6 packet in fragments
   // What is worked out once for each destination and generation of routes.
   struct alignas(128) Tunnel {
@@ -131,6 +138,13 @@ struct Worker {
     }
   };
   HugeArray<Tunnel> tunnels;  // by DestinationId
+
+  // No two workers give the same until 65,536 were given in all: fragments of tunnels do not mix.
+  uint16_t NextIdentification() {
+    const uint16_t next = identification;
+    identification = static_cast<uint16_t>(identification + identification_step);
+    return next;
+  }
 
   // Uses these values from now on. Called between bursts.
   void Use(const Snapshot& snapshot, const Forwarding& forwarding);

@@ -35,9 +35,9 @@ class AdoptQuery final : public Question {
   void Adopt(Worker& worker, const AdoptedConnection& adopted) {
     const FlowKey& flow = adopted.flow;
     const bool is_v6 = !flow.source.IsV4();
-    const FlowTuple tuple = FlowTuple::Of(AddressWord(flow.source, worker.secret),
-                                          AddressWord(flow.destination, worker.secret), flow.source_port,
-                                          flow.destination_port, flow.protocol, is_v6);
+    const FlowTuple tuple =
+        FlowTuple::Of(AddressWord(flow.source, worker.secret), AddressWord(flow.destination, worker.secret),
+                      flow.source_port, flow.destination_port, flow.protocol, is_v6);
     const FlowAddresses addresses = {flow.source.V6(), flow.destination.V6()};
     const uint64_t hash = worker.connections.Hash(tuple);
     Connection* connection = nullptr;
@@ -52,12 +52,15 @@ class AdoptQuery final : public Question {
       }
     }
     if (connection == nullptr) {
+      const ForwardingMethod method = worker.destinations.way(adopted.destination_id).method;
       const Assignment assignment = {.address = adopted.server.address,
                                      .port = adopted.server.port,
                                      .destination_id = adopted.destination_id,
+                                     .method = method,
                                      .local_address = adopted.local_address,
                                      .local_port = adopted.local_port};
-      const bool is_full_nat = adopted.local_port != Be16{};
+      const bool is_full_nat = method == ForwardingMethod::kFullNat;
+      if (is_full_nat != (adopted.local_port != Be16{})) return;  // the method was edited since
       if (is_full_nat && !TakeThisLocalSource(worker, assignment, flow.protocol)) return;
       connection = KeepConnection(worker, MakeConnection(worker, tuple, addresses, assignment), hash);
       if (connection == nullptr) {

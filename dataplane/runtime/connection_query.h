@@ -101,14 +101,13 @@ class FlowQuery final : public Question {
 
   void Answer(Worker& worker) override {
     const bool is_v6 = !flow.source.IsV4();
-    const FlowTuple tuple = FlowTuple::Of(AddressWord(flow.source, worker.secret),
-                                          AddressWord(flow.destination, worker.secret), flow.source_port,
-                                          flow.destination_port, flow.protocol, is_v6);
+    const FlowTuple tuple =
+        FlowTuple::Of(AddressWord(flow.source, worker.secret), AddressWord(flow.destination, worker.secret),
+                      flow.source_port, flow.destination_port, flow.protocol, is_v6);
     now = worker.now;
     hop = worker.forwarding->hop(worker.forwarding->Resolve(towards, worker.connections.Hash(tuple)));
-    const ConnectionEntry entry =
-        worker.connections.Search(
-        tuple, {flow.source.V6(), flow.destination.V6()}, worker.connections.Hash(tuple));
+    const ConnectionEntry entry = worker.connections.Search(tuple, {flow.source.V6(), flow.destination.V6()},
+                                                            worker.connections.Hash(tuple));
     found = entry != 0;
     if (!found) return;
     connection = worker.connections.At(entry);

@@ -10,6 +10,7 @@
 #include "dataplane/runtime/connection_query.h"
 #include "dataplane/runtime/connection_status.h"
 #include "dataplane/runtime/runtime.h"
+#include "dataplane/runtime/template_query.h"
 
 namespace sluice {
 Dataplane::Dataplane(std::unique_ptr<Runtime> runtime) : runtime_(std::move(runtime)) {}
@@ -133,7 +134,8 @@ std::vector<WorkerStatus> Dataplane::WorkerStatuses() const {
              counters.Get(Counter::kConnectionsReused) - counters.Get(Counter::kConnectionsRescheduled) -
              counters.Get(Counter::kEvictedClosed) - counters.Get(Counter::kEvictedUnanswered) -
              counters.Get(Counter::kEvictedIdleUdp) - counters.Get(Counter::kEvictedIdle) -
-             counters.Get(Counter::kEvictedOverShare) - counters.Get(Counter::kConnectionsDropped),
+             counters.Get(Counter::kEvictedOverShare) - counters.Get(Counter::kEvictedForPort) -
+             counters.Get(Counter::kConnectionsDropped),
          .timer_lag_ms = load.timer_lag.load(std::memory_order_relaxed) * (1000 / kJiffiesPerSecond)});
   }
   return statuses;
@@ -157,10 +159,19 @@ void Dataplane::Ask(size_t worker, Question& question) {
   while (!question.answered.load(std::memory_order_acquire)) std::this_thread::yield();
 }
 
+template <class See>
+void Dataplane::ForEachTemplate(See see) {
+  TemplateQuery query;
+  while (!query.cursor.AtEnd()) {
+    Ask(0, query);
+    for (size_t i = 0; i < query.count; ++i) see(query.templates[i]);
+  }
+}
+
 void Dataplane::ListConnections(const std::function<bool(const std::vector<ConnectionStatus>&)>& receive) {
   std::vector<ConnectionStatus> templates;
   const Jiffies now = Clock::ToJiffies(runtime_->clock->Nanoseconds());
-  runtime_->persistence->ForEach([&](const Template& each) { templates.push_back(StatusOf(each, now)); });
+  ForEachTemplate([&](const Template& each) { templates.push_back(StatusOf(each, now)); });
   if (!templates.empty() && !receive(templates)) return;
   auto query = std::make_unique<ConnectionQuery>();
   for (size_t worker = 0; worker < runtime_->loops.size(); ++worker) {
@@ -197,11 +208,11 @@ Dataplane::FoundFlow Dataplane::FindFlow(const FlowKey& flow) {
 }
 
 std::optional<ConnectionStatus> Dataplane::FindTemplate(const ServiceSpec& service, const FlowKey& flow,
-                                                        bool expire_quiescent) const {
-  const std::optional<Template> found =
-      runtime_->persistence->Find(TemplateKeyOf(service, flow), expire_quiescent);
-  if (!found) return std::nullopt;
-  return StatusOf(*found, Clock::ToJiffies(runtime_->clock->Nanoseconds()));
+                                                        bool expire_quiescent) {
+  FindTemplateQuery query(TemplateKeyOf(service, flow), expire_quiescent);
+  Ask(0, query);
+  if (!query.found) return std::nullopt;
+  return StatusOf(*query.found, Clock::ToJiffies(runtime_->clock->Nanoseconds()));
 }
 
 Way Dataplane::WayTowards(const IpAddress& address) {
@@ -216,14 +227,19 @@ Way Dataplane::WayTowards(const IpAddress& address) {
 Dataplane::Forgotten Dataplane::ForgetConnections(const std::vector<bool>& destinations) {
   Forgotten forgotten;
   // First the templates, so that no connection is made from them.
-  forgotten.templates = runtime_->persistence->Forget(destinations);
+  const auto forget_templates = [&] {
+    ForgetTemplates question(destinations);
+    while (!question.cursor.AtEnd()) Ask(0, question);
+    return question.forgotten;
+  };
+  forgotten.templates = forget_templates();
   for (size_t worker = 0; worker < runtime_->loops.size(); ++worker) {
     sluice::ForgetConnections question(
         [&](const Connection& each) { return destinations[each.destination_id]; });
     while (!question.at_end) Ask(worker, question);
     forgotten.connections += question.forgotten;
   }
-  runtime_->persistence->Forget(destinations);  // those that connections held
+  forget_templates();  // those that connections held
   return forgotten;
 }
 
@@ -286,8 +302,8 @@ void Dataplane::ListUpdates(bool half_open, const std::function<bool(std::span<c
   }
 }
 
-void Dataplane::ListTemplateUpdates(const std::function<void(const SyncUpdate&, uint64_t)>& receive) const {
-  runtime_->persistence->ForEach([&](const Template& each) {
+void Dataplane::ListTemplateUpdates(const std::function<void(const SyncUpdate&, uint64_t)>& receive) {
+  ForEachTemplate([&](const Template& each) {
     const DestinationTable::Way way = runtime_->destinations.way(each.destination_id);
     if (each.retired || way.method == ForwardingMethod::kFullNat ||
         each.key.client.IsV4() != each.destination.IsV4())
@@ -331,10 +347,10 @@ Dataplane::AdoptedCounts Dataplane::Adopt(const std::vector<AdoptedConnection>& 
 }
 
 Dataplane::AdoptedCounts Dataplane::Adopt(const std::vector<AdoptedTemplate>& templates) {
-  AdoptedCounts counts;
   const Jiffies now = Clock::ToJiffies(runtime_->clock->Nanoseconds());
+  std::vector<Template> wanted;
   for (const AdoptedTemplate& each : templates) {
-    const bool made = runtime_->persistence->Adopt(
+    wanted.push_back(
         {.key = each.key,
          .destination = each.destination,
          .destination_port = each.destination_port,
@@ -342,9 +358,10 @@ Dataplane::AdoptedCounts Dataplane::Adopt(const std::vector<AdoptedTemplate>& te
          .timeout = JiffiesFromSeconds(each.timeout_seconds),
          .deadline = now + JiffiesFromSeconds(std::min(each.expires_seconds, each.timeout_seconds)),
          .assured = each.assured});
-    ++(made ? counts.made : counts.present);
   }
-  return counts;
+  AdoptTemplates question(wanted);
+  while (!question.AtEnd()) Ask(0, question);
+  return {.made = question.made, .present = templates.size() - question.made};
 }
 
 void Dataplane::SetSteering(bool on) {

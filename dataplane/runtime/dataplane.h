@@ -185,7 +185,7 @@ class Dataplane {
   FoundFlow FindFlow(const FlowKey& flow);
   // The template that decides about a new connection of a persistent service.
   std::optional<ConnectionStatus> FindTemplate(const ServiceSpec& service, const FlowKey& flow,
-                                               bool expire_quiescent) const;
+                                               bool expire_quiescent);
   Way WayTowards(const IpAddress& address);
   // Forgets the connections and templates of some destinations, by id.
   struct Forgotten {
@@ -209,7 +209,7 @@ class Dataplane {
   // a time; stops when it returns false.
   void ListUpdates(bool half_open, const std::function<bool(std::span<const SyncUpdate>)>& receive);
   // The same of persistence templates, with a number that is another whenever a template has changed.
-  void ListTemplateUpdates(const std::function<void(const SyncUpdate&, uint64_t)>& receive) const;
+  void ListTemplateUpdates(const std::function<void(const SyncUpdate&, uint64_t)>& receive);
   // Connections of others become ours; those that are ours already get their state. An error of none.
   struct AdoptedCounts {
     uint64_t made = 0;
@@ -230,6 +230,8 @@ class Dataplane {
   absl::Status SteerBy(const Snapshot& snapshot);
   absl::Status SteerHostAddresses();
   void Ask(size_t worker, Question& question);
+  template <class See>
+  void ForEachTemplate(See see);
   std::unique_ptr<Runtime> runtime_;
 };
 

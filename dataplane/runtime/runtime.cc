@@ -27,8 +27,8 @@ constexpr int kMegabytesBesides = 64;
 
 // The connection itself, its place in the table, the free list, the timer wheel and the eviction lists.
 constexpr uint64_t kBytesPerConnection = 64 + 26 + 4 + 8 + 8;
-// The template itself, its hash chain's head, the free list and the timer wheel.
-constexpr uint64_t kBytesPerTemplate = sizeof(Template) + 8 + 4 + 8;
+// The template itself, its hash chain's head, the free list, the age lists and the timer wheel.
+constexpr uint64_t kBytesPerTemplate = sizeof(Template) + 8 + 4 + 8 + 8;
 
 absl::Status CheckMemory(const DataplaneOptions& options) {
   const uint64_t needed =

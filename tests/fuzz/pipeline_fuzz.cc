@@ -57,8 +57,7 @@ class Fuzz {
   ServiceKey AnyKey() {
     const bool is_v6 = OneIn(2);
     if (OneIn(6)) {
-      const IpAddress none =
-          IpAddress::Unspecified(is_v6 ? AddressFamily::kIpv6 : AddressFamily::kIpv4);
+      const IpAddress none = IpAddress::Unspecified(is_v6 ? AddressFamily::kIpv6 : AddressFamily::kIpv4);
       return {{none, Be16{}, Protocol::kTcp}, 1 + Below(3)};
     }
     return {{*IpAddress::Parse(Virtual(is_v6)), Be16::FromHost(ServicePort()), AnyProtocol()}};

@@ -92,8 +92,7 @@ TEST(SourceFilterTest, AsAWalkOverThePrefixes) {
       const auto length = static_cast<uint8_t>(8 + random() % 25);
       const int whole = is_v6 ? 96 + length : length;
       const IpAddress address = AddressOf(is_v6, 0x0a000000 | (random() & 0x0003ffff)).Prefix(whole);
-      (random() % 2 == 0 ? ranges.allow : ranges.deny)
-          .push_back({address, static_cast<uint8_t>(whole)});
+      (random() % 2 == 0 ? ranges.allow : ranges.deny).push_back({address, static_cast<uint8_t>(whole)});
     }
     if (round % 2 == 0) ranges.allow.clear();
     const SourceFilter filter(ranges);

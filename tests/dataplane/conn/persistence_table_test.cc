@@ -43,6 +43,12 @@ class PersistenceTableTest : public testing::Test {
       }
     }
   }
+  uint64_t Forget(const std::vector<bool>& destinations) {
+    uint64_t forgotten = 0;
+    for (PersistenceTable::Cursor cursor; !cursor.AtEnd();)
+      forgotten += table_.ForgetSome(cursor, destinations);
+    return forgotten;
+  }
   int Persistent(int candidate) { return candidates_[static_cast<size_t>(candidate)].load->persistent; }
 
   DestinationTable destinations_;
@@ -103,12 +109,61 @@ TEST_F(PersistenceTableTest, NobodyChosenNothingMade) {
   EXPECT_EQ(table_.size(), 0u);
 }
 
-TEST_F(PersistenceTableTest, AFullTableSaysSo) {
+TEST_F(PersistenceTableTest, AFullTableOfHeldTemplatesSaysSo) {
   int full = 0;
-  for (int i = 0; i < 1000; ++i) full += Join(KeyOf("2001:db8::" + std::to_string(i), 128), 0).full;
+  for (int i = 0; i < 1000; ++i) {
+    const auto joined = Join(KeyOf("2001:db8::" + std::to_string(i), 128), 0);
+    if (!joined.full) table_.Assure(joined.id);
+    full += joined.full;
+  }
   EXPECT_EQ(static_cast<int>(table_.size()) + full, 1000);
   EXPECT_GE(table_.size(), 160u / 2) << "shards fill unevenly, but not by so much";
   EXPECT_LE(table_.size(), 160u + 16u);
+}
+
+TEST_F(PersistenceTableTest, UnassuredTemplatesAreEvictedTheUnheldFirst) {
+  std::vector<TemplateId> assured;
+  for (int i = 0; i < 40; ++i) {
+    assured.push_back(Join(KeyOf("2001:db8:1::" + std::to_string(i), 128), 1).id);
+    table_.Assure(assured.back());
+  }
+  for (int i = 0; i < 2000; ++i) {
+    const auto joined = Join(KeyOf("2001:db8:2::" + std::to_string(i), 128), 0);
+    ASSERT_FALSE(joined.full);
+    if (i % 2 == 0) table_.Leave(joined.id);
+  }
+  for (int i = 0; i < 40; ++i)
+    EXPECT_TRUE(table_.Find(KeyOf("2001:db8:1::" + std::to_string(i), 128), false)) << i;
+  EXPECT_EQ(Persistent(1), 40);
+  EXPECT_EQ(Persistent(0) + 40, static_cast<int>(table_.size()));
+}
+
+TEST_F(PersistenceTableTest, AnEvictedTemplateIsLeftByItsConnectionsWithoutHarmToItsSuccessor) {
+  std::vector<TemplateId> held;
+  for (int i = 0; i < 1000; ++i) held.push_back(Join(KeyOf("2001:db8:2::" + std::to_string(i), 128), 0).id);
+  for (const TemplateId id : held) table_.Assure(id);  // of those that are gone, too
+  for (const TemplateId id : held) table_.Leave(id);
+  table_.ForEach([](const Template& each) {
+    EXPECT_EQ(each.children, 0u);
+    EXPECT_TRUE(each.assured);
+  });
+  Advance(100);
+  EXPECT_EQ(table_.size(), 0u);
+  EXPECT_EQ(Persistent(0), 0);
+}
+
+TEST_F(PersistenceTableTest, TheLongestIdleIsEvictedWhenAllAreAssured) {
+  for (int i = 0; i < 1000; ++i) {
+    const auto joined = Join(KeyOf("2001:db8:2::" + std::to_string(i), 128), 0, 1000);
+    ASSERT_FALSE(joined.full) << i;
+    table_.Assure(joined.id);
+    table_.Leave(joined.id);
+    ASSERT_FALSE(
+        Join(KeyOf("2001:db8:3::", 128), 1, 1000).full);  // the first, which is in use again and again
+  }
+  EXPECT_EQ(table_.Find(KeyOf("2001:db8:2::999", 128), false)->destination_id, candidates_[0].id);
+  EXPECT_FALSE(table_.Find(KeyOf("2001:db8:2::0", 128), false));
+  EXPECT_EQ(table_.Find(KeyOf("2001:db8:3::", 128), false)->children, 1000u) << "held";
 }
 
 TEST_F(PersistenceTableTest, AnUnavailableDestinationIsLeft) {
@@ -141,13 +196,13 @@ TEST_F(PersistenceTableTest, ForgetsThoseOfSomeDestinations) {
   EXPECT_EQ(table_.Find(keys[0], false)->destination_id, candidates_[0].id);
   std::vector<bool> forgotten(candidates_.back().id + 1);
   forgotten[candidates_[0].id] = true;
-  EXPECT_EQ(table_.Forget(forgotten), 2u);
+  EXPECT_EQ(Forget(forgotten), 2u);
   EXPECT_EQ(table_.size(), 2u) << "one is held";
   EXPECT_FALSE(table_.Find(keys[0], false)) << "but found no more";
   EXPECT_TRUE(table_.Find(keys[2], false));
   EXPECT_NE(Join(keys[0], 1).id, held) << "its client is free";
   table_.Leave(held);
-  EXPECT_EQ(table_.Forget(forgotten), 0u) << "counted once";
+  EXPECT_EQ(Forget(forgotten), 0u) << "counted once";
   EXPECT_EQ(table_.size(), 2u) << "and now it has gone";
   EXPECT_EQ(Persistent(0), 0);
 }

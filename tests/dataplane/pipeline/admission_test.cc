@@ -61,8 +61,8 @@ class AdmissionTest : public testing::Test {
 
 TEST_F(AdmissionTest, NobodyIsEvictedWhileThereIsRoom) {
   ForAll(0, kCapacity, [&](int i) { ASSERT_TRUE(Open(i)); });
-  for (const Counter counter : {Counter::kEvictedClosed, Counter::kEvictedUnanswered, Counter::kEvictedIdleUdp,
-                                Counter::kEvictedIdle})
+  for (const Counter counter : {Counter::kEvictedClosed, Counter::kEvictedUnanswered,
+                                Counter::kEvictedIdleUdp, Counter::kEvictedIdle})
     EXPECT_EQ(Count(counter), 0u);
 }
 
@@ -79,7 +79,7 @@ TEST_F(AdmissionTest, ClosedConnectionsGoFirst) {
   ForAll(0, 900, [&](int i) { Establish(i); });
   ForAll(900, 100, [&](int i) { Open(i); });
   ForAll(0, 12, [&](int i) { rig_.Send(FromServer(i, kTcpRst), 1); });  // CLOSE
-  ForAll(12, 12, [&](int i) {                                            // TIME_WAIT
+  ForAll(12, 12, [&](int i) {                                           // TIME_WAIT
     rig_.Send(FromClient(i, kTcpFin | kTcpAck));
     rig_.Send(FromServer(i, kTcpFin | kTcpAck), 1);
   });

@@ -88,6 +88,19 @@ TEST_F(DrainTest, AfterTheDeadlineTheClientIsReset) {
   EXPECT_EQ(rig_.Count(Counter::kSentReset), 1u);
 }
 
+// A later fragment has no ports: a reset of it would have two bytes of its payload for each.
+TEST_F(DrainTest, ALaterFragmentIsAnsweredByNothing) {
+  Serve({one_, two_}, 5);
+  ASSERT_EQ(FromClient(1000, kTcpSyn).frame[33], 2);
+  Serve({one_, two_drained_}, 5);
+  Wait(7);
+  const Packet segment = Packet().From("10.0.0.1", 1000).To("10.99.0.1", 80).Tcp(kTcpAck).Payload("payload");
+  rig_.Send(Packet(segment).Fragment(0, true));
+  const uint64_t resets = rig_.Count(Counter::kSentReset);
+  EXPECT_EQ(rig_.Send(Packet(segment).Fragment(3, false)).where, "dropped");
+  EXPECT_EQ(rig_.Count(Counter::kSentReset), resets);
+}
+
 TEST_F(DrainTest, SoIsTheServer) {
   Serve({one_, two_}, 5);
   FromClient(1000, kTcpSyn);
@@ -165,6 +178,59 @@ TEST_F(DrainTest, ASweepFindsTheConnectionsOfTheServerAndNoOthers) {
   Wait(7);
   EXPECT_EQ(rig_.Count(Counter::kConnectionsReset), 300u);
   EXPECT_EQ(rig_.snapshot->services.All()[0]->candidates[0].load->Active(), 300);
+}
+
+// Every change of the configuration asks for a sweep; a stream of them must not keep one from its end.
+TEST_F(DrainTest, AStreamOfChangesDoesNotStarveASweep) {
+  PipelineRig rig({.connection_capacity = 2000});
+  rig.SetGlobal({.settings = {.expire_nodest_conn = true}});
+  const auto serve = [&](const std::vector<DestinationSpec>& servers) {
+    rig.AddService({.key = {{*IpAddress::Parse("10.99.0.9"), Be16::FromHost(80), Protocol::kTcp}},
+                    .scheduler = "rr",
+                    .destinations = servers,
+                    .persistence = {.timeout_seconds = 1000}});
+  };
+  serve({PipelineRig::Server("10.1.0.1", 80)});
+  for (uint16_t i = 0; i < 1000; ++i) {
+    const std::string client = "10.0." + std::to_string(i / 200) + "." + std::to_string(1 + i % 200);
+    rig.Send(Packet().From(client, 1000).To("10.99.0.9", 80).Tcp(kTcpSyn));
+  }
+  ASSERT_EQ(rig.worker->connections.size(), 1000u);
+  serve({PipelineRig::Server("10.1.0.2", 80)});
+  for (int change = 0; change < 300; ++change) {
+    rig.destinations.RequestSweep();
+    KeepHouse(*rig.worker);
+  }
+  EXPECT_EQ(rig.worker->connections.size(), 0u);
+  EXPECT_EQ(rig.persistence->size(), 0u);
+}
+
+// As many connections end as come, however many queues feed a worker.
+TEST_F(DrainTest, ExpiryKeepsUpWithSeveralBurstsARound) {
+  constexpr uint32_t kBurstsARound = 4;
+  constexpr uint32_t kRounds = 1500;
+  PipelineRig rig({.connection_capacity = kRounds * kBurstsARound * kBurst});
+  rig.SetTimeouts({.udp_seconds = 1});
+  rig.AddService("10.99.0.9", 53, Protocol::kUdp, "rr", {PipelineRig::Server("10.1.0.1", 53)});
+  uint32_t client = 0;
+  for (uint32_t round = 0; round < kRounds; ++round) {
+    for (uint32_t burst = 0; burst < kBurstsARound; ++burst) {
+      std::vector<FrameBytes> frames;
+      for (int i = 0; i < kBurst; ++i, ++client) {
+        const std::string from =
+            "10.0." + std::to_string(client / 250 % 250) + "." + std::to_string(1 + client % 250);
+        frames.push_back(Packet()
+                             .From(from, static_cast<uint16_t>(1024 + client / 62500))
+                             .To("10.99.0.9", 53)
+                             .Udp()
+                             .Bytes());
+      }
+      rig.Send(frames);
+    }
+    KeepHouse(*rig.worker);
+    ++rig.worker->now;
+  }
+  EXPECT_LT(rig.worker->connections.size(), 2 * kJiffiesPerSecond * kBurstsARound * kBurst);
 }
 
 TEST_F(DrainTest, ExpireNodestConnSweepsWithoutATrace) {

@@ -259,12 +259,29 @@ TEST_F(FragmentsTest, AFloodFillsItsPlacesAndNoMore) {
   for (uint16_t i = 0; i < 5000; ++i) {
     SendOneByOne({Fragments("10.0.0.9", 1, "10.99.0.1", 53, i)[1]});
   }
-  EXPECT_EQ(rig_.worker->fragments.waiting(), 256);
-  EXPECT_EQ(rig_.Count(Counter::kDropFragmentsFull), 5000u - 256u);
+  EXPECT_EQ(rig_.worker->fragments.waiting(), 128);
+  EXPECT_EQ(rig_.Count(Counter::kDropFragmentsFull), 5000u - 128u);
   // Datagrams whose first fragment comes first need no place.
   const std::vector<FrameBytes> out =
       FramesOf(SendOneByOne(Fragments("10.0.0.1", 1000, "10.99.0.1", 53)), "wire 1");
   EXPECT_EQ(out.size(), 4u);
+  rig_.Advance(2);
+  EXPECT_EQ(rig_.worker->fragments.waiting(), 0);
+}
+
+// Of many sources the latest wait: what came a moment ago is likeliest to see its first.
+TEST_F(FragmentsTest, AFloodOfManySourcesEvictsTheOldest) {
+  Serve(ForwardingMethod::kNat);
+  for (uint16_t i = 0; i < 2000; ++i) {
+    const std::string source = "10.0." + std::to_string(i % 200) + ".9";
+    SendOneByOne({Fragments(source, 1, "10.99.0.1", 53, i)[1]});
+  }
+  const std::vector<FrameBytes> late = Fragments("10.0.0.1", 1000, "10.99.0.1", 53);
+  SendOneByOne({late[1], late[2]});
+  EXPECT_EQ(rig_.worker->fragments.waiting(), 256);
+  EXPECT_EQ(rig_.Count(Counter::kEvictedFragments), 2002u - 256u);
+  rig_.Send({late[0]});
+  EXPECT_EQ(rig_.released().size(), 2u);
   rig_.Advance(2);
   EXPECT_EQ(rig_.worker->fragments.waiting(), 0);
 }

@@ -2,6 +2,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <thread>
+
 #include <set>
 
 #include "tests/support/pipeline_rig.h"
@@ -31,6 +34,12 @@ std::string SourceOf(const Outcome& outcome) {
 
 class FullNatTest : public testing::Test {
  protected:
+  // Of the real server, to whoever it takes for the client.
+  static void Reply(PipelineRig& rig, const std::string& client) {
+    const size_t colon = client.rfind(':');
+    const auto port = static_cast<uint16_t>(std::stoi(client.substr(colon + 1)));
+    rig.Send(Packet().From("10.1.0.1", 53).To(client.substr(0, colon), port).Udp(), 1);
+  }
   static ServiceSpec Service(const std::vector<DestinationSpec>& servers,
                              const std::vector<LocalAddress>& locals = {}) {
     return {.key = {*IpAddress::Parse("10.99.0.1"), Be16::FromHost(53), Protocol::kUdp},
@@ -77,6 +86,7 @@ TEST_F(FullNatTest, EveryPortOfEveryAddressAndThenNone) {
     const Outcome outcome = rig.Send(Question(i));
     ASSERT_EQ(outcome.where, "wire 1") << i;
     sources.insert(SourceOf(outcome));
+    Reply(rig, SourceOf(outcome));
   }
   EXPECT_EQ(sources.size(), 2 * kPorts) << "no two clients look the same to the server";
   EXPECT_EQ(Pool(rig, "10.1.0.100").free(), 0u);
@@ -94,6 +104,65 @@ TEST_F(FullNatTest, EveryPortOfEveryAddressAndThenNone) {
   rig.Advance(301);
   EXPECT_EQ(Pool(rig, "10.1.0.100").free(), kPorts);
   EXPECT_EQ(rig.Send(Question(7)).where, "wire 1");
+}
+
+TEST_F(FullNatTest, WhenAllPortsAreTakenAnUnansweredConnectionGoesForItsPort) {
+  PipelineRig rig({.connection_capacity = kPorts + 1000});
+  rig.SetGlobal({.local_addresses = {Local("10.1.0.100")}});
+  rig.AddService(Service({FullNatServer("10.1.0.1", 53)}));
+  std::string first;
+  for (uint32_t i = 0; i < kPorts; ++i) {
+    const std::string source = SourceOf(rig.Send(Question(i)));
+    if (i == 0) first = source;
+    if (i >= 10) Reply(rig, source);
+  }
+  EXPECT_EQ(rig.Count(Counter::kEvictedForPort), 0u);
+  EXPECT_EQ(SourceOf(rig.Send(Question(kPorts))), first);
+  for (uint32_t i = 1; i < 10; ++i) EXPECT_EQ(rig.Send(Question(kPorts + i)).where, "wire 1");
+  EXPECT_EQ(rig.Count(Counter::kEvictedForPort), 10u);
+  EXPECT_EQ(Pool(rig, "10.1.0.100").free(), 0u);
+}
+
+// A real server of every port and one of a port of its own share local ports, and may not give one to two.
+TEST_F(FullNatTest, TwoClientsOfOneBurstGetTwoPorts) {
+  PipelineRig rig({.connection_capacity = 2 * kPorts});
+  rig.SetGlobal({.local_addresses = {Local("10.1.0.100")}});
+  ServiceSpec any = Service({FullNatServer("10.1.0.1", 0)});
+  any.key.address = *IpAddress::Parse("10.99.0.2");
+  rig.AddService(any);
+  rig.AddService(Service({FullNatServer("10.1.0.1", 53)}));
+  std::vector<FrameBytes> frames;
+  for (uint32_t i = 0; i < 16; ++i) {
+    frames.push_back(Question(i).Bytes());
+    frames.push_back(Question(i, "10.99.0.2").Bytes());
+  }
+  std::set<std::string> sources;
+  for (const Outcome& outcome : rig.Send(frames)) sources.insert(SourceOf(outcome));
+  EXPECT_EQ(sources.size(), 32u);
+}
+
+// An edit stores the method before it publishes the configuration: a packet may see either, but one of them.
+TEST_F(FullNatTest, AMethodThatIsEditedUnderLoadIsReadOnce) {
+  PipelineRig rig({.connection_capacity = 4096});
+  rig.SetGlobal({.timeouts = {.udp_seconds = 1}, .local_addresses = {Local("10.1.0.100")}});
+  rig.AddService(Service({FullNatServer("10.1.0.1", 53)}));
+  const DestinationId id = rig.snapshot->services.All()[0]->candidates[0].id;
+  std::atomic<bool> stop{false};
+  std::thread editor([&] {
+    while (!stop.load()) {
+      rig.destinations.SetWay(id, {.method = ForwardingMethod::kNat});
+      rig.destinations.SetWay(id, {.method = ForwardingMethod::kFullNat});
+    }
+  });
+  for (uint32_t i = 0; i < 60'000; ++i) {
+    rig.Send(Question(i));
+    if (i % 2000 == 0) rig.Advance(2);
+  }
+  stop.store(true);
+  editor.join();
+  rig.Advance(10);
+  EXPECT_EQ(rig.worker->connections.size(), 0u);
+  EXPECT_EQ(Pool(rig, "10.1.0.100").taken(), 0u);
 }
 
 TEST_F(FullNatTest, APortThatWasGivenBackIsTakenLast) {
@@ -210,9 +279,7 @@ TEST_F(FullNatTest, WhenTheTableIsFullThePortIsGivenBack) {
   rig.SetGlobal({.local_addresses = {Local("10.1.0.100")}});
   rig.AddService(Service({FullNatServer("10.1.0.1", 53)}));
   for (uint32_t i = 0; i < 4; ++i) {
-    const std::string source = SourceOf(rig.Send(Question(i)));
-    const auto port = static_cast<uint16_t>(std::stoi(source.substr(source.rfind(':') + 1)));
-    rig.Send(Packet().From("10.1.0.1", 53).To("10.1.0.100", port).Udp(), 1);  // nothing of it may be evicted now
+    Reply(rig, SourceOf(rig.Send(Question(i))));  // nothing of it may be evicted now
   }
   EXPECT_EQ(rig.Send(Question(5)).where, "dropped");
   EXPECT_EQ(rig.Count(Counter::kRefusedTableFull), 1u);

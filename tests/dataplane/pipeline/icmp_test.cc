@@ -45,6 +45,26 @@ TEST_F(IcmpTest, NorIsALaterFragment) {
   EXPECT_EQ(rig_.Count(Counter::kSentIcmp), 0u);
 }
 
+// Senders that are not told send too much for ever: that has no limit, whatever else is asked for.
+TEST_F(IcmpTest, EverySenderOfTooLargePacketsIsTold) {
+  ForwardingSpec spec = PipelineRig::DefaultForwarding();
+  spec.links[2].mtu = 1000;
+  rig_.SetForwarding(spec);
+  int told = 0;
+  for (uint16_t client = 0; client < 200; ++client) {
+    for (int i = 0; i < 10; ++i) rig_.Send(FromClient(kTcpAck).Ttl(1));
+    const Packet large = Packet()
+                             .From("10.0.1.1", static_cast<uint16_t>(2000 + client))
+                             .To("10.99.0.1", 80)
+                             .Tcp(kTcpSyn)
+                             .DontFragment()
+                             .Payload(std::string(1200, 'x'));
+    told += rig_.Send(large).where == "wire 0";
+  }
+  EXPECT_EQ(told, 200);
+  EXPECT_EQ(rig_.Count(Counter::kIcmpLimited), 2000u - 50u);
+}
+
 TEST_F(IcmpTest, OnlySoManyASecond) {
   const Packet to_nobody = Packet().From("10.0.0.1", 1000).To("10.99.0.2", 80).Tcp(kTcpSyn);
   for (int i = 0; i < 200; ++i) rig_.Send(to_nobody);

@@ -77,7 +77,10 @@ std::vector<Case> Cases() {
       {"IPv6 without anything", WithIp6(syn_v6, 6, {59}), "kernel input", Counter::kKernelProtocol},
       {"neighbour discovery", SynV6().IpProtocol(58).Payload("\207neighbour").Bytes(), "kernel input",
        Counter::kKernelIcmp},
-      {"VLAN", Syn().Vlan(7).Bytes(), "kernel input", Counter::kKernelVlan},
+      {"VLAN", Syn().Vlan(7).Bytes(), "dropped", Counter::kDropVlan},
+      {"half a VLAN tag", Cut(Syn().Vlan(7).Bytes(), 17), "dropped", Counter::kDropFrameTruncated},
+      {"priority tag", Syn().Vlan(0xe000).Bytes(), "wire 1", Counter::kConnectionsCreated},
+      {"many priority tags", Syn().Vlan(0).EtherType(kEtherTypeVlan).Bytes(), "dropped", Counter::kDropVlan},
       {"unknown EtherType", Syn().EtherType(Be16::FromHost(0x88b5)).Bytes(), "kernel input",
        Counter::kKernelEtherType},
       {"IP version 5", WithIp(syn, 0, {0x55}), "dropped", Counter::kDropIpHeader},
@@ -116,8 +119,7 @@ std::vector<Case> Cases() {
        Counter::kDropIpv4Notation},
       {"IPv6 destination ::", SynV6().To("::", 80).Bytes(), "dropped", Counter::kDropIpUnspecified},
       {"IPv6 destination loopback", SynV6().To("::1", 80).Bytes(), "dropped", Counter::kDropIpLoopback},
-      {"IPv6 destination multicast", SynV6().To("ff02::1", 80).Bytes(), "dropped",
-       Counter::kDropIpMulticast},
+      {"IPv6 destination multicast", SynV6().To("ff02::1", 80).Bytes(), "dropped", Counter::kDropIpMulticast},
       {"IPv6 destination is an IPv4 service's", SynV6().To("::ffff:10.99.0.1", 80).Bytes(), "dropped",
        Counter::kDropIpv4Notation},
       {"IPv6 destination compatible", SynV6().To("::10.99.0.1", 80).Bytes(), "dropped",
@@ -198,8 +200,8 @@ TEST_F(MalformedTest, EveryFaultHasItsName) {
   }
 }
 
-// The packet that once ended the daemon: a client that claims to be of IPv4, in IPv6, at services that look at
-// the client's prefix.
+// The packet that once ended the daemon: a client that claims to be of IPv4, in IPv6, at services that look
+// at the client's prefix.
 TEST_F(MalformedTest, AMappedClientReachesNeitherTemplatesNorFilters) {
   const auto service = [](const char* address) {
     return ServiceSpec{.key = {{*IpAddress::Parse(address), Be16::FromHost(80), Protocol::kTcp}},
@@ -218,8 +220,11 @@ TEST_F(MalformedTest, AMappedClientReachesNeitherTemplatesNorFilters) {
       EXPECT_EQ(rig_.Send(syn).where, "dropped") << client << " > " << address;
       // An ICMP error quotes what it likes, and may open a connection.
       rig_.SetGlobal({.settings = {.schedule_icmp = true}});
-      const Packet error = Packet().From("fd00:a::9", 0).To(address, 0).IcmpErrorAbout(
-          1, 4, 0, Packet().From(address, 80).To(client, 1000).Tcp(kTcpAck).Bytes());
+      const Packet error =
+          Packet()
+              .From("fd00:a::9", 0)
+              .To(address, 0)
+              .IcmpErrorAbout(1, 4, 0, Packet().From(address, 80).To(client, 1000).Tcp(kTcpAck).Bytes());
       EXPECT_EQ(rig_.Send(error).where, "dropped") << client << " > " << address;
     }
   }

@@ -59,9 +59,29 @@ TEST_F(PersistenceTest, StrictlyALivingConnectionStillHoldsIt) {
   EXPECT_EQ(rig_.persistence->size(), 1u);
 }
 
+// A trickle of spoofed SYNs keeps no client out.
+TEST_F(PersistenceTest, TemplatesThatNoConnectionAssuredAreEvicted) {
+  Serve({.timeout_seconds = 1000});
+  const int first = Send("10.0.2.1", 1000, kTcpSyn);
+  ASSERT_NE(first, 0);
+  Send("10.0.2.1", 1000, kTcpAck);
+  for (int i = 0; i < 2000; ++i) {
+    ASSERT_NE(Send("10.0." + std::to_string(3 + i / 250) + "." + std::to_string(1 + i % 250), 1000, kTcpSyn),
+              0);
+    if (i % 100 == 0) rig_.Advance(10);
+  }
+  EXPECT_EQ(rig_.Count(Counter::kRefusedTemplatesFull), 0u);
+  EXPECT_GT(rig_.Count(Counter::kEvictedUnassuredTemplate), 1000u);
+  for (uint16_t port = 2000; port < 2004; ++port)
+    EXPECT_EQ(Send("10.0.2.1", port, kTcpSyn), first) << "it has stayed with its server";
+}
+
 TEST_F(PersistenceTest, AFullTableOfTemplatesRefusesUnderAName) {
   Serve({.timeout_seconds = 100});
-  for (int i = 0; i < 250; ++i) Send("10.0.1." + std::to_string(i), 1000, kTcpSyn);
+  for (int i = 0; i < 250; ++i) {
+    Send("10.0.1." + std::to_string(i), 1000, kTcpSyn);
+    Send("10.0.1." + std::to_string(i), 1000, kTcpAck);
+  }
   const uint64_t refused = rig_.Count(Counter::kRefusedTemplatesFull);
   EXPECT_GT(refused, 50u);
   EXPECT_EQ(rig_.worker->connections.size(), 250 - refused);

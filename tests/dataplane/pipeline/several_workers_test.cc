@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
+#include <set>
 #include <thread>
 
 #include "tests/support/eal.h"
@@ -154,6 +156,19 @@ TEST_F(SeveralWorkersTest, LocalityAndHashSchedulersBearIt) {
     int after = 0;
     for (const int total : Totals()) after += total;
     EXPECT_EQ(after - before, kWorkers * kBursts * kBurst) << "nobody was refused";
+  }
+}
+
+// Where tunnels are fragmented on their way, packets of two workers must not have one identification.
+TEST(SeveralWorkersIdentificationTest, NoTwoWorkersGiveTheSame) {
+  for (const int workers : {1, 2, 3, 8}) {
+    std::set<uint16_t> given;
+    const uint32_t of_each = 65536 / std::bit_ceil(static_cast<uint32_t>(workers));
+    for (int index = 0; index < workers; ++index) {
+      PipelineRig rig({.connection_capacity = 16, .index = index, .workers = workers});
+      for (uint32_t i = 0; i < of_each; ++i) given.insert(rig.worker->NextIdentification());
+    }
+    EXPECT_EQ(given.size(), of_each * static_cast<uint32_t>(workers));
   }
 }
 

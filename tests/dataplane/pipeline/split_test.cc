@@ -1,8 +1,12 @@
 // Packets larger than the next link: in pieces if they may be, or else their sender is told.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstring>
 #include <map>
 
+#include "dataplane/pipeline/split.h"
+#include "tests/support/eal.h"
 #include "tests/support/pipeline_rig.h"
 
 namespace sluice {
@@ -102,6 +106,41 @@ TEST_F(SplitTest, WithDontFragmentTheSenderIsTold) {
   const Outcome answer = rig_.Send(Large(1400).DontFragment());
   EXPECT_EQ(Describe(answer.frame).substr(0, 42), "10.99.0.1 > 10.0.0.1 icmp 3/4 mtu 576 tos ");
   EXPECT_TRUE(rig_.pieces().empty());
+}
+
+// A packet over a jumbo link is in several buffers; its pieces are in one each, however large the next link
+// is.
+TEST_F(SplitTest, AJumboPacketIsSplitIntoPiecesOfOneBuffer) {
+  const FrameBytes frame = Large(8900).Bytes();
+  for (const uint16_t mtu : {uint16_t{1500}, uint16_t{2100}, uint16_t{4000}, uint16_t{8900}}) {
+    rte_mbuf* packet = nullptr;
+    for (size_t at = 0; at < frame.size();) {
+      rte_mbuf* segment = rte_pktmbuf_alloc(PacketPoolForTest());
+      const size_t here = std::min<size_t>(frame.size() - at, rte_pktmbuf_tailroom(segment));
+      std::memcpy(rte_pktmbuf_append(segment, static_cast<uint16_t>(here)), &frame[at], here);
+      at += here;
+      if (packet == nullptr) {
+        packet = segment;
+      } else {
+        ASSERT_EQ(rte_pktmbuf_chain(packet, segment), 0);
+      }
+    }
+    rte_mbuf* pieces[32];
+    const auto* ip = rte_pktmbuf_mtod_offset(packet, const uint8_t*, 14);
+    const int count = SplitPacket(
+        *packet, ip, {.mtu = mtu, .ip_length = static_cast<uint16_t>(frame.size() - 14)}, pieces, 32);
+    EXPECT_GT(count, 1) << mtu;
+    FrameBytes all;
+    for (int i = 0; i < count; ++i) {
+      EXPECT_EQ(pieces[i]->nb_segs, 1);
+      EXPECT_LE(pieces[i]->data_len, 14 + mtu);
+      const auto* bytes = rte_pktmbuf_mtod(pieces[i], const uint8_t*);
+      all.insert(all.end(), bytes + 34, bytes + pieces[i]->data_len);
+    }
+    EXPECT_EQ(all, FrameBytes(frame.begin() + 34, frame.end())) << mtu;
+    rte_pktmbuf_free_bulk(pieces, static_cast<unsigned>(count));
+    rte_pktmbuf_free(packet);
+  }
 }
 
 TEST_F(SplitTest, ABurstOfLargePacketsFillsThePiecesAndNoMore) {

@@ -62,7 +62,7 @@ TEST_F(TunnelErrorTest, EveryTunnelInEveryFamily) {
         rig_.snapshots.EmptyTrash(SnapshotBuilder::Clock::time_point{} + std::chrono::hours(++hours_));
         rig_.snapshots.EmptyTrash(SnapshotBuilder::Clock::time_point{} + std::chrono::hours(++hours_));
         Serve(service, server, tunnels[i]);
-        const Outcome sent = rig_.Send(FromClient(service, 1300));
+        const Outcome sent = rig_.Send(FromClient(service, 1380));
         ASSERT_EQ(sent.where, "wire 1");
         const uint16_t mtu = 1400;
         const Outcome told = SayAbout(sent.frame, outer_is_v6 ? 2 : 3, outer_is_v6 ? 0 : 4, mtu);
@@ -104,6 +104,83 @@ TEST_F(TunnelErrorTest, NobodyMakesAWayUseless) {
   const Outcome sent = rig_.Send(FromClient("10.99.0.1", 1300));
   SayAbout(sent.frame, 3, 4, 68);
   EXPECT_EQ(rig_.Send(FromClient("10.99.0.1", 552 - 20 - 40)).where, "wire 1");
+}
+
+// An error that quotes what we did not send, or was not sent to us, lowers nobody's path MTU.
+TEST_F(TunnelErrorTest, AForgedErrorTeachesNothing) {
+  for (const TunnelSpec& tunnel :
+       {TunnelSpec{TunnelType::kIpip}, {TunnelType::kGre}, {TunnelType::kGue, false, Be16::FromHost(6080)}}) {
+    SCOPED_TRACE(static_cast<int>(tunnel.type));
+    Serve("10.99.0.1", "10.1.0.1", tunnel);
+    const FrameBytes sent = rig_.Send(FromClient("10.99.0.1", 1300)).frame;
+    const auto with = [&](size_t at, std::initializer_list<uint8_t> bytes) {
+      FrameBytes frame = sent;
+      std::copy(bytes.begin(), bytes.end(), frame.begin() + static_cast<ptrdiff_t>(at));
+      return frame;
+    };
+    constexpr size_t kSource = 14 + 12, kDestination = 14 + 16, kProtocol = 14 + 9, kUdp = 14 + 20;
+    EXPECT_EQ(SayAbout(with(kSource, {10, 1, 0, 253}), 3, 4, 600).where, "kernel input");
+    EXPECT_EQ(SayAbout(with(kDestination, {10, 1, 0, 2}), 3, 4, 600).where, "kernel input");
+    if (tunnel.type != TunnelType::kGue) {
+      EXPECT_EQ(SayAbout(with(kProtocol, {41}), 3, 4, 600).where, "kernel input");
+    } else {
+      const auto other = static_cast<uint8_t>(sent[kUdp + 1] ^ 1);
+      EXPECT_EQ(SayAbout(with(kUdp + 1, {other}), 3, 4, 600).where, "kernel input")
+          << "nobody knows our port";
+    }
+    Packet error = Packet().From("10.1.0.9", 0).To("10.1.0.254", 0).IcmpErrorAbout(3, 4, 600, sent);
+    EXPECT_EQ(rig_.Send(Packet(error).To("10.1.0.1", 0), 1).where, "kernel input") << "to another than us";
+    EXPECT_EQ(rig_.Send(Packet(error).BreakTransportChecksum(), 1).where, "dropped");
+    EXPECT_EQ(SayAbout(sent, 3, 4, 1400).where, "dropped") << "it is shorter than that";
+    EXPECT_EQ(rig_.Send(FromClient("10.99.0.1", 1300)).where, "wire 1") << "nobody has lost anything";
+    EXPECT_EQ(SayAbout(sent, 3, 4, 600).where, "wire 0") << "the true one is heard";
+    EXPECT_EQ(rig_.Send(FromClient("10.99.0.1", 1300)).where, "wire 0");
+    rig_.Advance(601);
+  }
+}
+
+TEST_F(TunnelErrorTest, AnMtuBeyondSixteenBitsIsNoMtu) {
+  Serve("fd00:99::1", "fd00:b::1", {});
+  const FrameBytes sent = rig_.Send(FromClient("fd00:99::1", 1300)).frame;
+  FrameBytes error =
+      Packet().From("fd00:b::9", 0).To("fd00:b::fe", 0).IcmpErrorAbout(2, 0, 1280, sent).Bytes();
+  constexpr size_t kIcmp = 14 + 40;
+  error[kIcmp + 5] = 1;  // 65536 more
+  const uint32_t checksum = static_cast<uint32_t>(error[kIcmp + 2] << 8 | error[kIcmp + 3]) + 0xfffe;
+  error[kIcmp + 2] = static_cast<uint8_t>(checksum >> 8);
+  error[kIcmp + 3] = static_cast<uint8_t>(checksum + (checksum >> 16));
+  rig_.Send({error}, 1);
+  EXPECT_EQ(rig_.Send(FromClient("fd00:99::1", 1300)).where, "wire 1");
+}
+
+// What was learnt half a year ago is not new again because the clock has come round.
+TEST_F(TunnelErrorTest, WhatIsForgottenIsClearedBeforeTheClockComesRound) {
+  Serve("10.99.0.1", "10.1.0.1", {});
+  const DestinationId id = rig_.snapshot->services.All()[0]->candidates[0].id;
+  const Jiffies learnt_at = rig_.worker->now;
+  rig_.destinations.LearnPathMtu(id, 600, learnt_at);
+  EXPECT_EQ(rig_.destinations.PathMtu(id, learnt_at), 600);
+  rig_.Advance(602);
+  EXPECT_EQ(rig_.destinations.PathMtu(id, learnt_at), 65535) << "as it would be read after 198 days";
+}
+
+// Short frames are padded; what a tunnel carries is the packet.
+TEST_F(TunnelErrorTest, ThePaddingOfAFrameStaysOutside) {
+  for (const TunnelSpec& tunnel : {TunnelSpec{TunnelType::kIpip},
+                                   {TunnelType::kGre, true},
+                                   {TunnelType::kGue, true, Be16::FromHost(6080)}}) {
+    SCOPED_TRACE(static_cast<int>(tunnel.type));
+    Serve("10.99.0.1", "10.1.0.1", tunnel);
+    FrameBytes frame = FromClient("10.99.0.1", 0).Bytes();
+    frame.resize(60, 0xee);
+    for (int i = 0; i < 2; ++i) {  // by either way through the pipeline
+      const Outcome out = rig_.Send({frame}).front();
+      ASSERT_EQ(out.where, "wire 1");
+      const size_t length = out.frame[16] << 8 | out.frame[17];
+      EXPECT_EQ(out.frame.size(), 14 + length);
+      EXPECT_EQ(ChecksumFaults(out.frame), "");
+    }
+  }
 }
 
 TEST_F(TunnelErrorTest, WhatIsNotAboutOursIsTheKernels) {

@@ -54,11 +54,22 @@ TEST_F(VlanTest, AnswersGoWhereTheClientIs) {
   EXPECT_EQ(Describe(out.frame).substr(0, 41), "vlan 7 10.99.0.3 > 10.7.0.1 icmp 3/3 mtu ");
 }
 
-TEST_F(VlanTest, AVlanTheHostIsNotInIsTheKernels) {
-  EXPECT_EQ(rig_.Send(Packet().From("10.7.0.1", 1000).To("10.99.0.1", 80).Tcp(kTcpSyn).Vlan(8)).where,
-            "kernel input")
-      << "8 is of the other port";
-  EXPECT_EQ(rig_.Count(Counter::kKernelVlan), 1u);
+TEST_F(VlanTest, AVlanTheHostIsNotInGoesNowhere) {
+  const Packet syn = Packet().From("10.7.0.1", 1000).To("10.99.0.1", 80).Tcp(kTcpSyn);
+  EXPECT_EQ(rig_.Send(Packet(syn).Vlan(8)).where, "dropped") << "8 is of the other port";
+  EXPECT_EQ(rig_.Send(Packet(syn).Vlan(9).EtherType(kEtherTypeArp)).where, "dropped");
+  EXPECT_EQ(rig_.Count(Counter::kDropVlan), 2u);
+}
+
+// A tag that says a priority alone: the packet is untagged, and goes the plain way.
+TEST_F(VlanTest, APriorityTagIsNoVlan) {
+  const Outcome out =
+      rig_.Send(Packet().From("10.0.0.1", 1000).To("10.99.0.2", 80).Tcp(kTcpSyn).Vlan(0xe000));
+  EXPECT_EQ(Describe(out.frame), "10.0.0.1:1000 > 10.1.0.1:8080 tcp 02 ttl 63 len 40");
+  EXPECT_EQ(ChecksumFaults(out.frame), "");
+  const Outcome to_kernel = rig_.Send(Packet().EtherType(kEtherTypeArp).Vlan(0x2000));
+  EXPECT_EQ(to_kernel.where, "kernel input");
+  EXPECT_EQ(to_kernel.frame, Packet().EtherType(kEtherTypeArp).Bytes()) << "without the tag";
 }
 
 TEST_F(VlanTest, TunnelsAndFragmentsHaveTheirTag) {
