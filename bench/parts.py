@@ -11,6 +11,7 @@ def main(arguments):
     quick = ["--benchmark_min_time=0.01", "--benchmark_filter=-/8388608"] if "--quick" in arguments else []
     for program in ("parts_bench", "config_bench"):
         subprocess.run([BUILD / "bin" / program, *quick], check=True)
+    subprocess.run([BUILD / "bin/pick_bench", *(["--quick"] if "--quick" in arguments else [])], check=True)
     if os.geteuid() == 0:
         subprocess.run([BUILD / "bin/steer_bench"], check=True)
     return 0

@@ -1,4 +1,4 @@
-// The parts of the pipeline, one by one: checksum, parse, connection table, timers, schedulers.
+// The parts of the pipeline, one by one: checksum, parse, connection table, timers.
 // SPDX-License-Identifier: Apache-2.0
 #include <benchmark/benchmark.h>
 
@@ -298,55 +298,6 @@ void BM_SourceFilterV6(benchmark::State& state) {
   }
 }
 BENCHMARK(BM_SourceFilterV6)->Args({1, 1})->Args({1000, 1})->Args({100000, 1})->Args({100000, 16});
-
-// A service of so many real servers in steady state: for every connection that is picked a server, one
-// somewhere else closes and one expires. All of it counts.
-void BM_SchedulerPick(benchmark::State& state, const char* name) {
-  DestinationTable destinations;
-  std::vector<Candidate> candidates;
-  const auto count = static_cast<uint32_t>(state.range(0));
-  for (uint32_t i = 0; i < count; ++i) {
-    const DestinationId newest = candidates.empty() ? kNoDestination : candidates[0].id;
-    const DestinationId id = destinations.Allocate(newest);
-    const int weight = 1 + static_cast<int>(i % 7);
-    candidates.insert(candidates.begin(),
-                      {.weight = weight, .last_weight = weight, .ordinal = i + 1, .id = id});
-    destinations.Attach(candidates[0]);
-    for (int connection = 0; connection < 100; ++connection) destinations.AddConnection(id, true);
-  }
-  const auto scheduler = FindScheduler(name)({.candidates = candidates});
-  if (scheduler->WatchesLoads()) {
-    for (const Candidate& candidate : candidates) destinations.Watch(candidate.id);
-  }
-  FlowKey flow;
-  uint32_t random = 1;
-  const auto next_random = [&random] { return (random = random * 1664525 + 1013904223) >> 8; };
-  for (auto _ : state) {
-    const int chosen = scheduler->Pick(flow, candidates);
-    if (chosen == kNoCandidate) continue;
-    const DestinationId id = candidates[static_cast<size_t>(chosen)].id;
-    destinations.AddConnection(id, true);
-    const DestinationId closes = candidates[next_random() % count].id;
-    if (destinations.load(closes).Active() > 1) destinations.SetActive(closes, false);
-    const DestinationId expires = candidates[next_random() % count].id;
-    if (destinations.load(expires).Total() > destinations.load(expires).Active())
-      destinations.RemoveConnection(expires, false);
-  }
-}
-BENCHMARK_CAPTURE(BM_SchedulerPick, rr, "rr")->Arg(2)->Arg(100)->Arg(1000);
-BENCHMARK_CAPTURE(BM_SchedulerPick, wrr, "wrr")->Arg(2)->Arg(100)->Arg(1000);
-BENCHMARK_CAPTURE(BM_SchedulerPick, lc, "lc")->Arg(2)->Arg(100)->Arg(1000);
-BENCHMARK_CAPTURE(BM_SchedulerPick, wlc, "wlc")->Arg(2)->Arg(100)->Arg(1000);
-BENCHMARK_CAPTURE(BM_SchedulerPick, lblc, "lblc")->Arg(2)->Arg(100)->Arg(1000);
-BENCHMARK_CAPTURE(BM_SchedulerPick, lblcr, "lblcr")->Arg(2)->Arg(100)->Arg(1000);
-BENCHMARK_CAPTURE(BM_SchedulerPick, sh, "sh")->Arg(2)->Arg(100)->Arg(1000);
-BENCHMARK_CAPTURE(BM_SchedulerPick, dh, "dh")->Arg(2)->Arg(100)->Arg(1000);
-BENCHMARK_CAPTURE(BM_SchedulerPick, sed, "sed")->Arg(2)->Arg(100)->Arg(1000);
-BENCHMARK_CAPTURE(BM_SchedulerPick, nq, "nq")->Arg(2)->Arg(100)->Arg(1000);
-BENCHMARK_CAPTURE(BM_SchedulerPick, mh, "mh")->Arg(2)->Arg(100)->Arg(1000);
-BENCHMARK_CAPTURE(BM_SchedulerPick, fo, "fo")->Arg(2)->Arg(100)->Arg(1000);
-BENCHMARK_CAPTURE(BM_SchedulerPick, ovf, "ovf")->Arg(2)->Arg(100)->Arg(1000);
-BENCHMARK_CAPTURE(BM_SchedulerPick, twos, "twos")->Arg(2)->Arg(100)->Arg(1000);
 
 }  // namespace
 }  // namespace sluice

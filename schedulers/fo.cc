@@ -1,5 +1,6 @@
 // fo: failover; the usable destination with the highest weight, always.
 // SPDX-License-Identifier: Apache-2.0
+#include "schedulers/accepting.h"
 #include "schedulers/scheduler.h"
 
 namespace sluice {
@@ -7,18 +8,15 @@ namespace {
 
 class Failover final : public Scheduler {
  public:
-  explicit Failover(const SchedulerSetup&) {}
+  explicit Failover(const SchedulerSetup& setup) : accepting_(setup.candidates) {}
 
-  int Pick(const FlowKey&, std::span<const Candidate> candidates) override {
-    int best = kNoCandidate;
-    int best_weight = 0;
-    for (int i = 0; i < static_cast<int>(candidates.size()); ++i) {
-      if (!candidates[i].CanAccept() || candidates[i].weight <= best_weight) continue;
-      best = i;
-      best_weight = candidates[i].weight;
-    }
-    return best;
+  int Pick(const FlowKey&, std::span<const Candidate>) override {
+    const int32_t greatest = accepting_.GreatestWeight();
+    return greatest == 0 ? kNoCandidate : accepting_.First(0, greatest);
   }
+
+ private:
+  const Accepting accepting_;
 };
 
 const SchedulerEntry kEntry("fo", MakeScheduler<Failover>);

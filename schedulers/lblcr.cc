@@ -1,32 +1,39 @@
 // lblcr: locality-based least-connection with replication: a virtual address has a set of destinations, which
 // grows while its least loaded one is overtaxed and shrinks when it has not changed for long.
 // SPDX-License-Identifier: Apache-2.0
+#include <memory>
 #include <mutex>
-#include <vector>
 
+#include "schedulers/candidate_ids.h"
 #include "schedulers/load.h"
 #include "schedulers/locality_cache.h"
+#include "schedulers/overtaxed.h"
+#include "schedulers/server_set.h"
 #include "schedulers/spin_lock.h"
 
 namespace sluice {
 namespace {
 
-struct ServerSet {
-  std::vector<RememberedDestination> members;  // the newest first
+struct Remembered {
+  ServerSet set;
   SchedulerClock::time_point changed{};
 };
 
 struct Memory {
+  explicit Memory(uint32_t addresses) : sets(addresses) {}
+
   SpinLock lock;
-  LocalityCache<ServerSet> sets;
+  LocalityCache<Remembered> sets;
 };
 
 class LocalityBasedWithReplication final : public Scheduler {
  public:
   explicit LocalityBasedWithReplication(const SchedulerSetup& setup)
       : expiration_(setup.expiration_seconds),
+        ids_(setup.candidates),
         least_(setup.candidates),
-        memory_(std::make_shared<Memory>()) {}
+        overtaxed_(setup.candidates),
+        memory_(std::make_shared<Memory>(setup.virtual_addresses)) {}
 
   void Inherit(const Scheduler& previous) override {
     memory_ = static_cast<const LocalityBasedWithReplication&>(previous).memory_;
@@ -36,27 +43,27 @@ class LocalityBasedWithReplication final : public Scheduler {
     const SchedulerClock::time_point now = SchedulerClock::now();
     const std::lock_guard lock(memory_->lock);
     memory_->sets.Tick(now, expiration_);
-    ServerSet* set = memory_->sets.Find(flow.destination, now);
-    if (set != nullptr) {
-      const int least = LeastLoadedMember(*set, candidates);
-      if (set->members.size() > 1 && now > set->changed + expiration_) {
-        RemoveMostLoaded(*set, candidates);
-        set->changed = now;
+    Remembered* remembered = memory_->sets.Find(flow.destination, now);
+    if (remembered != nullptr) {
+      const int least = LeastLoadedMember(remembered->set, candidates);
+      if (remembered->set.CanShrink() && now > remembered->changed + expiration_) {
+        RemoveMostLoaded(remembered->set, candidates);
+        remembered->changed = now;
       }
-      if (least != kNoCandidate && !IsOvertaxed(candidates[least], candidates)) return least;
+      if (least != kNoCandidate && !overtaxed_.Is(candidates[least], candidates)) return least;
     }
     const int chosen = least_.Find(candidates);
     if (chosen == kNoCandidate) return kNoCandidate;
-    if (set == nullptr) set = memory_->sets.Add(flow.destination, now);
-    if (set != nullptr) Include(*set, chosen, candidates, now);
+    if (remembered == nullptr) remembered = memory_->sets.Add(flow.destination, now);
+    if (remembered != nullptr) Include(*remembered, candidates[chosen].id, now);
     return chosen;
   }
 
   int Foresee(const FlowKey& flow, std::span<const Candidate> candidates) override {
     const std::lock_guard lock(memory_->lock);
-    if (const ServerSet* set = memory_->sets.Peek(flow.destination); set != nullptr) {
-      const int least = LeastLoadedMember(*set, candidates);
-      if (least != kNoCandidate && !IsOvertaxed(candidates[least], candidates)) return least;
+    if (const Remembered* remembered = memory_->sets.Peek(flow.destination); remembered != nullptr) {
+      const int least = LeastLoadedMember(remembered->set, candidates);
+      if (least != kNoCandidate && !overtaxed_.Is(candidates[least], candidates)) return least;
     }
     return least_.Find(candidates);
   }
@@ -64,50 +71,46 @@ class LocalityBasedWithReplication final : public Scheduler {
   bool WatchesLoads() const override { return least_.Watches(); }
 
  private:
-  static int LeastLoadedMember(const ServerSet& set, std::span<const Candidate> candidates) {
+  int LeastLoadedMember(const ServerSet& set, std::span<const Candidate> candidates) const {
+    if (set.is_everybody()) return kNoCandidate;  // nobody in particular
     int best = kNoCandidate;
-    for (const RememberedDestination& each : set.members) {
-      const int member = FindRemembered(each, candidates);
+    LoadShare least;
+    for (const DestinationId each : set.members()) {
+      const int member = ids_.Find(each);
       if (member == kNoCandidate || !candidates[member].CanAccept()) continue;
-      if (best == kNoCandidate || Overhead(candidates[best]) * candidates[member].weight >
-                                      Overhead(candidates[member]) * candidates[best].weight) {
-        best = member;
-      }
+      const LoadShare share = WeightedOverhead::Of(*candidates[member].load, candidates[member].weight);
+      if (best != kNoCandidate && !share.IsLessThan(least)) continue;
+      best = member;
+      least = share;
     }
     return best;
   }
 
-  static void RemoveMostLoaded(ServerSet& set, std::span<const Candidate> candidates) {
-    int most = kNoCandidate;
-    for (const RememberedDestination& each : set.members) {
-      const int member = FindRemembered(each, candidates);
+  void RemoveMostLoaded(ServerSet& set, std::span<const Candidate> candidates) const {
+    DestinationId most = kNoDestination;
+    LoadShare greatest;
+    for (const DestinationId each : set.members()) {
+      const int member = ids_.Find(each);
       if (member == kNoCandidate || candidates[member].weight <= 0) continue;
-      if (most == kNoCandidate || Overhead(candidates[most]) * candidates[member].weight <
-                                      Overhead(candidates[member]) * candidates[most].weight) {
-        most = member;
-      }
+      const LoadShare share = WeightedOverhead::Of(*candidates[member].load, candidates[member].weight);
+      if (most != kNoDestination && !greatest.IsLessThan(share)) continue;
+      most = each;
+      greatest = share;
     }
-    if (most == kNoCandidate) return;
-    std::erase_if(set.members, [&](const RememberedDestination& each) {
-      return FindRemembered(each, candidates) == most;
-    });
+    set.RemoveIf([&](DestinationId each) { return each == most; });
+    set.LeaveToMembers();
   }
 
-  static void Include(ServerSet& set, int chosen, std::span<const Candidate> candidates,
-                      SchedulerClock::time_point now) {
+  void Include(Remembered& remembered, DestinationId chosen, SchedulerClock::time_point now) const {
     // Those that have gone would only make the set grow.
-    std::erase_if(set.members, [&](const RememberedDestination& each) {
-      return FindRemembered(each, candidates) == kNoCandidate;
-    });
-    for (const RememberedDestination& each : set.members) {
-      if (FindRemembered(each, candidates) == chosen) return;
-    }
-    set.members.insert(set.members.begin(), {candidates[chosen].ordinal, candidates[chosen].id});
-    set.changed = now;
+    remembered.set.RemoveIf([&](DestinationId each) { return ids_.Find(each) == kNoCandidate; });
+    if (remembered.set.Add(chosen)) remembered.changed = now;
   }
 
   const std::chrono::seconds expiration_;
+  const CandidateIds ids_;
   LeastLoaded<WeightedOverhead> least_;
+  Overtaxed overtaxed_;
   std::shared_ptr<Memory> memory_;
 };
 

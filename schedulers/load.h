@@ -29,19 +29,28 @@ struct LoadShare {
   bool IsLessThan(const LoadShare& other) const { return load * other.weight < other.load * weight; }
 };
 
+// More than any other.
+inline constexpr LoadShare kEndless = {1, 0};
+
+// Who may be chosen, unless a share says otherwise.
+struct AnyShare {
+  static constexpr bool kEvenOverloaded = false;
+  static bool Serves(const DestinationLoad&, int32_t) { return true; }
+};
+
 // What lc, wlc (with lblc and lblcr), sed and nq compare.
-struct PlainOverhead {
+struct PlainOverhead : AnyShare {
   static LoadShare Of(const DestinationLoad& load, int32_t) { return {Overhead(load), 1}; }
 };
-struct WeightedOverhead {
+struct WeightedOverhead : AnyShare {
   static LoadShare Of(const DestinationLoad& load, int32_t weight) { return {Overhead(load), weight}; }
 };
-struct ExpectedDelay {  // with one more connection
+struct ExpectedDelay : AnyShare {  // with one more connection
   static LoadShare Of(const DestinationLoad& load, int32_t weight) {
     return {int64_t{load.Active()} + 1, weight};
   }
 };
-struct QueueFirst {  // the same, but nothing is less than an idle one
+struct QueueFirst : AnyShare {  // the same, but nothing is less than an idle one
   static LoadShare Of(const DestinationLoad& load, int32_t weight) {
     const int64_t active = load.Active();
     return {active == 0 ? 0 : active + 1, weight};
@@ -54,8 +63,10 @@ int FindLeastLoaded(std::span<const Candidate> candidates) {
   int best = kNoCandidate;
   LoadShare least;
   for (int i = 0; i < static_cast<int>(candidates.size()); ++i) {
-    if (!candidates[i].CanAccept()) continue;
-    const LoadShare share = Share::Of(*candidates[i].load, candidates[i].weight);
+    const Candidate& candidate = candidates[i];
+    if (Share::kEvenOverloaded ? candidate.weight <= 0 : !candidate.CanAccept()) continue;
+    if (!Share::Serves(*candidate.load, candidate.weight)) continue;
+    const LoadShare share = Share::Of(*candidate.load, candidate.weight);
     if (best != kNoCandidate && !share.IsLessThan(least)) continue;
     best = i;
     least = share;
@@ -69,8 +80,8 @@ int FindLeastLoaded(std::span<const Candidate> candidates) {
 template <class Share>
 class LeastLoaded {
  public:
-  explicit LeastLoaded(std::span<const Candidate> candidates) {
-    if (candidates.size() < kManyCandidates) return;
+  explicit LeastLoaded(std::span<const Candidate> candidates) : many_(candidates.size() >= kManyCandidates) {
+    if (!many_) return;
     std::vector<std::pair<const LoadGroup*, int>> order;
     for (int i = 0; i < static_cast<int>(candidates.size()); ++i) order.push_back({candidates[i].group, i});
     std::sort(order.begin(), order.end());
@@ -85,10 +96,10 @@ class LeastLoaded {
   }
 
   // True: it relies on the changes of loads being counted.
-  bool Watches() const { return !groups_.empty(); }
+  bool Watches() const { return many_; }
 
   int Find(std::span<const Candidate> candidates) {
-    if (groups_.empty()) return FindLeastLoaded<Share>(candidates);
+    if (!many_) return FindLeastLoaded<Share>(candidates);
     const std::lock_guard lock(lock_);
     int best = kNoCandidate;
     LoadShare least;
@@ -122,24 +133,31 @@ class LeastLoaded {
     const DestinationLoad* load;
   };
 
-  // Members are in the order of candidates, so that the first of equals is the first here, too.
+  // Members are in the order of candidates, so that the first of equals is the first here, too. Which of them
+  // is less nobody can predict: hence no branches.
   void Update(Group& group, uint32_t seen) {
-    group.known = true;
-    group.seen = seen;
-    group.best = kNoCandidate;
-    const uint32_t overloaded = group.shared->overloaded.load(std::memory_order_relaxed);
+    const uint32_t overloaded =
+        Share::kEvenOverloaded ? 0 : group.shared->overloaded.load(std::memory_order_relaxed);
+    int best = kNoCandidate;
+    LoadShare least = kEndless;
     for (int i = group.first; i < group.end; ++i) {
       const Member& member = members_[i];
-      if (overloaded >> member.bit & 1) continue;
       const LoadShare share = Share::Of(*member.load, member.weight);
-      if (group.best != kNoCandidate && !share.IsLessThan(group.least)) continue;
-      group.best = member.index;
-      group.least = share;
+      const bool accepts = !(overloaded >> member.bit & 1) & Share::Serves(*member.load, member.weight);
+      const bool better = accepts & share.IsLessThan(least);
+      best = better ? member.index : best;
+      least.load = better ? share.load : least.load;
+      least.weight = better ? share.weight : least.weight;
     }
+    group.known = true;
+    group.seen = seen;
+    group.best = best;
+    group.least = least;
   }
 
+  const bool many_;
   SpinLock lock_;
-  std::vector<Group> groups_;  // none: few candidates
+  std::vector<Group> groups_;
   std::vector<Member> members_;
 };
 

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <vector>
 
+#include "schedulers/accepting.h"
 #include "schedulers/hash.h"
 #include "schedulers/scheduler.h"
 
@@ -19,9 +20,14 @@ constexpr int kTurnBits = 6;
 constexpr uint64_t kKey1 = 2654435761;
 constexpr uint64_t kKey2 = 2654446892;
 
+constexpr uint32_t kProbes = 64;
+
 class MaglevHashing final : public Scheduler {
  public:
-  explicit MaglevHashing(const SchedulerSetup& setup) : flags_(setup.flags) { Populate(setup.candidates); }
+  explicit MaglevHashing(const SchedulerSetup& setup)
+      : flags_(setup.flags),
+        slots_(Populate(setup.candidates)),
+        reachable_(setup.candidates, HaveSlots(setup.candidates.size(), slots_)) {}
 
   int Pick(const FlowKey& flow, std::span<const Candidate> candidates) override {
     if (slots_.empty()) return kNoCandidate;
@@ -29,11 +35,7 @@ class MaglevHashing final : public Scheduler {
     const uint32_t slot = HalfSipHash(kKey1, client) % kSlots;
     if (candidates[slots_[slot]].CanAccept()) return slots_[slot];
     if (!flags_.flag_1) return kNoCandidate;
-    for (uint32_t offset = 0; offset < kSlots; ++offset) {
-      const uint32_t again = HalfSipHash(kKey1, (offset + slot) % kSlots + client) % kSlots;
-      if (candidates[slots_[again]].CanAccept()) return slots_[again];
-    }
-    return kNoCandidate;
+    return FallBack(slot, client, candidates);
   }
 
  private:
@@ -67,25 +69,44 @@ class MaglevHashing final : public Scheduler {
     return orders;
   }
 
-  void Populate(std::span<const Candidate> candidates) {
+  static std::vector<int> Populate(std::span<const Candidate> candidates) {
     std::vector<Order> orders = Orders(candidates);
-    if (orders.empty()) return;
-    slots_.assign(kSlots, kNoCandidate);
+    if (orders.empty()) return {};
+    std::vector<int> slots(kSlots, kNoCandidate);
     uint32_t filled = 0;
     while (true) {
       for (size_t i = 0; i < orders.size(); ++i) {
         Order& order = orders[i];
         for (int turn = 0; turn < order.turns; ++turn) {
-          while (slots_[order.next] != kNoCandidate) order.next = (order.next + order.skip) % kSlots;
-          slots_[order.next] = static_cast<int>(i);
-          if (++filled == kSlots) return;
+          while (slots[order.next] != kNoCandidate) order.next = (order.next + order.skip) % kSlots;
+          slots[order.next] = static_cast<int>(i);
+          if (++filled == kSlots) return slots;
         }
       }
     }
   }
 
+  static std::vector<bool> HaveSlots(size_t candidates, const std::vector<int>& slots) {
+    std::vector<bool> have(candidates, false);
+    for (const int candidate : slots) have[static_cast<size_t>(candidate)] = true;
+    return have;
+  }
+
+  // The kernel tries up to 4,093 hashes, which takes as long as hundreds of other picks. Beyond kProbes of
+  // them the choice is not the kernel's, but as much the client's own: see schedulers/README.md.
+  int FallBack(uint32_t slot, uint32_t client, std::span<const Candidate> candidates) const {
+    const int accepting = reachable_.Count();
+    if (accepting == 0) return kNoCandidate;
+    for (uint32_t offset = 0; offset < kProbes; ++offset) {
+      const uint32_t again = HalfSipHash(kKey1, (offset + slot) % kSlots + client) % kSlots;
+      if (candidates[slots_[again]].CanAccept()) return slots_[again];
+    }
+    return reachable_.Nth(static_cast<int>(HalfSipHash(kKey2, client) % static_cast<uint32_t>(accepting)));
+  }
+
   const SchedulerFlags flags_;
-  std::vector<int> slots_;  // empty: no candidate has had a weight
+  const std::vector<int> slots_;  // empty: no candidate has had a weight
+  const Accepting reachable_;     // by a slot
 };
 
 const SchedulerEntry kEntry("mh", MakeScheduler<MaglevHashing>);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "schedulers/accepting.h"
 #include "schedulers/hash.h"
 #include "schedulers/scheduler.h"
 
@@ -15,7 +16,7 @@ constexpr uint32_t kBuckets = 1 << kBits;
 
 class SourceHashing final : public Scheduler {
  public:
-  explicit SourceHashing(const SchedulerSetup& setup) : flags_(setup.flags) {
+  explicit SourceHashing(const SchedulerSetup& setup) : flags_(setup.flags), accepting_(setup.candidates) {
     buckets_.fill(kNoCandidate);
     if (setup.candidates.empty()) return;
     // As many buckets in a row as the weight says, at least one, round after round.
@@ -34,6 +35,7 @@ class SourceHashing final : public Scheduler {
     const uint32_t port = flags_.flag_2 ? flow.source_port.ToHost() : 0;
     const uint32_t key = HashTo(FoldAddress(flow.source) + port, kBits);
     if (const int chosen = Usable(key, candidates); chosen != kNoCandidate || !flags_.flag_1) return chosen;
+    if (accepting_.First(0) == kNoCandidate) return kNoCandidate;
     // The kernel begins at twice the bucket's number.
     for (uint32_t offset = 0; offset < kBuckets; ++offset) {
       const uint32_t bucket = (key + (offset + key) % kBuckets) % kBuckets;
@@ -49,6 +51,7 @@ class SourceHashing final : public Scheduler {
   }
 
   const SchedulerFlags flags_;
+  const Accepting accepting_;
   std::array<int, kBuckets> buckets_;
 };
 

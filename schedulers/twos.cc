@@ -3,6 +3,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <random>
 
+#include "schedulers/accepting.h"
 #include "schedulers/load.h"
 #include "schedulers/scheduler.h"
 
@@ -11,34 +12,25 @@ namespace {
 
 class TwoChoices final : public Scheduler {
  public:
-  explicit TwoChoices(const SchedulerSetup&) {}
+  explicit TwoChoices(const SchedulerSetup& setup) : accepting_(setup.candidates) {}
 
   int Pick(const FlowKey&, std::span<const Candidate> candidates) override {
-    int64_t weights = 0;
-    for (const Candidate& candidate : candidates) {
-      if (candidate.CanAccept()) weights += candidate.weight;
-    }
-    if (weights == 0) return kNoCandidate;
+    Accepting::Sums weights;
+    accepting_.SumUp(weights);
+    if (weights.total == 0) return kNoCandidate;
     thread_local std::mt19937_64 random(std::random_device{}());
     // The kernel draws from 0..weights, both included.
-    std::uniform_int_distribution<int64_t> draw(0, weights);
-    int64_t first_rest = draw(random);
-    int64_t second_rest = draw(random);
-    int first = kNoCandidate;
-    int second = kNoCandidate;
-    for (int i = 0; i < static_cast<int>(candidates.size()); ++i) {
-      if (!candidates[i].CanAccept()) continue;
-      first_rest -= candidates[i].weight;
-      second_rest -= candidates[i].weight;
-      if (first == kNoCandidate && first_rest <= 0) first = i;
-      if (second == kNoCandidate && second_rest <= 0) second = i;
-      if (first != kNoCandidate && second != kNoCandidate) break;
-    }
+    std::uniform_int_distribution<int64_t> draw(0, weights.total);
+    const int first = accepting_.Reaching(draw(random), weights);
+    const int second = accepting_.Reaching(draw(random), weights);
     if (first == kNoCandidate || second == kNoCandidate) return kNoCandidate;  // loads changed meanwhile
     const bool second_is_better = candidates[second].weight * Overhead(candidates[first]) >
                                   candidates[first].weight * Overhead(candidates[second]);
     return second_is_better ? second : first;
   }
+
+ private:
+  const Accepting accepting_;
 };
 
 const SchedulerEntry kEntry("twos", MakeScheduler<TwoChoices>);

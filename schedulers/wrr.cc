@@ -2,30 +2,30 @@
 // greatest common divisor; a walk along the list takes those that reach it.
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <memory>
 #include <mutex>
 #include <numeric>
 
+#include "schedulers/accepting.h"
+#include "schedulers/list_position.h"
 #include "schedulers/scheduler.h"
 #include "schedulers/spin_lock.h"
 
 namespace sluice {
 namespace {
 
-// What survives a change of the service. The last choice is remembered by its ordinal: list order is
-// descending, so "after this one" keeps its meaning.
+// What survives a change of the service.
 struct Memory {
   SpinLock lock;
-  uint32_t last_ordinal = kBeforeTheFirst;
+  ListPosition last = kBeforeTheFirst;
   int level = 0;
-
-  static constexpr uint32_t kBeforeTheFirst = UINT32_MAX;
 };
 
 class WeightedRoundRobin final : public Scheduler {
  public:
   // The kernel's level depends on whether destinations were there already or were added one by one.
   explicit WeightedRoundRobin(const SchedulerSetup& setup)
-      : candidates_(setup.candidates), memory_(std::make_shared<Memory>()) {
+      : candidates_(setup.candidates), accepting_(setup.candidates), memory_(std::make_shared<Memory>()) {
     const size_t added = candidates_.size() - setup.present_before;
     Measure(candidates_.subspan(added));
     if (setup.present_before > 0) AdjustLevel();
@@ -56,10 +56,10 @@ class WeightedRoundRobin final : public Scheduler {
 
   int Foresee(const FlowKey&, std::span<const Candidate> candidates) override {
     const std::lock_guard lock(memory_->lock);
-    const uint32_t last_ordinal = memory_->last_ordinal;
+    const ListPosition last = memory_->last;
     const int level = memory_->level;
     const int chosen = Walk(candidates);
-    memory_->last_ordinal = last_ordinal;
+    memory_->last = last;
     memory_->level = level;
     return chosen;
   }
@@ -67,31 +67,40 @@ class WeightedRoundRobin final : public Scheduler {
   void Prefetch() const override { __builtin_prefetch(memory_.get(), 1); }
 
  private:
+  // The kernel walks along the list, level after level, until it meets somebody; where the walk would end is
+  // known without going.
   int Walk(std::span<const Candidate> candidates) {
     if (highest_ == 0) return kNoCandidate;
-    // None is found when all were looked at for any weight at all: either the walk went through the whole
-    // list at the lowest level, or it began in mid-list at that level and came round to where it began.
-    const uint32_t begun_after = memory_->last_ordinal;
-    const bool from_head = begun_after == Memory::kBeforeTheFirst;
-    bool lowest = false;
-    bool came_round = false;
-    for (size_t at = FirstAfter(begun_after, candidates);; at = 0) {
-      for (; at < candidates.size(); ++at) {
-        const Candidate& candidate = candidates[at];
-        if (candidate.weight >= memory_->level && candidate.CanAccept()) {
-          memory_->last_ordinal = candidate.ordinal;
-          return static_cast<int>(at);
-        }
-        if (lowest && came_round && candidate.ordinal == begun_after) return kNoCandidate;
-      }
-      memory_->level -= step_;
-      if (memory_->level <= 0) {
-        memory_->level = highest_;
-        if (lowest || from_head) return kNoCandidate;
-        came_round = true;
-      }
-      lowest = memory_->level <= step_;
+    const size_t behind = FirstBehind(memory_->last, candidates);
+    int chosen = accepting_.First(behind, memory_->level);
+    if (chosen == kNoCandidate) {
+      const int32_t greatest = accepting_.GreatestWeight();
+      if (greatest == 0) return FindNobody(behind, candidates);
+      memory_->level = NextLevel(greatest);
+      chosen = accepting_.First(0, memory_->level);
+      if (chosen == kNoCandidate) return kNoCandidate;  // somebody has become overloaded meanwhile
     }
+    memory_->last = {candidates[chosen].ordinal, static_cast<uint32_t>(chosen)};
+    return chosen;
+  }
+
+  // The next level that somebody reaches when this one has been walked to the list's end; from below the
+  // lowest one it is up to the highest again.
+  int NextLevel(int32_t greatest) const {
+    const int below = memory_->level > step_ ? memory_->level - step_ : highest_;
+    return below <= greatest ? below : below - (below - greatest + step_ - 1) / step_ * step_;
+  }
+
+  // The kernel gives up when it has looked at all for any weight at all: having gone through the whole list
+  // at the lowest level, where it leaves the highest one; or, if it began in mid-list at that level, having
+  // come round to where it began.
+  int FindNobody(size_t behind, std::span<const Candidate> candidates) {
+    const bool from_head = memory_->last.ordinal == kBeforeTheFirst.ordinal;
+    const bool began_at_lowest = memory_->level <= step_;
+    const bool began_at_somebody = behind > 0 && candidates[behind - 1].ordinal == memory_->last.ordinal;
+    memory_->level = highest_;
+    if (began_at_lowest && !from_head && began_at_somebody) memory_->level = (highest_ - 1) % step_ + 1;
+    return kNoCandidate;
   }
 
   bool SameDestinations(std::span<const Candidate> before) const {
@@ -128,7 +137,7 @@ class WeightedRoundRobin final : public Scheduler {
 
   // After every change the walk begins anew, at a level that exists.
   void AdjustLevel() {
-    memory_->last_ordinal = Memory::kBeforeTheFirst;
+    memory_->last = kBeforeTheFirst;
     if (memory_->level > highest_ || memory_->level == 0) {
       memory_->level = highest_;
     } else if (step_ > 1) {
@@ -136,13 +145,8 @@ class WeightedRoundRobin final : public Scheduler {
     }
   }
 
-  static size_t FirstAfter(uint32_t ordinal, std::span<const Candidate> candidates) {
-    const auto found = std::partition_point(candidates.begin(), candidates.end(),
-                                            [&](const Candidate& c) { return c.ordinal >= ordinal; });
-    return static_cast<size_t>(found - candidates.begin());
-  }
-
   const std::span<const Candidate> candidates_;  // the service's, which owns this scheduler
+  const Accepting accepting_;
   std::shared_ptr<Memory> memory_;
   int divisor_ = 0;
   int greatest_ = 0;

@@ -111,10 +111,12 @@ void SnapshotBuilder::Put(const ServiceSpec& spec) {
             [](const Candidate& a, const Candidate& b) { return a.ordinal > b.ordinal; });
   const SchedulerFactory factory = FindScheduler(spec.scheduler);
   SLUICE_CHECK(factory != nullptr);
-  service->scheduler = factory({.candidates = service->candidates,
-                                .flags = spec.flags,
-                                .present_before = kept,
-                                .expiration_seconds = ExpirationOf(spec, global_.settings)});
+  service->scheduler =
+      factory({.candidates = service->candidates,
+               .flags = spec.flags,
+               .present_before = kept,
+               .expiration_seconds = ExpirationOf(spec, global_.settings),
+               .virtual_addresses = spec.key.HasFwmark() ? SchedulerSetup::kAnyAddresses : 1});
   if (service->scheduler->WatchesLoads()) {
     for (const Candidate& candidate : service->candidates) destinations_.Watch(candidate.id);
   }

@@ -1,6 +1,9 @@
 // lblc and lblcr: the sequences a Linux 6.1 kernel was seen to choose.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <vector>
+
 #include "schedulers/locality_cache.h"
 #include "tests/schedulers/rig.h"
 
@@ -54,9 +57,32 @@ TEST(LblcrTest, MembersThatCannotServeAreLeftOut) {
   EXPECT_EQ(rig.Picks(1, To("198.18.0.1")), "-");
 }
 
+TEST(LblcrTest, ASetThatOutgrowsItsLimitIsEverybody) {
+  constexpr int kServers = 40;
+  SchedulerRig rig("lblcr", std::vector<int>(kServers, 4));
+  // While some are idle, whoever has more than its weight is left for the next: the set grows to all it can
+  // have, and then all share, as by wlc.
+  for (int i = 0; i < kServers * 5; ++i) ASSERT_NE(rig.PickOne(To("198.18.0.1")), 0);
+  for (int i = 0; i < kServers * 20; ++i) rig.PickOne(To("198.18.0.1"));
+  int lowest = INT32_MAX;
+  int highest = 0;
+  for (int d = 1; d <= kServers; ++d) {
+    lowest = std::min(lowest, rig.Load(d).Total());
+    highest = std::max(highest, rig.Load(d).Total());
+  }
+  EXPECT_LE(highest - lowest, 1);
+}
+
+using std::chrono::seconds;
+
+// A scan goes on a little with every pick.
+template <class Entry>
+void TickThrough(LocalityCache<Entry>& cache, SchedulerClock::time_point now) {
+  for (uint32_t i = 0; i < LocalityCache<Entry>::kMostEntries; i += 16) cache.Tick(now, seconds(86400));
+}
+
 TEST(LocalityCacheTest, WhatIsIdleIsDropped) {
-  using std::chrono::seconds;
-  LocalityCache<int> cache;
+  LocalityCache<int> cache(SchedulerSetup::kAnyAddresses);
   SchedulerClock::time_point now{seconds(1000)};
   cache.Tick(now, seconds(86400));
   ASSERT_NE(cache.Add(*IpAddress::Parse("10.0.0.1"), now), nullptr);
@@ -67,18 +93,44 @@ TEST(LocalityCacheTest, WhatIsIdleIsDropped) {
   EXPECT_EQ(cache.size(), 0u);
 }
 
+// Once a scan was due nobody finds what it is to drop, wherever the scan is.
+TEST(LocalityCacheTest, WhatIsToBeDroppedIsNotFound) {
+  LocalityCache<int> cache(SchedulerSetup::kAnyAddresses);
+  const auto address = [](uint32_t i) { return IpAddress::FromV4(Be32::FromHost(i)); };
+  SchedulerClock::time_point now{seconds(1000)};
+  cache.Tick(now, seconds(86400));
+  for (uint32_t i = 0; i < 1000; ++i) ASSERT_NE(cache.Add(address(i), now), nullptr);
+  cache.Tick(now += seconds(7 * 86400), seconds(86400));
+  EXPECT_GT(cache.size(), 900u) << "a pick does not do all of it";
+  EXPECT_EQ(cache.Peek(address(500)), nullptr);
+  EXPECT_EQ(cache.Find(address(500), now), nullptr);
+  ASSERT_NE(cache.Add(address(500), now), nullptr);
+  TickThrough(cache, now);
+  EXPECT_EQ(cache.size(), 1u);
+  EXPECT_NE(cache.Find(address(500), now), nullptr);
+}
+
 TEST(LocalityCacheTest, TooManyAreNotRemembered) {
-  using std::chrono::seconds;
-  LocalityCache<int> cache;
+  LocalityCache<int> cache(SchedulerSetup::kAnyAddresses);
   SchedulerClock::time_point now{seconds(1000)};
   cache.Tick(now, seconds(86400));
   const auto address = [](uint32_t i) { return IpAddress::FromV4(Be32::FromHost(i)); };
   for (uint32_t i = 0; i < 24576; ++i) ASSERT_NE(cache.Add(address(i), now), nullptr);
   EXPECT_EQ(cache.Add(address(99999), now), nullptr);
-  cache.Tick(now += seconds(60), seconds(86400));
+  TickThrough(cache, now += seconds(60));
   EXPECT_EQ(cache.size(), 24576u) << "none is idle yet";
-  for (int i = 0; i < 5; ++i) cache.Tick(now += seconds(60), seconds(86400));
+  for (int i = 0; i < 5; ++i) TickThrough(cache, now += seconds(60));
   EXPECT_EQ(cache.size(), 24576u - 8192u) << "so many at once";
+  for (uint32_t i = 0; i < 8192; ++i) ASSERT_NE(cache.Add(address(100'000 + i), now), nullptr);
+}
+
+// A service of one address remembers that one.
+TEST(LocalityCacheTest, ForOneAddress) {
+  LocalityCache<int> cache(1);
+  const SchedulerClock::time_point now{seconds(1000)};
+  ASSERT_NE(cache.Add(*IpAddress::Parse("10.0.0.1"), now), nullptr);
+  EXPECT_EQ(cache.Add(*IpAddress::Parse("10.0.0.2"), now), nullptr);
+  EXPECT_NE(cache.Find(*IpAddress::Parse("10.0.0.1"), now), nullptr);
 }
 
 }  // namespace

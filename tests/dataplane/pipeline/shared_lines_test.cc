@@ -11,7 +11,7 @@
 #include "dataplane/pipeline/connection_life.h"
 #include "dataplane/pipeline/pipeline.h"
 #include "tests/support/eal.h"
-#include "tests/support/locked_instructions.h"
+#include "tests/support/instructions.h"
 #include "tests/support/pipeline_rig.h"
 
 namespace sluice {
@@ -20,7 +20,7 @@ namespace {
 class SharedLinesTest : public testing::Test {
  protected:
   void SetUp() override {
-    if (!CanCountLockedInstructions()) GTEST_SKIP() << "a sanitizer's own instructions would count";
+    if (!CanCountInstructions()) GTEST_SKIP() << "a sanitizer's own instructions would count";
   }
 
   void Serve(const std::string& scheduler, int servers, Protocol protocol = Protocol::kTcp,

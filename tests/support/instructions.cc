@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "tests/support/locked_instructions.h"
+#include "tests/support/instructions.h"
 
 #include <signal.h>
 #include <ucontext.h>
+
+#include <cstdint>
 
 #include "dataplane/net/check.h"
 
@@ -11,7 +13,7 @@ namespace {
 
 constexpr uint64_t kTrapFlag = 1 << 8;
 
-int locked = 0;
+Instructions counted;
 struct sigaction action_before;
 
 bool IsPrefix(uint8_t byte) {
@@ -35,13 +37,15 @@ bool IsLocked(const uint8_t* at) {
 
 // The instruction pointer is that of the instruction that comes next.
 void OnStep(int, siginfo_t*, void* context) {
-  const auto* state = static_cast<const ucontext_t*>(context);
-  locked += IsLocked(reinterpret_cast<const uint8_t*>(state->uc_mcontext.gregs[REG_RIP]));
+  auto* registers = static_cast<ucontext_t*>(context)->uc_mcontext.gregs;
+  ++counted.all;
+  counted.locked += IsLocked(reinterpret_cast<const uint8_t*>(registers[REG_RIP]));
+  if (counted.all == Instructions::kMost) registers[REG_EFL] &= ~static_cast<greg_t>(kTrapFlag);
 }
 
 }  // namespace
 
-bool CanCountLockedInstructions() {
+bool CanCountInstructions() {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   return false;
 #elif defined(__has_feature)
@@ -51,19 +55,19 @@ bool CanCountLockedInstructions() {
 #endif
 }
 
-void StartCountingLocked() {
+void StartCounting() {
   struct sigaction action {};
   action.sa_sigaction = OnStep;
   action.sa_flags = SA_SIGINFO;
   SLUICE_CHECK(sigaction(SIGTRAP, &action, &action_before) == 0);
-  locked = 0;
+  counted = {};
   __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() | kTrapFlag);
 }
 
-int StopCountingLocked() {
+Instructions StopCounting() {
   __builtin_ia32_writeeflags_u64(__builtin_ia32_readeflags_u64() & ~kTrapFlag);
   SLUICE_CHECK(sigaction(SIGTRAP, &action_before, nullptr) == 0);
-  return locked;
+  return counted;
 }
 
 }  // namespace sluice
