@@ -10,6 +10,7 @@
 #include "dataplane/conn/connection_table.h"
 #include "dataplane/net/flow_hash.h"
 #include "dataplane/net/headers.h"
+#include "dataplane/pipeline/kernel_class.h"
 #include "dataplane/pipeline/lanes.h"
 
 namespace sluice {
@@ -120,6 +121,7 @@ struct Batch {
   uint16_t mtu[kBurst];  // of lanes that are split
 
   Verdict verdict[kBurst];
+  KernelClass kernel_class[kBurst];  // of kKernelInput
 
   Ipv4Header& v4(int lane) { return *reinterpret_cast<Ipv4Header*>(ip[lane]); }
   Ipv6Header& v6(int lane) { return *reinterpret_cast<Ipv6Header*>(ip[lane]); }

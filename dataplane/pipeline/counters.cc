@@ -129,6 +129,16 @@ constexpr std::array<CounterDescription, kCounterCount> kDescriptions = {{
     {Counter::kPortStalled, "port_stalled", "times a transmit queue took nothing of a burst"},
     {Counter::kDropPortFull, "drop_port_full", "transmit queue of the port is full"},
     {Counter::kDropPeerFull, "drop_peer_full", "hand-over ring of the owning worker is full"},
+    {Counter::kDropKernelLink, "drop_kernel_link",
+     "ARP and its like, over what the kernel is given a second"},
+    {Counter::kDropKernelRouting, "drop_kernel_routing",
+     "BGP or BFD with the host, over what the kernel is given a second"},
+    {Counter::kDropKernelHost, "drop_kernel_host",
+     "for the host itself, over what the kernel is given a second"},
+    {Counter::kDropKernelStray, "drop_kernel_stray",
+     "to a virtual address, of no connection, over what the kernel is given a second"},
+    {Counter::kDropKernelForwards, "drop_kernel_forwards",
+     "without a known next hop, over what the kernel is given a second"},
     {Counter::kDropKernelFull, "drop_kernel_full", "queue to the kernel is full"},
 }};
 

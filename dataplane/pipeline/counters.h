@@ -98,6 +98,11 @@ enum class Counter : uint8_t {
   kPortStalled,
   kDropPortFull,
   kDropPeerFull,
+  kDropKernelLink,
+  kDropKernelRouting,
+  kDropKernelHost,
+  kDropKernelStray,
+  kDropKernelForwards,
   kDropKernelFull,
   kCount,
 };

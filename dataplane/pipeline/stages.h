@@ -48,16 +48,9 @@ inline void AnswerWith(Worker& worker, Batch& batch, int lane, Reply reply, Coun
   batch.answer[lane] = reply;
   batch.answer_mtu[lane] = mtu;
 }
-inline void GiveToKernel(Worker& worker, Batch& batch, int lane, Counter reason) {
-  worker.counters.Add(reason);
-  batch.verdict[lane] = Verdict::kKernelInput;
-}
-
+// What is over the budget of its class is dropped under that name (kernel_class.h).
+void GiveToKernel(Worker& worker, Batch& batch, int lane, Counter reason);
 // Rewritten, but not for a neighbour that Sluice knows.
-inline void SendByKernel(Worker& worker, Batch& batch, int lane, const IpAddress& next_stop) {
-  worker.counters.Add(Counter::kKernelForwards);
-  PutNextStop(*batch.packet[lane], batch.ip[lane], next_stop);
-  batch.verdict[lane] = Verdict::kKernelOutput;
-}
+void SendByKernel(Worker& worker, Batch& batch, int lane, const IpAddress& next_stop);
 
 }  // namespace sluice

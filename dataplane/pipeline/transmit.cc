@@ -38,7 +38,9 @@ void Transmit(Worker& worker, Batch& batch) {
         Split(worker, batch, lane);
         dropped[drops++] = packet;
         break;
-      case Verdict::kKernelInput: output.kernel_input.Add(packet); break;
+      case Verdict::kKernelInput:
+        output.kernel_input[static_cast<size_t>(batch.kernel_class[lane])].Add(packet);
+        break;
       case Verdict::kKernelOutput: output.kernel_output.Add(packet); break;
       case Verdict::kPeer: output.peers[batch.owner[lane]].Add(packet); break;
       case Verdict::kDrop: dropped[drops++] = packet; break;

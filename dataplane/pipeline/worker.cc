@@ -25,6 +25,7 @@ Worker::Worker(const Setup& setup)
       fragments(setup.secret),
       icmp_limit(kIcmpPerSecond, kIcmpBurst, setup.now),
       refusal_limit(kRefusalsPerSecond, kRefusalsBurst, setup.now),
+      kernel_buckets(setup.now),
       identification(static_cast<uint16_t>(static_cast<uint32_t>(setup.secret.words[1]) /
                                                identification_step * identification_step +
                                            static_cast<uint32_t>(setup.index))),

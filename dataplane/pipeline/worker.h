@@ -26,6 +26,7 @@
 #include "dataplane/pipeline/counters.h"
 #include "dataplane/pipeline/defence.h"
 #include "dataplane/pipeline/fragments.h"
+#include "dataplane/pipeline/kernel_class.h"
 #include "dataplane/pipeline/rewrite_tunnel.h"
 #include "dataplane/pipeline/token_bucket.h"
 #include "dataplane/pipeline/worker_load.h"
@@ -50,7 +51,7 @@ struct Output {
   explicit Output(int workers) : peers(workers) {}
 
   std::array<PacketList, kMaxPorts> wire;
-  PacketList kernel_input;
+  std::array<PacketList, kKernelClasses> kernel_input;
   PacketList kernel_output;
   std::vector<PacketList> peers;
 
@@ -122,6 +123,7 @@ struct Worker {
   FragmentTable fragments;
   TokenBucket icmp_limit;
   TokenBucket refusal_limit;
+  KernelBuckets kernel_buckets;
   uint16_t identification;        // of the next outer IPv4 header
   uint32_t split_identification;  // of the next outer IPv6 packet in fragments
   // What is worked out once for each destination and generation of routes.

@@ -22,8 +22,8 @@ absl::StatusOr<std::unique_ptr<Handoff>> Handoff::Create(int workers) {
   for (int worker = 0; worker < workers; ++worker) {
     auto way = std::make_unique<Way>();
     way->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    way->ring =
-        rte_ring_create(absl::StrCat("handoff_", worker).c_str(), kHandoffRingSize, SOCKET_ID_ANY, RING_F_SC_DEQ);
+    way->ring = rte_ring_create(absl::StrCat("handoff_", worker).c_str(), kHandoffRingSize, SOCKET_ID_ANY,
+                                RING_F_SC_DEQ);
     handoff->ways_.push_back(std::move(way));
     if (handoff->ways_.back()->ring == nullptr)
       return absl::ResourceExhaustedError("no memory for the rings between workers");
@@ -73,7 +73,10 @@ void Handoff::StandUp(int worker) {
 
 void Handoff::Wake(int worker) {
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (ways_[worker]->asleep.load(std::memory_order_relaxed)) eventfd_write(ways_[worker]->wake_fd, 1);
+  std::atomic<bool>& asleep = ways_[worker]->asleep;
+  // Of all that find it asleep, only the first need make a system call.
+  if (asleep.load(std::memory_order_relaxed) && asleep.exchange(false))
+    eventfd_write(ways_[worker]->wake_fd, 1);
 }
 
 }  // namespace sluice

@@ -13,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -28,7 +29,11 @@ namespace {
 
 constexpr unsigned kKernelRingSize = 1024;
 constexpr int kChunk = 32;
-constexpr uint32_t kLargestPacket = 65536;
+// Of others than neighbours and routing, before the taps are looked at.
+constexpr int kTurns = 4;
+// Of 2 KiB each, a buffer or what is left of one without its tag: a packet of 64 KiB.
+constexpr int kMostParts = 40;
+constexpr uint32_t kLargestPacket = UINT16_MAX + sizeof(Ipv6Header);
 constexpr size_t kLargestTag = sizeof(VlanTag);
 
 // A value under /proc/sys/net for one interface; kernels without it have nothing to switch off.
@@ -37,11 +42,9 @@ void SetInterfaceOption(const char* family, const std::string& interface, const 
   std::ofstream(absl::StrCat("/proc/sys/net/", family, "/conf/", interface, "/", option)) << value;
 }
 
-void RemoveTag(std::vector<uint8_t>& frame) {
-  constexpr size_t kAddresses = offsetof(EthernetHeader, ether_type);
-  if (frame.size() < sizeof(EthernetHeader) + sizeof(VlanTag)) return;
-  if (reinterpret_cast<const EthernetHeader*>(frame.data())->ether_type != kEtherTypeVlan) return;
-  frame.erase(frame.begin() + kAddresses, frame.begin() + kAddresses + sizeof(VlanTag));
+bool IsTagged(const rte_mbuf& packet) {
+  return packet.data_len >= sizeof(EthernetHeader) + sizeof(VlanTag) &&
+         rte_pktmbuf_mtod(&packet, const EthernetHeader*)->ether_type == kEtherTypeVlan;
 }
 
 uint32_t IpLength(const uint8_t* ip) {
@@ -91,6 +94,14 @@ absl::Status SetUp(const std::string& name, const MacAddress& mac, int mtu, bool
               : absl::ErrnoToStatus(error, absl::StrCat("tap interface ", name, " cannot be set up"));
 }
 
+// With the packets in it.
+void FreeRing(rte_ring* ring) {
+  void* packet;
+  while (ring != nullptr && rte_ring_dequeue(ring, &packet) == 0)
+    rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
+  rte_ring_free(ring);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<KernelPort>> KernelPort::Open(const std::vector<Twin>& twins,
@@ -105,10 +116,16 @@ absl::StatusOr<std::unique_ptr<KernelPort>> KernelPort::Open(const std::vector<T
   // A kernel without IPv6 has none, and no routes for what would go there.
   port->raw_socket_v6_ = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, IPPROTO_RAW);
   port->wake_fd_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  port->input_ = rte_ring_create("kernel_input", kKernelRingSize, SOCKET_ID_ANY, RING_F_SC_DEQ);
+  port->frame_.resize(kLargestPacket);
   port->output_ = rte_ring_create("kernel_output", kKernelRingSize, SOCKET_ID_ANY, RING_F_SC_DEQ);
-  if (port->input_ == nullptr || port->output_ == nullptr)
-    return absl::ResourceExhaustedError("no memory for the rings to the kernel");
+  bool made = port->output_ != nullptr;
+  for (int i = 0; i < kKernelClasses; ++i) {
+    rte_ring*& ring = port->input_[static_cast<size_t>(i)];
+    ring = rte_ring_create(absl::StrCat("kernel_input_", i).c_str(), kKernelRingSize, SOCKET_ID_ANY,
+                           RING_F_SC_DEQ);
+    made = made && ring != nullptr;
+  }
+  if (!made) return absl::ResourceExhaustedError("no memory for the rings to the kernel");
   for (const Twin& twin : twins) {
     if (const absl::Status opened = port->OpenTap(twin); !opened.ok()) return opened;
   }
@@ -151,17 +168,10 @@ KernelPort::~KernelPort() {
     eventfd_write(wake_fd_, 1);
     thread_.join();
   }
-  for (rte_ring* ring : {input_, output_}) {
-    void* packet;
-    while (ring != nullptr && rte_ring_dequeue(ring, &packet) == 0)
-      rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
-    rte_ring_free(ring);
-  }
+  for (rte_ring* ring : input_) FreeRing(ring);
+  FreeRing(output_);
   for (const Tap& tap : taps_) {
-    void* packet;
-    while (tap.from_kernel != nullptr && rte_ring_dequeue(tap.from_kernel, &packet) == 0)
-      rte_pktmbuf_free(static_cast<rte_mbuf*>(packet));
-    rte_ring_free(tap.from_kernel);
+    FreeRing(tap.from_kernel);
     if (tap.fd >= 0) close(tap.fd);
   }
   if (raw_socket_ >= 0) close(raw_socket_);
@@ -169,7 +179,9 @@ KernelPort::~KernelPort() {
   if (wake_fd_ >= 0) close(wake_fd_);
 }
 
-int KernelPort::GiveInput(rte_mbuf** packets, int count) { return Give(input_, packets, count); }
+int KernelPort::GiveInput(KernelClass kernel_class, rte_mbuf** packets, int count) {
+  return Give(input_[static_cast<size_t>(kernel_class)], packets, count);
+}
 int KernelPort::GiveOutput(rte_mbuf** packets, int count) { return Give(output_, packets, count); }
 
 int KernelPort::Give(rte_ring* ring, rte_mbuf** packets, int count) {
@@ -178,7 +190,7 @@ int KernelPort::Give(rte_ring* ring, rte_mbuf** packets, int count) {
   if (static_cast<int>(taken) < count)
     rte_pktmbuf_free_bulk(packets + taken, static_cast<unsigned>(count) - taken);
   std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (asleep_.load(std::memory_order_relaxed)) eventfd_write(wake_fd_, 1);
+  if (asleep_.load(std::memory_order_relaxed) && asleep_.exchange(false)) eventfd_write(wake_fd_, 1);
   return count - static_cast<int>(taken);
 }
 
@@ -192,58 +204,98 @@ void KernelPort::SetCarrier(int port, bool is_up) {
   if (taps_[port].dedicated) ioctl(taps_[port].fd, TUNSETCARRIER, &carrier);
 }
 
+bool KernelPort::HasWork() const {
+  return !rte_ring_empty(output_) || std::any_of(input_.begin(), input_.end(),
+                                                 [](const rte_ring* ring) { return !rte_ring_empty(ring); });
+}
+
 void KernelPort::Run() {
   std::vector<pollfd> polled = {{wake_fd_, POLLIN, 0}};
   for (const Tap& tap : taps_) polled.push_back({tap.fd, POLLIN, 0});
   while (!stop_.load()) {
     asleep_.store(true);
     std::atomic_thread_fence(std::memory_order_seq_cst);
-    const bool work = !rte_ring_empty(input_) || !rte_ring_empty(output_);
-    poll(polled.data(), polled.size(), work ? 0 : 1000);
+    poll(polled.data(), polled.size(), HasWork() ? 0 : 1000);
     asleep_.store(false);
     eventfd_t ignored;
-    eventfd_read(wake_fd_, &ignored);
-    WriteInput();
-    SendOutput();
+    if (polled[0].revents & POLLIN) eventfd_read(wake_fd_, &ignored);
+    Serve();
     for (size_t i = 0; i < taps_.size(); ++i) {
       if (polled[i + 1].revents & POLLIN) ReadTap(taps_[i]);
     }
   }
-  while (!rte_ring_empty(input_)) WriteInput();
-  while (!rte_ring_empty(output_)) SendOutput();
+  while (HasWork()) Serve();
 }
 
-void KernelPort::WriteInput() {
+// Neighbours and routing need not wait but for one chunk of others, and those take turns with each other.
+void KernelPort::Serve() {
+  constexpr KernelClass kOthers[] = {KernelClass::kHost, KernelClass::kStray};
+  const auto serve_first = [this] {
+    for (unsigned chunk = 0; chunk < kKernelRingSize / kChunk; ++chunk) {
+      if (!(WriteInput(KernelClass::kLink) | WriteInput(KernelClass::kRouting))) return;
+    }
+  };
+  for (int turn = 0; turn < kTurns; ++turn) {
+    bool any = false;
+    for (const KernelClass other : kOthers) {
+      serve_first();
+      any |= WriteInput(other);
+    }
+    serve_first();
+    any |= SendOutput();
+    if (!any) return;
+  }
+}
+
+// One chunk of them; false: there were none.
+bool KernelPort::WriteInput(KernelClass kernel_class) {
   rte_mbuf* packets[kChunk];
-  const unsigned count = rte_ring_dequeue_burst(input_, reinterpret_cast<void**>(packets), kChunk, nullptr);
-  std::vector<uint8_t> frame;
+  const unsigned count = rte_ring_dequeue_burst(input_[static_cast<size_t>(kernel_class)],
+                                                reinterpret_cast<void**>(packets), kChunk, nullptr);
   for (unsigned i = 0; i < count; ++i) {
-    frame.resize(packets[i]->pkt_len);
-    const void* bytes = rte_pktmbuf_read(packets[i], 0, packets[i]->pkt_len, frame.data());
-    if (bytes != frame.data()) std::memcpy(frame.data(), bytes, packets[i]->pkt_len);
-    const Tap& tap = taps_[port_of_dpdk_port_[packets[i]->port]];
-    // The twin of a shared port has no VLANs of its own; what has come to its host is for the host.
-    if (!tap.dedicated) RemoveTag(frame);
-    if (write(tap.fd, frame.data(), frame.size()) < 0) failures_.fetch_add(1, std::memory_order_relaxed);
+    if (!Write(*packets[i])) failures_.fetch_add(1, std::memory_order_relaxed);
   }
   rte_pktmbuf_free_bulk(packets, count);
+  return count > 0;
 }
 
-void KernelPort::SendOutput() {
+// From where it is. The twin of a shared port has no VLANs of its own; what has come to its host is for the
+// host.
+bool KernelPort::Write(rte_mbuf& packet) {
+  constexpr size_t kAddresses = offsetof(EthernetHeader, ether_type);
+  const Tap& tap = taps_[port_of_dpdk_port_[packet.port]];
+  iovec parts[kMostParts];
+  int count = 0;
+  for (const rte_mbuf* segment = &packet; segment != nullptr; segment = segment->next) {
+    if (count == kMostParts) return false;
+    parts[count++] = {rte_pktmbuf_mtod(segment, void*), segment->data_len};
+  }
+  if (!tap.dedicated && IsTagged(packet)) {
+    if (count == kMostParts) return false;
+    std::copy_backward(parts, parts + count, parts + count + 1);
+    ++count;
+    parts[0].iov_len = kAddresses;
+    parts[1].iov_base = static_cast<char*>(parts[1].iov_base) + kAddresses + sizeof(VlanTag);
+    parts[1].iov_len -= kAddresses + sizeof(VlanTag);
+  }
+  return writev(tap.fd, parts, count) >= 0;
+}
+
+// One chunk of them; false: there were none.
+bool KernelPort::SendOutput() {
   rte_mbuf* packets[kChunk];
   const unsigned count = rte_ring_dequeue_burst(output_, reinterpret_cast<void**>(packets), kChunk, nullptr);
-  std::vector<uint8_t> buffer;
   for (unsigned i = 0; i < count; ++i) {
     // A rewritten packet: Parse has checked its headers.
     const IpAddress& next_stop = *rte_pktmbuf_mtod(packets[i], const KernelOutputHeader*);
     const auto* ip = rte_pktmbuf_mtod_offset(packets[i], const uint8_t*, sizeof(KernelOutputHeader));
     const uint32_t length = IpLength(ip);
-    buffer.resize(length);
-    const void* bytes = rte_pktmbuf_read(packets[i], sizeof(KernelOutputHeader), length, buffer.data());
+    const void* bytes = rte_pktmbuf_read(packets[i], sizeof(KernelOutputHeader), length, frame_.data());
     if (bytes == nullptr || !SendRaw(next_stop, IsV6Header(ip), bytes, length))
       failures_.fetch_add(1, std::memory_order_relaxed);
   }
   rte_pktmbuf_free_bulk(packets, count);
+  return count > 0;
 }
 
 // Another family than the packet's: the kernel would have to route it as what it is not.
@@ -264,14 +316,13 @@ bool KernelPort::SendRaw(const IpAddress& next_stop, bool is_v6, const void* byt
 }
 
 void KernelPort::ReadTap(Tap& tap) {
-  std::vector<uint8_t> frame(kLargestPacket);
   for (int i = 0; i < kChunk; ++i) {
-    const ssize_t length = read(tap.fd, frame.data(), frame.size());
+    const ssize_t length = read(tap.fd, frame_.data(), frame_.size());
     if (length <= 0) return;
     if (!tap.dedicated) continue;  // a shared interface sends its own packets
     rte_mbuf* packet = static_cast<size_t>(length) > tap.largest_frame
                            ? nullptr
-                           : Buffered(pool_, frame.data(), static_cast<size_t>(length));
+                           : Buffered(pool_, frame_.data(), static_cast<size_t>(length));
     if (packet == nullptr) {
       failures_.fetch_add(1, std::memory_order_relaxed);
       continue;

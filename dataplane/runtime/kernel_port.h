@@ -2,11 +2,13 @@
 // interface that has the port's MAC address. Rewritten, next hop unknown: over a raw socket, the kernel
 // routes and resolves. A dedicated port's tap is its twin in the kernel: addresses, routes and ARP are
 // configured there, and what the kernel sends over it goes out of the port.
+// Each class of packets has a ring of its own; those that a flood cannot be made of are served first.
 // Threads: workers call the Give functions; one thread of its own does the system calls, so that a worker
 // makes none but to wake it.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -18,6 +20,7 @@
 #include "absl/status/statusor.h"
 #include "dataplane/net/ip_address.h"
 #include "dataplane/net/mac_address.h"
+#include "dataplane/pipeline/kernel_class.h"
 
 struct rte_mbuf;
 struct rte_mempool;
@@ -40,7 +43,7 @@ class KernelPort {
   ~KernelPort();
 
   // Both take all packets: what finds no room is freed. They return how many those were.
-  int GiveInput(rte_mbuf** packets, int count);
+  int GiveInput(KernelClass kernel_class, rte_mbuf** packets, int count);
   int GiveOutput(rte_mbuf** packets, int count);
   // Packets of the kernel for dedicated port `port`; its one worker calls this.
   int TakeFromKernel(int port, rte_mbuf** packets, int limit);
@@ -65,8 +68,11 @@ class KernelPort {
   absl::Status OpenTap(const Twin& twin);
   int Give(rte_ring* ring, rte_mbuf** packets, int count);
   void Run();
-  void WriteInput();
-  void SendOutput();
+  bool HasWork() const;
+  void Serve();
+  bool WriteInput(KernelClass kernel_class);
+  bool Write(rte_mbuf& packet);
+  bool SendOutput();
   bool SendRaw(const IpAddress& next_stop, bool is_v6, const void* bytes, size_t length);
   void ReadTap(Tap& tap);
 
@@ -76,8 +82,9 @@ class KernelPort {
   int raw_socket_ = -1;
   int raw_socket_v6_ = -1;
   int wake_fd_ = -1;
-  rte_ring* input_ = nullptr;
+  std::array<rte_ring*, kKernelClasses> input_{};
   rte_ring* output_ = nullptr;
+  std::vector<uint8_t> frame_;  // the thread's
   std::atomic<bool> asleep_{false};
   std::atomic<bool> stop_{false};
   std::atomic<uint64_t> failures_{0};

@@ -5,6 +5,8 @@
 #include <rte_ethdev.h>
 #include <time.h>
 
+#include <algorithm>
+
 namespace sluice {
 namespace {
 
@@ -16,6 +18,9 @@ constexpr int kIdleRoundsBeforeSleep = 200;
 // stay well below the heartbeat limit.
 constexpr int kLongestSleepMs = 20;
 constexpr int kSendTries = 4;
+// What peers give must not keep a worker from its own queues for longer than those hold packets: they have
+// room for a thousand and more.
+constexpr int kMostPeerBursts = 32;
 // Once stopped, a worker goes on until its queues are empty, but not for ever: nobody steers to it any more.
 constexpr int kDrainRounds = 10'000;
 
@@ -27,7 +32,11 @@ uint64_t MonotonicNs() {
 
 }  // namespace
 
-WorkerLoop::WorkerLoop(const Setup& setup, Worker& worker) : setup_(setup), worker_(worker) {}
+WorkerLoop::WorkerLoop(const Setup& setup, Worker& worker)
+    : setup_(setup),
+      worker_(worker),
+      peer_bursts_(std::min((worker.workers - 1) * std::max(static_cast<int>(setup.receive.size()), 1),
+                            kMostPeerBursts)) {}
 
 void WorkerLoop::Run() {
   int idle_rounds = 0;
@@ -87,17 +96,20 @@ bool WorkerLoop::ReceiveAll() {
   return any;
 }
 
+// As many bursts as peers may have given in a round of theirs: whatever waits longer is lost in the end,
+// after the work was spent.
 bool WorkerLoop::TakeFromPeers() {
-  if (worker_.workers == 1) return false;
-  const int count = setup_.handoff->Take(worker_.index, batch_.packet, kBurst);
-  if (count == 0) return false;
-  // The other worker has had them last.
-  for (int i = 0; i < count; ++i) __builtin_prefetch(batch_.packet[i]);
-  batch_.count = count;
-  batch_.from_peer = true;
-  worker_.counters.Add(Counter::kPeerTaken, static_cast<uint64_t>(count));
-  Process();
-  return true;
+  for (int bursts = 0; bursts < peer_bursts_; ++bursts) {
+    const int count = setup_.handoff->Take(worker_.index, batch_.packet, kBurst);
+    if (count == 0) return bursts > 0;
+    // The other worker has had them last.
+    for (int i = 0; i < count; ++i) __builtin_prefetch(batch_.packet[i]);
+    batch_.count = count;
+    batch_.from_peer = true;
+    worker_.counters.Add(Counter::kPeerTaken, static_cast<uint64_t>(count));
+    Process();
+  }
+  return peer_bursts_ > 0;
 }
 
 bool WorkerLoop::SendForKernel() {
@@ -128,8 +140,10 @@ void WorkerLoop::Flush() {
   }
   SendPieces();
   int kernel_drops = 0;
-  if (PacketList& list = output.kernel_input; list.count > 0) {
-    kernel_drops += setup_.kernel_port->GiveInput(list.packets, list.count);
+  for (int i = 0; i < kKernelClasses; ++i) {
+    PacketList& list = output.kernel_input[static_cast<size_t>(i)];
+    if (list.count == 0) continue;
+    kernel_drops += setup_.kernel_port->GiveInput(static_cast<KernelClass>(i), list.packets, list.count);
     list.count = 0;
   }
   if (PacketList& list = output.kernel_output; list.count > 0) {

@@ -59,6 +59,7 @@ class WorkerLoop {
 
   const Setup setup_;
   Worker& worker_;
+  const int peer_bursts_;  // of packets from peers in a round
   Batch batch_;
   uint64_t last_heartbeat_ns_ = 0;
   std::atomic<Question*> question_{nullptr};

@@ -79,10 +79,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* bytes, size_t size) {
     if (list.count > 0) rte_pktmbuf_free_bulk(list.packets, static_cast<unsigned>(list.count));
     list.count = 0;
   }
-  for (PacketList* list : {&output.kernel_input, &output.kernel_output}) {
-    if (list->count > 0) rte_pktmbuf_free_bulk(list->packets, static_cast<unsigned>(list->count));
-    list->count = 0;
-  }
+  const auto free_all = [](PacketList& list) {
+    if (list.count > 0) rte_pktmbuf_free_bulk(list.packets, static_cast<unsigned>(list.count));
+    list.count = 0;
+  };
+  for (PacketList& list : output.kernel_input) free_all(list);
+  free_all(output.kernel_output);
   if (output.piece_count > 0) {
     rte_pktmbuf_free_bulk(output.pieces, static_cast<unsigned>(output.piece_count));
     output.piece_count = 0;

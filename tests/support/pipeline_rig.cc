@@ -175,7 +175,14 @@ std::map<rte_mbuf*, Outcome> PipelineRig::TakeOutput() {
   Output& output = worker->output;
   for (size_t i = 0; i < output.wire.size(); ++i)
     Collect(output.wire[i], "wire " + std::to_string(i), outcomes);
-  Collect(output.kernel_input, "kernel input", outcomes);
+  for (int i = 0; i < kKernelClasses; ++i) {
+    std::map<rte_mbuf*, Outcome> given;
+    Collect(output.kernel_input[static_cast<size_t>(i)], "kernel input", given);
+    for (auto& [packet, outcome] : given) {
+      outcome.kernel_class = static_cast<KernelClass>(i);
+      outcomes[packet] = outcome;
+    }
+  }
   CollectForKernel(output.kernel_output, outcomes);
   for (size_t i = 0; i < output.peers.size(); ++i)
     Collect(output.peers[i], "peer " + std::to_string(i), outcomes);

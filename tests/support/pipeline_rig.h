@@ -19,6 +19,7 @@ struct Outcome {
   std::string where;         // "wire 0", "kernel input", "kernel output", "peer 1", "dropped"
   FrameBytes frame;          // empty if dropped
   IpAddress next_stop = {};  // of "kernel output"
+  KernelClass kernel_class = KernelClass::kStray;  // of "kernel input"
 };
 
 class PipelineRig {

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "tests/support/eal.h"
 #include "tests/support/pipeline_rig.h"
@@ -76,7 +77,7 @@ class WorkerLoopTest : public testing::Test {
     GTEST_SKIP() << "packets pass a ring in DPDK's library, which ThreadSanitizer does not see into";
 #endif
   }
-  void Start(int workers) {
+  void Prepare(int workers) {
     rig_ = std::make_unique<PipelineRig>(
         PipelineRig::Options{.connection_capacity = 1 << 14, .workers = workers});
     rig_->AddService("10.99.0.1", 80, Protocol::kUdp, "rr", {PipelineRig::Server("10.1.0.1", 8080)});
@@ -85,20 +86,25 @@ class WorkerLoopTest : public testing::Test {
     grace_period_ = std::make_unique<GracePeriod>(workers);
     handoff_ = *Handoff::Create(workers);
     clock_ = std::make_unique<Clock>();
-    loop_ = std::make_unique<WorkerLoop>(WorkerLoop::Setup{.receive = {clients_.queue()},
-                                                           .transmit = {back_.queue(), servers_.queue()},
-                                                           .snapshot = snapshot_.get(),
-                                                           .forwarding = forwarding_.get(),
-                                                           .grace_period = grace_period_.get(),
-                                                           .handoff = handoff_.get(),
-                                                           .clock = clock_.get()},
-                                         *rig_->worker);
+  }
+  WorkerLoop::Setup SetupOf(const std::vector<PortQueue>& receive) {
+    return {.receive = receive,
+            .transmit = {back_.queue(), servers_.queue()},
+            .snapshot = snapshot_.get(),
+            .forwarding = forwarding_.get(),
+            .grace_period = grace_period_.get(),
+            .handoff = handoff_.get(),
+            .clock = clock_.get()};
+  }
+  void Start(int workers) {
+    Prepare(workers);
+    loop_ = std::make_unique<WorkerLoop>(SetupOf({clients_.queue()}), *rig_->worker);
     thread_ = std::thread([this] { loop_->Run(); });
   }
   void TearDown() override {
     if (loop_ == nullptr) return;
     loop_->Stop();
-    thread_.join();
+    if (thread_.joinable()) thread_.join();
     rte_mbuf* packets[kAcross];
     for (int worker = 0; worker < rig_->worker->workers; ++worker) {
       while (const int count = handoff_->Take(worker, packets, kAcross))
@@ -175,6 +181,42 @@ TEST_F(WorkerLoopTest, APeerThatTakesNothingCostsItsPacketsAndNoMore) {
   EXPECT_GT(Count(Counter::kDropPeerFull), 0);
   EXPECT_EQ(Count(Counter::kSent) + Count(Counter::kPeerGiven) + Count(Counter::kDropPeerFull), 6000);
   EXPECT_GT(Count(Counter::kSent), 2000);
+}
+
+// Three peers with two interfaces each may hand over six bursts in a round of theirs: what they gave is
+// through when the packets of two full queues are, not long after, when the ring has overflown.
+TEST_F(WorkerLoopTest, WhatPeersHandOverIsTakenInTime) {
+  constexpr int kQueued = 960;
+  constexpr int kHandedOver = 1920;
+  Prepare(4);
+  Loopback more_clients("net_ring_more");
+  const WorkerLoop::Setup two_queues = SetupOf({clients_.queue(), more_clients.queue()});
+  const auto frame = [](int client) {
+    return Packet()
+        .Udp()
+        .From("10.0.2." + std::to_string(client % 250 + 1), static_cast<uint16_t>(1024 + client))
+        .To("10.99.0.1", 80)
+        .Bytes();
+  };
+  for (int i = 0; i < kQueued; ++i) {
+    ASSERT_TRUE(clients_.Put(frame(i)));
+    ASSERT_TRUE(more_clients.Put(frame(i)));
+  }
+  for (int i = 0; i < kHandedOver; ++i) {
+    rte_mbuf* packet = rte_pktmbuf_alloc(PacketPoolForTest());
+    ASSERT_NE(packet, nullptr);
+    const FrameBytes bytes = frame(5000 + i);
+    packet->port = 0;
+    std::copy(bytes.begin(), bytes.end(), rte_pktmbuf_append(packet, static_cast<uint16_t>(bytes.size())));
+    ASSERT_EQ(handoff_->Give(0, &packet, 1), 1);
+  }
+  loop_ = std::make_unique<WorkerLoop>(two_queues, *rig_->worker);
+  loop_->Stop();  // it goes on until there is nothing left
+  loop_->Run();
+  EXPECT_EQ(Count(Counter::kReceived), 2 * kQueued);
+  EXPECT_EQ(Count(Counter::kPeerTaken), kHandedOver);
+  constexpr uint64_t kRoundsForQueues = kQueued / kBurst;
+  EXPECT_LE(rig_->worker->load.rounds.load(), kRoundsForQueues + 3);
 }
 
 }  // namespace
