@@ -3,7 +3,8 @@
 
 namespace sluice {
 
-Accepting::Accepting(std::span<const Candidate> candidates, const std::vector<bool>& counts) {
+Accepting::Accepting(std::span<const Candidate> candidates, const std::vector<bool>& counts)
+    : few_(candidates.size() <= kFew && counts.empty() ? candidates : std::span<const Candidate>()) {
   int last_bit = 0;
   for (size_t i = 0; i < candidates.size(); ++i) {
     const Candidate& candidate = candidates[i];
@@ -45,6 +46,10 @@ void Accepting::AddLevels(Run& run, const Weights& weights) {
 
 int32_t Accepting::GreatestWeight() const {
   int32_t greatest = 0;
+  for (const Candidate& each : few_) {
+    if (each.weight > greatest && each.CanAccept()) greatest = each.weight;
+  }
+  if (!few_.empty()) return greatest;
   for (const Run& run : runs_) {
     if (run.greatest <= greatest) continue;
     const uint32_t accepting = run.members & ~Overloaded(run);

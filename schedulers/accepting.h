@@ -22,6 +22,7 @@ class Accepting {
 
   // The first candidate from index `from` on that accepts and has at least that weight; kNoCandidate: none.
   int First(size_t from, int32_t least_weight = 1) const {
+    if (!few_.empty()) return FirstOfFew(from, least_weight);
     size_t run = from < starts_.size() ? starts_[from].run : runs_.size();
     uint32_t mask = from < starts_.size() ? starts_[from].mask : 0;
     for (; run < runs_.size(); ++run, mask = ~uint32_t{0}) {
@@ -73,6 +74,8 @@ class Accepting {
     uint32_t run;
     uint32_t mask;
   };
+  // Of a service with so few, their own lines are in the cache sooner than what is here.
+  static constexpr size_t kFew = 8;
   using Weights = std::array<int32_t, LoadGroup::kSize>;  // by bit
 
   static uint32_t Overloaded(const Run& run) { return run.group->overloaded.load(std::memory_order_relaxed); }
@@ -84,6 +87,12 @@ class Accepting {
         levels.begin(), levels.end(), [&](const Level& level) { return level.weight >= least_weight; });
     return (lighter - 1)->members;
   }
+  int FirstOfFew(size_t from, int32_t least_weight) const {
+    for (; from < few_.size(); ++from) {
+      if (few_[from].weight >= least_weight && few_[from].CanAccept()) return static_cast<int>(from);
+    }
+    return kNoCandidate;
+  }
   // Members with higher bits come first.
   int IndexOf(size_t run, int bit) const {
     const uint32_t before = runs_[run].members & ~uint32_t{1} << bit;
@@ -93,6 +102,7 @@ class Accepting {
   int64_t SumOf(size_t run, uint32_t members) const;
   void AddLevels(Run& run, const Weights& weights);
 
+  const std::span<const Candidate> few_;  // empty: many, or not all of them
   std::vector<Run> runs_;
   std::vector<Start> starts_;     // by candidate
   std::vector<int> indices_;      // of candidates, members only

@@ -16,8 +16,8 @@ class RoundRobin final : public Scheduler {
  public:
   explicit RoundRobin(const SchedulerSetup& setup)
       : candidates_(setup.candidates),
-        accepting_(setup.candidates),
-        last_(std::make_shared<std::atomic<ListPosition>>(kBeforeTheFirst)) {}
+        last_(std::make_shared<std::atomic<ListPosition>>(kBeforeTheFirst)),
+        accepting_(setup.candidates) {}
 
   // If the last choice has gone, the walk goes on after the one before it; if that was the first, with
   // whoever is the first then.
@@ -55,8 +55,8 @@ class RoundRobin final : public Scheduler {
   }
 
   const std::span<const Candidate> candidates_;  // the service's, which owns this scheduler
-  const Accepting accepting_;
   std::shared_ptr<std::atomic<ListPosition>> last_;
+  const Accepting accepting_;
 };
 
 const SchedulerEntry kEntry("rr", MakeScheduler<RoundRobin>);

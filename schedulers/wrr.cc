@@ -25,7 +25,7 @@ class WeightedRoundRobin final : public Scheduler {
  public:
   // The kernel's level depends on whether destinations were there already or were added one by one.
   explicit WeightedRoundRobin(const SchedulerSetup& setup)
-      : candidates_(setup.candidates), accepting_(setup.candidates), memory_(std::make_shared<Memory>()) {
+      : candidates_(setup.candidates), memory_(std::make_shared<Memory>()), accepting_(setup.candidates) {
     const size_t added = candidates_.size() - setup.present_before;
     Measure(candidates_.subspan(added));
     if (setup.present_before > 0) AdjustLevel();
@@ -146,12 +146,12 @@ class WeightedRoundRobin final : public Scheduler {
   }
 
   const std::span<const Candidate> candidates_;  // the service's, which owns this scheduler
-  const Accepting accepting_;
   std::shared_ptr<Memory> memory_;
   int divisor_ = 0;
   int greatest_ = 0;
   int step_ = 1;
   int highest_ = 0;
+  const Accepting accepting_;
 };
 
 const SchedulerEntry kEntry("wrr", MakeScheduler<WeightedRoundRobin>);

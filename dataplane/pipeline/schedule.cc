@@ -285,7 +285,10 @@ void PrefetchServices(const Batch& batch, LaneMask lanes) {
     if (service == nullptr) continue;
     service->scheduler->Prefetch();
     if (service->candidates.size() > kFewCandidates) continue;
-    for (const Candidate& candidate : service->candidates) __builtin_prefetch(candidate.load, 1);
+    for (const Candidate& candidate : service->candidates) {
+      __builtin_prefetch(candidate.load, 1);
+      __builtin_prefetch(candidate.group);
+    }
   }
 }
 

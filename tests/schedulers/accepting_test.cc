@@ -57,7 +57,7 @@ TEST(AcceptingTest, AsIfEachWereAsked) {
   const uint32_t seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
-  for (const int count : {1, 2, 31, 33, 64, 300, 2000}) {
+  for (const int count : {1, 2, 8, 9, 31, 33, 64, 300, 2000}) {
     for (const WeightsLike like : kWeightsLike) {
       ManyServers many(count, like, random());
       std::vector<bool> counts;

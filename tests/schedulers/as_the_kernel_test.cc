@@ -52,7 +52,7 @@ void CompareAll(const std::string& name, const SchedulerFlags& flags, MakePlain 
   const uint32_t seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
-  for (const int count : {1, 2, 10, 63, 64, 300, 2000}) {
+  for (const int count : {1, 2, 8, 10, 63, 64, 300, 2000}) {
     for (const WeightsLike like : kAllWeights) {
       ManyServers many(count, like, random());
       const std::unique_ptr<Scheduler> fast = Make(many, name, flags);
@@ -94,7 +94,7 @@ TEST(AsTheKernelTest, Wrr) {
   const uint32_t seed = std::random_device()();
   SCOPED_TRACE("seed " + std::to_string(seed));
   std::mt19937 random(seed);
-  for (const int count : {1, 2, 3, 10, 64, 300}) {
+  for (const int count : {1, 2, 3, 8, 10, 64, 300}) {
     for (const int factor : {1, 3, 40}) {
       for (const WeightsLike like : {WeightsLike::kFew, WeightsLike::kOneOnly, WeightsLike::kHeavyAndLight}) {
         ManyServers many(count, like, random());
