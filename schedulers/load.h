@@ -143,8 +143,10 @@ class LeastLoaded {
     for (int i = group.first; i < group.end; ++i) {
       const Member& member = members_[i];
       const LoadShare share = Share::Of(*member.load, member.weight);
-      const bool accepts = !(overloaded >> member.bit & 1) & Share::Serves(*member.load, member.weight);
-      const bool better = accepts & share.IsLessThan(least);
+      const bool is_overloaded = overloaded >> member.bit & 1;
+      const bool serves = Share::Serves(*member.load, member.weight);
+      const bool is_less = share.IsLessThan(least);
+      const bool better = !is_overloaded && serves && is_less;
       best = better ? member.index : best;
       least.load = better ? share.load : least.load;
       least.weight = better ? share.weight : least.weight;

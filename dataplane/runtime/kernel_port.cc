@@ -232,7 +232,9 @@ void KernelPort::Serve() {
   constexpr KernelClass kOthers[] = {KernelClass::kHost, KernelClass::kStray};
   const auto serve_first = [this] {
     for (unsigned chunk = 0; chunk < kKernelRingSize / kChunk; ++chunk) {
-      if (!(WriteInput(KernelClass::kLink) | WriteInput(KernelClass::kRouting))) return;
+      const bool any_of_link = WriteInput(KernelClass::kLink);
+      const bool any_of_routing = WriteInput(KernelClass::kRouting);
+      if (!any_of_link && !any_of_routing) return;
     }
   };
   for (int turn = 0; turn < kTurns; ++turn) {
