@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/xdp/steer_abi.h"
 #include "dataplane/xdp/steering.h"
 #include "tests/support/packet_builder.h"
 
@@ -48,7 +49,7 @@ int LoadEmptyProgram() {
 std::vector<uint32_t> Measure(Steering& steering, int program, const FrameBytes& frame) {
   std::vector<uint32_t> times;
   for (int round = 0; round < kRounds; ++round) {
-    *steering.heartbeat(0) = NowNs();
+    steering.heartbeat(0)->time_ns = NowNs();
     times.push_back(NanosecondsOnce(program, frame));
   }
   std::sort(times.begin(), times.end());
@@ -63,7 +64,9 @@ int Main() {
   auto created = Steering::Create({.workers = 1, .heartbeat_limit_ms = 60'000});
   if (!created.ok()) return std::fprintf(stderr, "%s\n", std::string(created.status().message()).c_str()), 1;
   Steering& steering = **created;
-  if (!steering.Attach("port0", kMacOfSluice, std::vector<int>()).ok()) return 1;
+  const int interface = static_cast<int>(if_nametoindex("port0"));
+  if (!steering.Attach(interface, kMacOfSluice, std::vector<int>()).ok()) return 1;
+  steering.SetVlans(interface, std::vector<uint16_t>{8});
   std::vector<EndpointChange> changes;
   const auto add_service = [&](const IpAddress& address) {
     changes.push_back({{address, Be16::FromHost(80), Protocol::kTcp}, EndpointRole::kVirtual, true});
@@ -77,9 +80,7 @@ int Main() {
     add_service(address);
   }
   if (!steering.Apply(changes).ok()) return 1;
-  LIBBPF_OPTS(bpf_xdp_query_opts, query);
-  bpf_xdp_query(static_cast<int>(if_nametoindex("port0")), 0, &query);
-  const int program = bpf_prog_get_fd_by_id(query.prog_id != 0 ? query.prog_id : query.drv_prog_id);
+  const int program = bpf_prog_get_fd_by_id(steering.ProgramId(interface));
 
   const Packet other = Packet().From("10.0.0.1", 1000).To("10.0.0.2", 22).Tcp(kTcpAck);
   const Packet other_v6 = Packet().From("fd00:a::1", 1000).To("fd00:a::2", 22).Tcp(kTcpAck);

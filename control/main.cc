@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "control/config_file.h"
 #include "control/config_store.h"
@@ -38,8 +39,11 @@ int Fail(const absl::Status& status) {
 
 std::map<int, uint16_t> PortsByInterface(const Dataplane& dataplane) {
   std::map<int, uint16_t> ports;
-  for (size_t i = 0; i < dataplane.ports().size(); ++i)
-    ports[dataplane.ports()[i].kernel_interface_index] = static_cast<uint16_t>(i);
+  uint16_t number = 0;
+  for (const PortStatus& port : dataplane.ports()) {
+    if (port.kernel_interface_index != 0) ports[port.kernel_interface_index] = number;
+    ++number;
+  }
   return ports;
 }
 
@@ -64,10 +68,25 @@ HttpServer::Page Health(SluiceService& service) {
   return {200, "ok\n"};
 }
 
-// Ready: alive, and not drained.
+// Ready: alive, not drained, and packets come. An interface without our XDP program is there, and its packets
+// pass by; one that is away brings none, so it is no reason not to be ready while another serves.
 HttpServer::Page Readiness(SluiceService& service) {
-  if (service.Info().drained()) return {503, "this node is drained: sluice drain --node --undo ends it\n"};
-  return Health(service);
+  const v1::GetInfoResponse info = service.Info();
+  if (info.drained()) return {503, "this node is drained: sluice drain --node --undo ends it\n"};
+  bool serves = false;
+  bool passes_by = false;
+  std::string troubles;
+  for (const v1::PortInfo& port : info.ports()) {
+    serves |= port.attached() && port.link_up();
+    passes_by |= !port.attached() && !port.gone();
+    if (!port.trouble().empty()) absl::StrAppend(&troubles, port.trouble(), "\n");
+    if (port.attached() && !port.link_up())
+      absl::StrAppend(&troubles, "port ", port.name(), " has no link\n");
+  }
+  HttpServer::Page page = Health(service);
+  if (page.status == 200 && (passes_by || !serves)) page = {503, ""};
+  page.text += troubles;
+  return page;
 }
 
 HttpServer::Pages PagesOf(SluiceService& service) {
@@ -102,6 +121,7 @@ HandoverOptions OptionsOfHandover(const Options& options) {
                            .mirror = {},
                            .sync = {.policy = options.sync_policy},
                            .adopt = options.adopt,
+                           .on_stall = options.on_stall,
                            .saved = {}};
   handover.mirror.resync = std::chrono::seconds(options.kernel_ipvs_resync_seconds);
   handover.mirror.strict_arp = options.strict_arp;
@@ -157,6 +177,9 @@ int Main(const std::vector<std::string>& arguments) {
           Fail(published);
       });
   if (!feed.ok()) return Fail(feed.status());
+  dataplane.OnPortsMoved([&] { (*feed)->SetPorts(PortsByInterface(dataplane)); });
+  const absl::Cleanup stop_telling = [&] { dataplane.OnPortsMoved(nullptr); };
+  (*feed)->SetPorts(PortsByInterface(dataplane));  // what moved meanwhile
   Publisher publisher(
       {.destinations = &dataplane.destinations(),
        .publish =
@@ -181,6 +204,8 @@ int Main(const std::vector<std::string>& arguments) {
                         [&](v1::GetInfoResponse& info) {
                           info.set_version(kVersion);
                           handover->Describe(*info.mutable_kernel_mirror());
+                          info.set_passes_stalled(dataplane.passes_stalled());
+                          info.set_why_stalled(handover->WhyStalled());
                           info.set_routes((*feed)->route_count());
                           info.set_neighbours((*feed)->neighbour_count());
                         });

@@ -31,12 +31,14 @@ Work:
   --poll=idle|always        idle: a worker without packets sleeps on its sockets; always: never (idle)
   --connections N           room for connections, per worker (1048576)
   --templates N             room for persistence templates (262144)
-  --heartbeat-limit-ms N    packets go to the kernel when a worker was silent for so long (100)
+  --heartbeat-limit-ms N    a worker that was silent for so long stands still (100); under load it allows itself up to 2000
 
 When Sluice does not forward:
   --kernel-ipvs=auto|mirror|off  mirror: the kernel's own IPVS has the same services; auto: if the kernel has IPVS and
                             nobody else programs it (auto)
   --adopt=yes|no            at the start, connections that the kernel has become Sluice's, and those that were saved (yes)
+  --on-stall=auto|pass|drop packets while a worker stands still: to the kernel, or dropped, so that TCP sends them again;
+                            auto: to a kernel that has the services and connections (auto)
   --strict-arp=yes|no       yes: the host answers ARP for an address only where it has it, so not for the services', which
                             are on sluice-ipvs0: routers then need routes to them (no)
   --kernel-ipvs-exclude PREFIX  services of these addresses are somebody else's in the kernel; repeatable
@@ -120,6 +122,13 @@ absl::Status SetYesOrNo(const std::string& option, const std::string& value, boo
   return absl::OkStatus();
 }
 
+absl::Status SetOnStall(const std::string& value, OnStall& on_stall) {
+  if (value != "auto" && value != "pass" && value != "drop")
+    return absl::InvalidArgumentError(absl::StrCat("--on-stall=", value, ": must be auto, pass or drop"));
+  on_stall = value == "auto" ? OnStall::kAuto : value == "pass" ? OnStall::kPass : OnStall::kDrop;
+  return absl::OkStatus();
+}
+
 absl::Status SetKernelIpvs(const std::string& value, KernelIpvsUse& use) {
   if (value != "auto" && value != "mirror" && value != "off")
     return absl::InvalidArgumentError(absl::StrCat("--kernel-ipvs=", value, ": must be auto, mirror or off"));
@@ -185,6 +194,7 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) 
          return SetNumber("--kernel-ipvs-resync-seconds", value, 1, 86400,
                           options.kernel_ipvs_resync_seconds);
        }},
+      {"--on-stall", [&](const std::string& value) { return SetOnStall(value, options.on_stall); }},
       {"--adopt", [&](const std::string& value) { return SetYesOrNo("--adopt", value, options.adopt); }},
       {"--strict-arp",
        [&](const std::string& value) { return SetYesOrNo("--strict-arp", value, options.strict_arp); }},

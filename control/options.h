@@ -14,6 +14,8 @@
 namespace sluice {
 
 enum class KernelIpvsUse { kAuto, kMirror, kOff };
+// Packets of a worker that stands still: to the kernel, or dropped; kAuto: to a kernel that can go on.
+enum class OnStall { kAuto, kPass, kDrop };
 
 struct Options {
   KernelIpvsUse kernel_ipvs = KernelIpvsUse::kAuto;
@@ -21,6 +23,7 @@ struct Options {
   int kernel_ipvs_resync_seconds = 30;
   bool strict_arp = false;
   bool adopt = true;
+  OnStall on_stall = OnStall::kAuto;
   SyncPolicy sync_policy{.which = SyncPolicy::Which::kAll};  // of connections that the kernel is told of
   SluiceService::Limits limits;
   DataplaneOptions dataplane;

@@ -264,15 +264,20 @@ v1::GetInfoResponse SluiceService::Info() {
   v1::GetInfoResponse response;
   response.set_generation(store_.generation());
   response.set_workers(static_cast<uint32_t>(dataplane_.workers()));
-  for (size_t i = 0; i < dataplane_.ports().size(); ++i) {
-    const PortStatus& status = dataplane_.ports()[i];
+  const std::vector<PortStatus> ports = dataplane_.ports();
+  for (size_t i = 0; i < ports.size(); ++i) {
+    const PortStatus& status = ports[i];
     v1::PortInfo& port = *response.add_ports();
     port.set_name(status.name);
     port.set_driver(status.driver);
     port.set_mac_address(status.mac.ToString());
     port.set_queues(static_cast<uint32_t>(status.queues));
     port.set_kernel_interface(status.kernel_interface);
-    port.set_link_up(dataplane_.LinkUp(i));
+    port.set_link_up(status.link_up);
+    port.set_attached(status.is_attached);
+    port.set_gone(status.is_gone);
+    port.set_trouble(status.trouble);
+    port.set_trouble_seconds(status.trouble_seconds);
     port.set_xdp_mode(status.xdp_mode);
     port.set_spreading(status.spreading);
     for (const QueueCounts& counts : dataplane_.Queues(i)) {
@@ -305,6 +310,7 @@ v1::GetInfoResponse SluiceService::Info() {
     worker.set_silent_seconds(static_cast<double>(status.silent_nanoseconds) / 1e9);
     worker.set_connections(status.connections);
     worker.set_timer_lag_seconds(status.timer_lag_ms / 1e3);
+    worker.set_heartbeat_limit_seconds(static_cast<double>(status.heartbeat_limit_ns) / 1e9);
   }
   {
     const MutexLock lock(mutex_);

@@ -72,8 +72,8 @@ def in_namespace(name, function):
 class Lab:
     made = 0  # by this process: each has names of its own
 
-    # heartbeat_limit_ms: a worker that is silent for longer loses its packets to the kernel, which resets connections it
-    # does not know. Beside other load a worker may get no processor for more than the 100 ms sluiced has by itself; None
+    # heartbeat_limit_ms: a worker that is silent for longer loses its packets, with --on-stall=pass to the kernel, which resets
+    # connections it does not know. Beside other load a worker may get no processor for more than the 100 ms sluiced has by itself; None
     # leaves it at these, for tests that are about the limit.
     def __init__(self, servers=3, queues=1, one_arm=False, build=None, family=4, heartbeat_limit_ms=10000):
         Lab.made += 1

@@ -158,18 +158,24 @@ bool Balancer::OpenFlows(Traffic& traffic, rte_mempool* pool) {
 
 void Balancer::GetReady() {
   loops_.clear();
+  auto table = std::make_shared<PortTable>();
+  table->generation = 1;
+  table->macs.assign(RTE_MAX_ETHPORTS, kMacOfSluice);
   for (int index = 0; index < options_.workers; ++index) {
     const uint16_t queue = QueueOf(index);
-    loops_.push_back(std::make_unique<WorkerLoop>(
-        WorkerLoop::Setup{
-            .receive = {{.dpdk_port = receive_, .queue = queue}},
-            .transmit = {{.dpdk_port = receive_, .queue = queue}, {.dpdk_port = transmit_, .queue = queue}},
-            .snapshot = snapshot_.get(),
-            .forwarding = forwarding_.get(),
-            .grace_period = &grace_period_,
-            .handoff = handoff_.get(),
-            .clock = &clock_},
-        *workers_[static_cast<size_t>(index)]));
+    table->workers.push_back(
+        {.receive = {{.dpdk_port = receive_, .queue = queue}},
+         .transmit = {{.dpdk_port = receive_, .queue = queue}, {.dpdk_port = transmit_, .queue = queue}}});
+  }
+  ports_ = std::make_unique<Published<PortTable>>(std::move(table));
+  for (const auto& worker : workers_) {
+    loops_.push_back(std::make_unique<WorkerLoop>(WorkerLoop::Setup{.ports = ports_.get(),
+                                                                    .snapshot = snapshot_.get(),
+                                                                    .forwarding = forwarding_.get(),
+                                                                    .grace_period = &grace_period_,
+                                                                    .handoff = handoff_.get(),
+                                                                    .clock = &clock_},
+                                                  *worker));
   }
 }
 

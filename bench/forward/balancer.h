@@ -60,6 +60,7 @@ class Balancer : public Contender {
   SnapshotBuilder snapshots_;
   ForwardingBuilder forwardings_;
   std::unique_ptr<PersistenceTable> persistence_;
+  std::unique_ptr<Published<PortTable>> ports_;
   std::unique_ptr<Published<Snapshot>> snapshot_;
   std::unique_ptr<Published<Forwarding>> forwarding_;
   GracePeriod grace_period_;

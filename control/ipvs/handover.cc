@@ -25,6 +25,7 @@ std::unique_ptr<Handover> Handover::Start(const HandoverOptions& options, Config
   std::unique_ptr<Handover> handover(new Handover(options, store, publisher, dataplane));
   {
     const MutexLock lock(handover->switching_);
+    handover->NoteStep(false);
     handover->StartMirror();
     if (options.adopt) handover->AdoptAtStart();
   }
@@ -62,7 +63,9 @@ void Handover::StartMirror() {
     }
   }
   if (status.ok()) {
-    absl::StatusOr<std::unique_ptr<Mirror>> mirror = Mirror::Start(options_.mirror, store_);
+    Mirror::Options mirrored = options_.mirror;
+    mirrored.on_step = [this](bool in_step) { NoteStep(in_step); };
+    absl::StatusOr<std::unique_ptr<Mirror>> mirror = Mirror::Start(mirrored, store_);
     status = mirror.status();
     const MutexLock lock(mutex_);
     if (status.ok()) parts_.mirror = *std::move(mirror);
@@ -85,6 +88,7 @@ absl::Status Handover::StartSync(const SyncMaster::Options& options) {
   absl::StatusOr<std::unique_ptr<SyncMaster>> sync = SyncMaster::Start(options, dataplane_);
   const MutexLock lock(mutex_);
   if (sync.ok()) parts_.sync = *std::move(sync);
+  SettleStall();
   return sync.status();
 }
 
@@ -123,6 +127,7 @@ absl::Status Handover::StopDaemon() {
   {
     const MutexLock shortly(mutex_);
     parts_.sync.reset();
+    SettleStall();
   }
   return sync->StopDaemon();
 }
@@ -237,6 +242,7 @@ absl::Status Handover::TakeServices(v1::Owner owner, v1::TakeoverResponse& respo
     std::swap(before, parts_);
   }
   before = {};
+  NoteStep(false);
   const absl::Status claimed = Mirror::Claim(options_.mirror, *foreign);
   StartMirror();
   return claimed;
@@ -299,6 +305,32 @@ void Handover::HoldFullNat(const Parts& parts) {
   const absl::Status held = parts.mirror->HoldFullNat(local_addresses);
   if (!held.ok())
     Say(absl::StrCat("connections with full NAT may be reset: ", absl::string_view(held.message())));
+}
+
+void Handover::NoteStep(bool in_step) {
+  const MutexLock lock(mutex_);
+  in_step_ = in_step;
+  SettleStall();
+}
+
+// The kernel goes on if it has the services, and is told of connections: it resets those it does not know.
+void Handover::SettleStall() {
+  const bool goes_on = in_step_ && parts_.sync != nullptr;
+  if (options_.on_stall != OnStall::kAuto) {
+    why_stalled_ = options_.on_stall == OnStall::kPass ? "--on-stall=pass" : "--on-stall=drop";
+  } else if (goes_on) {
+    why_stalled_ = "the kernel's IPVS has the services and connections";
+  } else {
+    why_stalled_ = in_step_ ? "the kernel's IPVS does not know the connections"
+                            : "the kernel's IPVS does not have the services";
+  }
+  dataplane_.SetPassesStalled(options_.on_stall == OnStall::kPass ||
+                              (options_.on_stall == OnStall::kAuto && goes_on));
+}
+
+std::string Handover::WhyStalled() {
+  const MutexLock lock(mutex_);
+  return why_stalled_;
 }
 
 void Handover::Describe(v1::KernelMirror& description) {

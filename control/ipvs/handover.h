@@ -24,7 +24,8 @@ struct HandoverOptions {
   KernelIpvsUse use = KernelIpvsUse::kAuto;
   Mirror::Options mirror;
   SyncMaster::Options sync;
-  bool adopt = true;  // the kernel's connections, at the start, and those that were saved
+  bool adopt = true;                  // the kernel's connections, at the start, and those that were saved
+  OnStall on_stall = OnStall::kAuto;  // what becomes of packets while a worker stands still
   // Where connections are saved that nobody else has, from an orderly end to the next start; empty: nowhere.
   std::string saved;
 };
@@ -45,6 +46,8 @@ class Handover {
   absl::Status StartDaemon(const v1::SyncDaemon& daemon);
   absl::Status StopDaemon();
   void Describe(v1::KernelMirror& mirror);
+  // Why packets of a worker that stands still are the kernel's, or dropped.
+  std::string WhyStalled();
 
  private:
   Handover(const HandoverOptions& options, ConfigStore& store, Publisher& publisher, Dataplane& dataplane)
@@ -67,6 +70,9 @@ class Handover {
   std::vector<ListedConnection> OnlyHere(bool all);
   void HoldFullNat(const Parts& parts);
   void Switch(const Parts& parts);
+  // The mirror has the kernel in step with the configuration, or has not.
+  void NoteStep(bool in_step);
+  void SettleStall() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   const HandoverOptions options_;
   ConfigStore& store_;
@@ -76,6 +82,9 @@ class Handover {
   Mutex switching_;  // held for as long as a switch takes, which may be seconds
   Mutex mutex_;      // never for long: whoever asks how things are does not wait for a switch
   std::string why_off_ ABSL_GUARDED_BY(mutex_);  // why there is no mirror
+  // The mirror tells of them until it ends, so they outlive it.
+  bool in_step_ ABSL_GUARDED_BY(mutex_) = false;
+  std::string why_stalled_ ABSL_GUARDED_BY(mutex_);
   Parts parts_ ABSL_GUARDED_BY(mutex_);
   uint64_t adopted_ ABSL_GUARDED_BY(mutex_) = 0;
 };

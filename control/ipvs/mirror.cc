@@ -101,6 +101,7 @@ void Mirror::Describe(v1::KernelMirror& mirror) {
 void Mirror::Run() {
   std::optional<uint64_t> told;
   Clock::time_point resync_at{};
+  bool was_in_step = false;
   while (!stop_.load()) {
     for (const ConfigHistory::Entry& news : store_.NewsAfter(told, Clock::now() + kLookEvery)) {
       Take(*news);
@@ -114,9 +115,12 @@ void Mirror::Run() {
     }
     if (!in_doubt_ && (!dirty_.empty() || timeouts_)) Write();
     if (in_doubt_) resync_at = std::min(resync_at, Clock::now() + kRetryEvery);
+    const bool in_step = !in_doubt_ && dirty_.empty();
+    if (was_in_step != in_step && options_.on_step) options_.on_step(in_step);
+    was_in_step = in_step;
     const MutexLock lock(mutex_);
     generation_ = told.value_or(0);
-    in_step_ = !in_doubt_ && dirty_.empty();
+    in_step_ = in_step;
     mutex_.NotifyAll();
   }
 }

@@ -38,6 +38,8 @@ class Mirror {
     std::vector<std::pair<IpAddress, uint8_t>> excluded;  // whose services are somebody else's
     std::chrono::milliseconds resync{30'000};
     bool strict_arp = false;  // other interfaces do not answer ARP for them
+    // Called by the mirror's thread when the kernel is in step with the configuration, or is no longer.
+    std::function<void(bool)> on_step;
   };
 
   static absl::StatusOr<std::unique_ptr<Mirror>> Start(const Options& options, ConfigStore& store);

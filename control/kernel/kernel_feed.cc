@@ -70,6 +70,20 @@ void KernelFeed::KeepResolved(const std::map<IpAddress, bool>& changes) {
   Wake();
 }
 
+void KernelFeed::SetPorts(const std::map<int, uint16_t>& port_of_interface) {
+  const MutexLock lock(mutex_);
+  new_ports_ = port_of_interface;
+  Wake();
+}
+
+void KernelFeed::TakePorts() {
+  const MutexLock lock(mutex_);
+  if (!new_ports_) return;
+  changed_ |= *new_ports_ != port_of_interface_;
+  port_of_interface_ = *std::move(new_ports_);
+  new_ports_.reset();
+}
+
 void KernelFeed::Wake() {
   const uint64_t one = 1;
   [[maybe_unused]] const ssize_t written = write(wake_fd_, &one, sizeof one);
@@ -88,6 +102,7 @@ void KernelFeed::Run() {
       [[maybe_unused]] const ssize_t got = read(wake_fd_, &times, sizeof times);
       next_confirmation = Clock::now();
     }
+    TakePorts();
     Follow();
     const Clock::time_point now = Clock::now();
     if (changed_ && hand_on_at == Clock::time_point::max()) hand_on_at = now + kGathering;

@@ -10,6 +10,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <set>
 #include <thread>
 #include <vector>
@@ -32,6 +33,8 @@ class KernelFeed {
                                                            Receiver receive);
   ~KernelFeed();
 
+  // Ports stand on other interfaces from now on.
+  void SetPorts(const std::map<int, uint16_t>& port_of_interface);
   // Real servers that came (true) or went: the neighbours on the way to them, and all gateways, stay
   // resolved.
   void KeepResolved(const std::map<IpAddress, bool>& changes);
@@ -47,12 +50,12 @@ class KernelFeed {
   void Wake();
   absl::Status ReadAll();
   absl::Status ReadTable(uint16_t type);
+  void TakePorts();
   void Follow();
   void HandOn();
   void ConfirmNeighbours();
   void Confirm(const KernelState::NeighbourName& name);
 
-  std::map<int, uint16_t> port_of_interface_;
   Receiver receive_;
   std::unique_ptr<NetlinkSocket> notifications_;
   std::unique_ptr<NetlinkSocket> requests_;
@@ -61,6 +64,7 @@ class KernelFeed {
   std::thread thread_;
 
   // The thread's own.
+  std::map<int, uint16_t> port_of_interface_;
   KernelState state_;
   ForwardingBuilder builder_;
   std::shared_ptr<const Forwarding> forwarding_;
@@ -73,6 +77,7 @@ class KernelFeed {
 
   Mutex mutex_;
   std::set<IpAddress> keep_resolved_ ABSL_GUARDED_BY(mutex_);
+  std::optional<std::map<int, uint16_t>> new_ports_ ABSL_GUARDED_BY(mutex_);
 
   std::atomic<uint64_t> route_count_{0};
   std::atomic<uint64_t> neighbour_count_{0};

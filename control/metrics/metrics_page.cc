@@ -130,11 +130,17 @@ void AddWorkers(Page& page, const v1::GetInfoResponse& info) {
   each("sluice_worker_silent_seconds", "gauge",
        "Since a worker began its last round; more than some hundredths is a worker that hangs.",
        [](const Worker& w) { return w.silent_seconds(); });
+  each("sluice_worker_heartbeat_limit_seconds", "gauge",
+       "After so much silence a worker stands still; it grows under load, and falls back.",
+       [](const Worker& w) { return w.heartbeat_limit_seconds(); });
 }
 
 void AddPorts(Page& page, const v1::GetInfoResponse& info) {
   page.Begin("sluice_port_up", "gauge", "Whether a port has link.");
   for (const v1::PortInfo& port : info.ports()) page.Add({{"port", port.name()}}, port.link_up() ? 1 : 0);
+  page.Begin("sluice_port_attached", "gauge",
+             "Whether packets come: our XDP program is on the interface, or the device is ours.");
+  for (const v1::PortInfo& port : info.ports()) page.Add({{"port", port.name()}}, port.attached() ? 1 : 0);
   page.Begin("sluice_port_queues", "gauge", "Receive queues of a port.");
   for (const v1::PortInfo& port : info.ports()) page.Add({{"port", port.name()}}, port.queues());
   const auto each_queue = [&](const char* name, const char* help, const auto& value) {

@@ -128,6 +128,7 @@ constexpr std::array<CounterDescription, kCounterCount> kDescriptions = {{
     {Counter::kDropNoHeadroom, "drop_no_headroom", "no room in the packet's buffer for an outer header"},
     {Counter::kPortStalled, "port_stalled", "times a transmit queue took nothing of a burst"},
     {Counter::kDropPortFull, "drop_port_full", "transmit queue of the port is full"},
+    {Counter::kDropPortGone, "drop_port_gone", "the port's interface has gone"},
     {Counter::kDropPeerFull, "drop_peer_full", "hand-over ring of the owning worker is full"},
     {Counter::kDropKernelLink, "drop_kernel_link",
      "ARP and its like, over what the kernel is given a second"},

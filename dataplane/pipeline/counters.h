@@ -97,6 +97,7 @@ enum class Counter : uint8_t {
   kDropNoHeadroom,
   kPortStalled,
   kDropPortFull,
+  kDropPortGone,
   kDropPeerFull,
   kDropKernelLink,
   kDropKernelRouting,

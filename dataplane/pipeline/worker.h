@@ -81,7 +81,7 @@ struct Worker {
   const int workers;
   const uint16_t identification_step;  // a power of two, so that it goes on after the wrap
   const HashSecret secret;
-  const std::vector<MacAddress> port_macs;
+  std::vector<MacAddress> port_macs;  // written between rounds, when an interface has another
   const std::vector<uint16_t> port_numbers;
   DestinationTable& destinations;
   PersistenceTable& persistence;

@@ -56,8 +56,14 @@ absl::Status Dataplane::Publish(std::shared_ptr<const Forwarding> forwarding) {
   const std::shared_ptr<const Forwarding> now = forwarding;
   const std::shared_ptr<const Forwarding> before = runtime_->forwarding.Exchange(std::move(forwarding));
   runtime_->grace_period->Wait();
-  for (size_t port = 0; port < runtime_->ports.size(); ++port)
-    runtime_->ports[port]->SetVlans(now->VlansOf(static_cast<uint16_t>(port)));
+  for (size_t port = 0; port < runtime_->ports.size(); ++port) {
+    const std::vector<uint16_t> vlans = now->VlansOf(static_cast<uint16_t>(port));
+    if (runtime_->ports[port]->is_shared()) {
+      runtime_->steering->SetVlans(runtime_->port_watch->InterfaceOf(port), vlans);
+    } else {
+      runtime_->ports[port]->SetVlans(vlans);
+    }
+  }
   if (runtime_->steering == nullptr) return absl::OkStatus();
   const std::lock_guard lock(runtime_->steered_addresses);
   runtime_->host_addresses = now->host_addresses();
@@ -66,8 +72,10 @@ absl::Status Dataplane::Publish(std::shared_ptr<const Forwarding> forwarding) {
 
 DestinationTable& Dataplane::destinations() { return runtime_->destinations; }
 const DestinationTable& Dataplane::destinations() const { return runtime_->destinations; }
-const std::vector<PortStatus>& Dataplane::ports() const { return runtime_->port_status; }
-bool Dataplane::LinkUp(size_t port) const { return runtime_->ports[port]->LinkUp(); }
+std::vector<PortStatus> Dataplane::ports() const { return runtime_->port_watch->Statuses(); }
+void Dataplane::OnPortsMoved(std::function<void()> listener) {
+  runtime_->port_watch->SetListener(std::move(listener));
+}
 int Dataplane::workers() const { return static_cast<int>(runtime_->workers.size()); }
 FlowOwners Dataplane::owners() const {
   return {runtime_->workers.front()->secret, static_cast<uint32_t>(runtime_->workers.size())};
@@ -100,9 +108,16 @@ std::vector<CounterStatus> Dataplane::Counters() const {
     counters.push_back(status);
   }
   uint64_t missed = 0;
-  for (const auto& port : runtime_->ports) missed += port->Missed();
+  uint64_t lost = 0;
+  for (const auto& port : runtime_->ports) {
+    missed += port->Missed();
+    lost += port->lost_buffers();
+  }
   counters.push_back({"port_missed", "packets for which a port's receive queue had no room", missed});
-  counters.push_back({"port_link_lost", "times a port lost its link", runtime_->links->losses()});
+  counters.push_back({"buffers_lost", "packet buffers that interfaces which went did not give back", lost});
+  counters.push_back({"port_link_lost", "times a port lost its link", runtime_->port_watch->links_lost()});
+  counters.push_back({"port_taken_again", "times an interface came back and was taken again",
+                      runtime_->port_watch->taken_again()});
   counters.push_back({"kernel_port_failed", "packets that the kernel would not take or Sluice not hold",
                       runtime_->kernel_port->failures()});
   if (runtime_->steering != nullptr) {
@@ -110,6 +125,13 @@ std::vector<CounterStatus> Dataplane::Counters() const {
     counters.push_back({"xdp_steered", "packets the XDP program sent to a worker", counts.steered});
     counters.push_back(
         {"xdp_stale", "packets it passed to the kernel because the worker did not answer", counts.stale});
+    counters.push_back({"xdp_stale_dropped",
+                        "packets it dropped because the worker did not answer and the kernel cannot go on",
+                        counts.stale_dropped});
+    counters.push_back({"xdp_released", "packets it passed to the kernel because Sluice is not to forward",
+                        counts.released});
+    counters.push_back({"xdp_reattached", "times it was attached again after somebody had detached it",
+                        runtime_->port_watch->reattached()});
     counters.push_back({"xdp_no_socket", "packets it passed to the kernel because the queue has no worker",
                         counts.no_socket});
   }
@@ -136,7 +158,9 @@ std::vector<WorkerStatus> Dataplane::WorkerStatuses() const {
              counters.Get(Counter::kEvictedIdleUdp) - counters.Get(Counter::kEvictedIdle) -
              counters.Get(Counter::kEvictedOverShare) - counters.Get(Counter::kEvictedForPort) -
              counters.Get(Counter::kConnectionsDropped),
-         .timer_lag_ms = load.timer_lag.load(std::memory_order_relaxed) * (1000 / kJiffiesPerSecond)});
+         .timer_lag_ms = load.timer_lag.load(std::memory_order_relaxed) * (1000 / kJiffiesPerSecond),
+         .heartbeat_limit_ns =
+             runtime_->steering == nullptr ? 0 : runtime_->steering->HeartbeatLimitNs(worker->index)});
   }
   return statuses;
 }
@@ -220,7 +244,7 @@ Way Dataplane::WayTowards(const IpAddress& address) {
   query.flow.source = query.flow.destination = query.towards = address;
   Ask(0, query);
   Way way{.hop = query.hop};
-  if (query.hop.kind == NextHopKind::kWire) way.port = runtime_->port_status[query.hop.port].name;
+  if (query.hop.kind == NextHopKind::kWire) way.port = runtime_->port_watch->NameOf(query.hop.port);
   return way;
 }
 
@@ -380,5 +404,13 @@ void Dataplane::SetSteering(bool on) {
 }
 
 bool Dataplane::steering() const { return runtime_->steers.load(); }
+
+void Dataplane::SetPassesStalled(bool passes) {
+  if (runtime_->steering != nullptr) runtime_->steering->SetPassesStalled(passes);
+}
+
+bool Dataplane::passes_stalled() const {
+  return runtime_->steering != nullptr && runtime_->steering->passes_stalled();
+}
 
 }  // namespace sluice

@@ -40,13 +40,20 @@ struct DataplaneOptions {
 };
 
 struct PortStatus {
-  std::string name;  // "eth0", or the DPDK name of a dedicated port
+  std::string name;  // "eth0", as it is called now, or the DPDK name of a dedicated port
   std::string driver;
   std::string kernel_interface;  // whose addresses, routes and neighbours the port has
-  int kernel_interface_index = 0;
+  int kernel_interface_index = 0;  // 0: it is away
   MacAddress mac;
   int queues = 0;
   bool link_up = false;
+  bool is_gone = false;      // the interface
+  bool is_attached = false;  // packets come here: our XDP program is on the interface, or the device is ours
+  // Why they do not, what to do, and for how long it has been so; empty: they do.
+  std::string trouble;
+  double trouble_seconds = 0;
+  uint32_t other_program = 0;  // of somebody else that was met there, and what it is called
+  std::string other_program_name;
   // How packets come to the queues, and to the worker that owns their flow; in words.
   std::string spreading;
   std::string xdp_mode;  // "native", "generic", or empty
@@ -135,6 +142,7 @@ struct WorkerStatus {
   uint64_t silent_nanoseconds = 0;  // since it began its last round
   uint64_t connections = 0;         // now
   uint32_t timer_lag_ms = 0;        // now
+  uint64_t heartbeat_limit_ns = 0;  // now; 0: no shared interface
 };
 
 struct QueueCounts {
@@ -162,8 +170,10 @@ class Dataplane {
   const DestinationTable& destinations() const;
 
   // The rest may be called by any thread.
-  const std::vector<PortStatus>& ports() const;  // as at start; LinkUp tells the present state
-  bool LinkUp(size_t port) const;
+  std::vector<PortStatus> ports() const;  // as they are now: measured, so some microseconds for each
+  // Called from now on, on a thread of the data path's, when a port stands on another interface, or on none;
+  // nullptr: nobody is, and no call is under way.
+  void OnPortsMoved(std::function<void()> listener);
   int workers() const;
   FlowOwners owners() const;  // which of them has a flow
   // Counted since the start; an id goes from one destination to another.
@@ -221,6 +231,9 @@ class Dataplane {
   // no worker lived. When this returns it is so.
   void SetSteering(bool on);
   bool steering() const;
+  // Packets for a worker that was silent for too long are passed to the kernel, or dropped.
+  void SetPassesStalled(bool passes);
+  bool passes_stalled() const;
   // What the device has counted, by queue.
   std::vector<QueueCounts> Queues(size_t port) const;
 

@@ -1,37 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/runtime/port.h"
 
-#include <linux/ethtool.h>
-#include <linux/sockios.h>
-#include <net/if.h>
-#include <net/if_arp.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_ethdev.h>
-#include <sys/ioctl.h>
-#include <sys/resource.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
-#include <filesystem>
 #include <set>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "dataplane/runtime/captured_log.h"
 #include "dataplane/runtime/dataplane.h"
+#include "dataplane/runtime/frame_size.h"
 #include "dataplane/runtime/pci_device.h"
-#include "dataplane/xdp/steering.h"
+#include "dataplane/runtime/xdp_socket.h"
 
 namespace sluice {
 namespace {
-
-constexpr uint16_t kQueueSize = 2048;           // what the AF_XDP driver has as its default
-constexpr int kFrameHeaders = 14 + 2 * 4 + 4;  // Ethernet with two tags, and its check sequence
 
 // Many devices name the largest frame alone.
 int MostMtu(const rte_eth_dev_info& info) {
@@ -40,115 +26,7 @@ int MostMtu(const rte_eth_dev_info& info) {
   return static_cast<int>(std::min<uint32_t>(info.max_rx_pktlen - kPlainHeaders, UINT16_MAX));
 }
 
-// Descriptors of this process that are AF_XDP sockets.
-std::set<int> XdpSockets() {
-  std::set<int> sockets;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
-    int fd = -1;
-    int domain = 0;
-    socklen_t length = sizeof domain;
-    if (!absl::SimpleAtoi(entry.path().filename().string(), &fd)) continue;
-    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_XDP) sockets.insert(fd);
-  }
-  return sockets;
-}
-
-// A question to the kernel about an interface; 0, or the error's number.
-int AskInterface(const std::string& interface, unsigned long question, ifreq& request) {
-  const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  interface.copy(request.ifr_name, IFNAMSIZ - 1);
-  const int error = ioctl(fd, question, &request) == 0 ? 0 : errno;
-  close(fd);
-  return error;
-}
-
-absl::StatusOr<ethtool_channels> Channels(const std::string& interface) {
-  ethtool_channels channels{};
-  channels.cmd = ETHTOOL_GCHANNELS;
-  ifreq request{};
-  request.ifr_data = reinterpret_cast<char*>(&channels);
-  const int error = AskInterface(interface, SIOCETHTOOL, request);
-  if (error != 0 && error != EOPNOTSUPP)
-    return absl::ErrnoToStatus(error, absl::StrCat("interface ", interface, ": queues cannot be read"));
-  return channels;
-}
-
-// A packet over AF_XDP is in one buffer, behind the room that XDP keeps for itself.
-absl::Status CheckMtu(const std::string& interface, rte_mempool* pool) {
-  constexpr int kRoomOfXdp = 256;
-  const int most = rte_pktmbuf_data_room_size(pool) - RTE_PKTMBUF_HEADROOM - kRoomOfXdp - kFrameHeaders;
-  ifreq request{};
-  if (AskInterface(interface, SIOCGIFMTU, request) != 0 || request.ifr_mtu <= most) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "interface ", interface, " has MTU ", request.ifr_mtu, ", and a packet shared over AF_XDP may have ",
-      most, ": `ip link set ", interface, " mtu 1500`, or give Sluice the whole device (--port, --mtu)"));
-}
-
-// An abstract socket of this name exists, in this network namespace, as long as its process.
-absl::StatusOr<int> LockInterface(const std::string& interface) {
-  const int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  const std::string name = "sluice/interface/" + interface;
-  std::memcpy(address.sun_path + 1, name.data(), name.size());
-  if (bind(fd, reinterpret_cast<sockaddr*>(&address), offsetof(sockaddr_un, sun_path) + 1 + name.size()) == 0)
-    return fd;
-  close(fd);
-  return absl::AlreadyExistsError(
-      absl::StrCat("interface ", interface, " is served by another sluiced: stop that one first"));
-}
-
 }  // namespace
-
-absl::StatusOr<int> InterfaceQueues(const std::string& interface) {
-  if (if_nametoindex(interface.c_str()) == 0) {
-    return absl::NotFoundError(absl::StrCat("interface ", interface, " does not exist: see `ip link`"));
-  }
-  ifreq request{};
-  if (AskInterface(interface, SIOCGIFHWADDR, request) != 0 || request.ifr_hwaddr.sa_family != ARPHRD_ETHER) {
-    return absl::InvalidArgumentError(absl::StrCat("interface ", interface, " is not an Ethernet interface"));
-  }
-  const absl::StatusOr<ethtool_channels> channels = Channels(interface);
-  if (!channels.ok()) return channels.status();
-  return std::max<int>(1, static_cast<int>(channels->combined_count + channels->rx_count));
-}
-
-absl::StatusOr<std::unique_ptr<Port>> Port::OpenInterface(const std::string& interface,
-                                                          const std::string& stub_program,
-                                                          rte_mempool* pool) {
-  std::unique_ptr<Port> port(new Port());
-  port->name_ = interface;
-  port->shared_ = true;
-  const absl::StatusOr<int> queues = InterfaceQueues(interface);
-  if (!queues.ok()) return queues.status();
-  if (const absl::Status fits = CheckMtu(interface, pool); !fits.ok()) return fits;
-  const absl::StatusOr<int> lock = LockInterface(interface);
-  if (!lock.ok()) return lock.status();
-  port->lock_ = *lock;
-  const rlimit unlimited = {RLIM_INFINITY, RLIM_INFINITY};
-  setrlimit(RLIMIT_MEMLOCK, &unlimited);
-
-  // What a killed sluiced left behind would keep the driver from setting up. Until Attach, all traffic is the
-  // kernel's.
-  if (const absl::Status removed = Steering::RemoveLeftover(interface); !removed.ok()) return removed;
-  // The driver gives one device several queues only if the interface has combined ones.
-  const absl::StatusOr<ethtool_channels> channels = Channels(interface);
-  if (!channels.ok()) return channels.status();
-  const bool one_device = static_cast<int>(channels->combined_count) >= *queues;
-  const int devices = one_device ? 1 : *queues;
-  for (int i = 0; i < devices; ++i) {
-    const absl::Status added =
-        port->AddDevice(absl::StrCat("net_af_xdp_", interface, "_", i),
-                        absl::StrCat("iface=", interface, ",start_queue=", i,
-                                     ",queue_count=", one_device ? *queues : 1, ",xdp_prog=", stub_program),
-                        one_device ? *queues : 1, pool);
-    if (!added.ok())
-      return absl::Status(added.code(), absl::StrCat("interface ", interface, ": ", added.message()));
-    // The stub of one device would be in the way of the next.
-    if (const absl::Status removed = Steering::RemoveLeftover(interface); !removed.ok()) return removed;
-  }
-  return port;
-}
 
 absl::StatusOr<std::unique_ptr<Port>> Port::OpenDevice(const std::string& device, int queues, int mtu,
                                                        rte_mempool* pool) {
@@ -177,7 +55,11 @@ absl::Status Port::AddDevice(const std::string& vdev_name, const std::string& ar
       return absl::FailedPreconditionError(absl::StrCat(vdev_name, " is not a network device"));
     }
   }
-  dpdk_ports_.push_back(id);
+  {
+    const std::lock_guard lock(mutex_);
+    dpdk_ports_.push_back(id);
+    devices_.push_back(vdev_name);
+  }
   rte_eth_dev_info info;
   const auto failed = [&](const char* what, int error) {
     return absl::FailedPreconditionError(
@@ -215,6 +97,7 @@ absl::Status Port::AddDevice(const std::string& vdev_name, const std::string& ar
       if (added.socket < 0)
         return absl::InternalError(absl::StrCat(vdev_name, ": the driver opened no AF_XDP socket"));
     }
+    const std::lock_guard lock(mutex_);
     queues_.push_back(added);
   }
   if (const int error = rte_eth_dev_start(id); error != 0) return failed("cannot be started", error);
@@ -223,6 +106,7 @@ absl::Status Port::AddDevice(const std::string& vdev_name, const std::string& ar
   if (!shared_) rte_eth_allmulticast_enable(id);
   rte_ether_addr mac;
   rte_eth_macaddr_get(id, &mac);
+  const std::lock_guard lock(mutex_);
   std::copy(std::begin(mac.addr_bytes), std::end(mac.addr_bytes), mac_.bytes.begin());
   return absl::OkStatus();
 }
@@ -270,17 +154,32 @@ absl::StatusOr<rte_eth_conf> Port::ConfigurationOf(const rte_eth_dev_info& info,
 Port::~Port() {
   for (const uint16_t id : dpdk_ports_) {
     rte_eth_dev_stop(id);
-    rte_eth_dev_close(id);
+    if (!shared_) rte_eth_dev_close(id);
   }
   if (lock_ >= 0) close(lock_);
 }
 
+MacAddress Port::mac() const {
+  const std::lock_guard lock(mutex_);
+  return mac_;
+}
+
+std::vector<PortQueue> Port::queues() const {
+  const std::lock_guard lock(mutex_);
+  return queues_;
+}
+
+int Port::interface_index() const {
+  const std::lock_guard lock(mutex_);
+  return interface_index_;
+}
+
+uint64_t Port::lost_buffers() const {
+  const std::lock_guard lock(mutex_);
+  return lost_buffers_;
+}
+
 bool Port::LinkUp() const {
-  if (shared_) {  // the AF_XDP driver does not know
-    ifreq request{};
-    return AskInterface(name_, SIOCGIFFLAGS, request) == 0 &&
-           (request.ifr_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
-  }
   rte_eth_link link{};
   return rte_eth_link_get_nowait(dpdk_ports_.front(), &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
@@ -299,7 +198,8 @@ void Port::SetVlans(const std::vector<uint16_t>& vlans) {
 }
 
 uint64_t Port::Missed() const {
-  uint64_t missed = 0;
+  const std::lock_guard lock(mutex_);
+  uint64_t missed = earlier_missed_;
   for (const uint16_t id : dpdk_ports_) {
     rte_eth_stats statistics{};
     if (rte_eth_stats_get(id, &statistics) == 0) missed += statistics.imissed + statistics.rx_nombuf;
@@ -308,17 +208,19 @@ uint64_t Port::Missed() const {
 }
 
 std::vector<QueueCounts> Port::Counts() const {
-  std::vector<QueueCounts> counts;
-  for (const PortQueue& queue : queues_) {
+  const std::lock_guard lock(mutex_);
+  std::vector<QueueCounts> counts = earlier_counts_;
+  counts.resize(std::max(counts.size(), queues_.size()));
+  for (size_t i = 0; i < queues_.size(); ++i) {
+    const PortQueue& queue = queues_[i];
     rte_eth_stats statistics{};
     const bool known =
         queue.queue < RTE_ETHDEV_QUEUE_STAT_CNTRS && rte_eth_stats_get(queue.dpdk_port, &statistics) == 0;
-    counts.push_back({});
     if (!known) continue;
-    counts.back() = {.received_packets = statistics.q_ipackets[queue.queue],
-                     .received_bytes = statistics.q_ibytes[queue.queue],
-                     .sent_packets = statistics.q_opackets[queue.queue],
-                     .sent_bytes = statistics.q_obytes[queue.queue]};
+    counts[i].received_packets += statistics.q_ipackets[queue.queue];
+    counts[i].received_bytes += statistics.q_ibytes[queue.queue];
+    counts[i].sent_packets += statistics.q_opackets[queue.queue];
+    counts[i].sent_bytes += statistics.q_obytes[queue.queue];
   }
   return counts;
 }

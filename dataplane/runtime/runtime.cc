@@ -95,7 +95,6 @@ absl::Status Dataplane::Runtime::Start(const DataplaneOptions& options) {
   if (status.ok()) status = MakeWorkers(options);
   if (status.ok()) status = Launch();
   if (status.ok()) status = AttachSteering();
-  if (status.ok()) DescribePorts();
   return status;
 }
 
@@ -186,27 +185,29 @@ absl::Status Dataplane::Runtime::OpenKernelPort() {
   for (size_t i = 0; i < ports.size(); ++i) {
     const Port& port = *ports[i];
     for (const PortQueue& queue : port.queues()) port_of_dpdk_port[queue.dpdk_port] = static_cast<int>(i);
-    const std::string name = port.is_shared() ? absl::StrCat("slk", if_nametoindex(port.name().c_str()))
-                                              : absl::StrCat("sluice", dedicated++);
+    const std::string name =
+        port.is_shared() ? absl::StrCat("slk", port.interface_index()) : absl::StrCat("sluice", dedicated++);
     twins.push_back({.tap_name = name, .mac = port.mac(), .mtu = port.mtu(), .dedicated = !port.is_shared()});
   }
   absl::StatusOr<std::unique_ptr<KernelPort>> opened = KernelPort::Open(twins, port_of_dpdk_port, pool);
   if (!opened.ok()) return opened.status();
   kernel_port = *std::move(opened);
-  links = std::make_unique<LinkWatch>(ports, *kernel_port);
   return absl::OkStatus();
 }
 
 absl::Status Dataplane::Runtime::MakeWorkers(const DataplaneOptions& options) {
   const HashSecret secret = HashSecret::Random();
-  std::vector<MacAddress> macs(RTE_MAX_ETHPORTS);
   std::vector<uint16_t> numbers(RTE_MAX_ETHPORTS);
-  for (size_t i = 0; i < ports.size(); ++i) {
-    for (const PortQueue& queue : ports[i]->queues()) {
-      macs[queue.dpdk_port] = ports[i]->mac();
-      numbers[queue.dpdk_port] = static_cast<uint16_t>(i);
-    }
+  std::vector<Port*> all;
+  std::vector<MacAddress> macs;
+  for (const auto& port : ports) {
+    for (const PortQueue& queue : port->queues())
+      numbers[queue.dpdk_port] = static_cast<uint16_t>(all.size());
+    all.push_back(port.get());
+    macs.push_back(port->mac());
   }
+  const auto empty = port_table.Exchange(
+      TableOf(all, std::vector<bool>(all.size()), macs, options.workers, /*generation=*/1));
   grace_period = std::make_unique<GracePeriod>(options.workers);
   absl::StatusOr<std::unique_ptr<Handoff>> created = Handoff::Create(options.workers);
   if (!created.ok()) return created.status();
@@ -214,7 +215,8 @@ absl::Status Dataplane::Runtime::MakeWorkers(const DataplaneOptions& options) {
   const Jiffies now = Clock::ToJiffies(clock->Nanoseconds());
   persistence = std::make_unique<PersistenceTable>(options.templates, secret, now, destinations);
   for (int index = 0; index < options.workers; ++index) {
-    WorkerLoop::Setup setup{.snapshot = &snapshot,
+    WorkerLoop::Setup setup{.ports = &port_table,
+                            .snapshot = &snapshot,
                             .forwarding = &forwarding,
                             .steers = &steers,
                             .sync_policy = &sync_policy,
@@ -226,11 +228,6 @@ absl::Status Dataplane::Runtime::MakeWorkers(const DataplaneOptions& options) {
                             .heartbeat = steering == nullptr ? nullptr : steering->heartbeat(index),
                             .may_sleep = !options.poll_always && options.devices.empty()};
     for (size_t i = 0; i < ports.size(); ++i) {
-      const std::vector<PortQueue>& queues = ports[i]->queues();
-      for (size_t q = static_cast<size_t>(index); q < queues.size();
-           q += static_cast<size_t>(options.workers))
-        setup.receive.push_back(queues[q]);
-      setup.transmit.push_back(queues[static_cast<size_t>(index)]);
       if (!ports[i]->is_shared() && index == 0) setup.dedicated_ports.push_back(static_cast<int>(i));
     }
     workers.push_back(
@@ -241,7 +238,7 @@ absl::Status Dataplane::Runtime::MakeWorkers(const DataplaneOptions& options) {
                                                .now = now,
                                                .destinations = &destinations,
                                                .persistence = persistence.get(),
-                                               .port_macs = macs,
+                                               .port_macs = port_table.Get().macs,
                                                .port_numbers = numbers}));
     workers.back()->Use(snapshot.Get(), forwarding.Get());
     loops.push_back(std::make_unique<WorkerLoop>(setup, *workers.back()));
@@ -260,46 +257,59 @@ absl::Status Dataplane::Runtime::Launch() {
 }
 
 absl::Status Dataplane::Runtime::AttachSteering() {
-  for (const auto& port : ports) {
-    PortStatus status{.name = port->name(),
-                      .driver = port->driver(),
-                      .kernel_interface = port->name(),
-                      .mac = port->mac(),
-                      .queues = static_cast<int>(port->queues().size()),
+  std::vector<PortStatus> statuses;
+  std::vector<Port*> all;
+  for (size_t i = 0; i < ports.size(); ++i) {
+    const Port& port = *ports[i];
+    PortStatus status{.name = port.name(),
+                      .driver = port.driver(),
+                      .kernel_interface = port.name(),
+                      .mac = port.mac(),
+                      .queues = static_cast<int>(port.queues().size()),
+                      .is_attached = true,
                       .spreading = workers.size() == 1
                                        ? "one worker"
-                                       : absl::StrCat(port->spreading(), ", then over a ring if need be")};
-    if (port->is_shared()) {
-      std::vector<int> sockets;
-      for (const PortQueue& queue : port->queues()) sockets.push_back(queue.socket);
-      const absl::StatusOr<std::string> mode = steering->Attach(port->name(), port->mac(), sockets);
-      if (!mode.ok()) return mode.status();
-      status.xdp_mode = *mode;
+                                       : absl::StrCat(port.spreading(), ", then over a ring if need be")};
+    if (!port.is_shared()) {
+      DescribeDevice(i, status);
+    } else if (const absl::Status attached = AttachTo(port, status); !attached.ok()) {
+      return absl::Status(attached.code(), absl::StrCat("interface ", port.name(), ": ", attached.message()));
     }
-    port_status.push_back(status);
+    statuses.push_back(status);
+    all.push_back(ports[i].get());
   }
+  port_watch = std::make_unique<PortWatch>(PortWatch::Setup{.ports = all,
+                                                            .kernel_port = kernel_port.get(),
+                                                            .steering = steering.get(),
+                                                            .grace_period = grace_period.get(),
+                                                            .table = &port_table,
+                                                            .pool = pool},
+                                           std::move(statuses));
   return absl::OkStatus();
 }
 
-void Dataplane::Runtime::DescribePorts() {
-  for (size_t i = 0; i < port_status.size(); ++i) {
-    PortStatus& status = port_status[i];
-    if (!ports[i]->is_shared()) {
-      char name[IF_NAMESIZE] = "";
-      status.kernel_interface_index = kernel_port->tap_interface_index(static_cast<int>(i));
-      status.kernel_interface =
-          if_indextoname(static_cast<unsigned>(status.kernel_interface_index), name) == nullptr ? "" : name;
-    } else {
-      status.kernel_interface_index = static_cast<int>(if_nametoindex(status.name.c_str()));
-    }
-    status.link_up = ports[i]->LinkUp();
-  }
+absl::Status Dataplane::Runtime::AttachTo(const Port& port, PortStatus& status) {
+  std::vector<int> sockets;
+  for (const PortQueue& queue : port.queues()) sockets.push_back(queue.socket);
+  const absl::StatusOr<std::string> mode = steering->Attach(port.interface_index(), port.mac(), sockets);
+  if (!mode.ok()) return mode.status();
+  status.xdp_mode = *mode;
+  status.kernel_interface_index = port.interface_index();
+  return absl::OkStatus();
+}
+
+void Dataplane::Runtime::DescribeDevice(size_t port, PortStatus& status) {
+  char name[IF_NAMESIZE] = "";
+  status.kernel_interface_index = kernel_port->tap_interface_index(static_cast<int>(port));
+  status.kernel_interface =
+      if_indextoname(static_cast<unsigned>(status.kernel_interface_index), name) == nullptr ? "" : name;
 }
 
 // First the packets are the kernel's, then the workers end, then ports and memory go.
 Dataplane::Runtime::~Runtime() {
+  port_watch.reset();
   for (const auto& port : ports) {
-    if (steering != nullptr && port->is_shared()) steering->Detach(port->name());
+    if (steering != nullptr && port->is_shared()) steering->Detach(port->interface_index());
   }
   if (launched_) {
     for (const auto& loop : loops) loop->Stop();
@@ -308,13 +318,15 @@ Dataplane::Runtime::~Runtime() {
       rte_eal_wait_lcore(static_cast<unsigned>(i + 1));
     }
   }
-  links.reset();
   kernel_port.reset();  // its thread uses the pool
   handoff.reset();
+  const bool has_sockets =
+      std::any_of(ports.begin(), ports.end(), [](const auto& port) { return port->is_shared(); });
   ports.clear();
   loops.clear();
   workers.clear();  // fragments that wait are in the pool's buffers
-  rte_mempool_free(pool);
+  // Sockets that stay open until the process ends have its memory.
+  if (!has_sockets) rte_mempool_free(pool);
 }
 
 }  // namespace sluice

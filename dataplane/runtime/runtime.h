@@ -13,8 +13,9 @@
 #include "dataplane/runtime/grace_period.h"
 #include "dataplane/runtime/handoff.h"
 #include "dataplane/runtime/kernel_port.h"
-#include "dataplane/runtime/link_watch.h"
 #include "dataplane/runtime/port.h"
+#include "dataplane/runtime/port_table.h"
+#include "dataplane/runtime/port_watch.h"
 #include "dataplane/runtime/worker_loop.h"
 #include "dataplane/xdp/steering.h"
 
@@ -35,9 +36,8 @@ class Dataplane::Runtime {
   std::vector<IpAddress> local_addresses;
   rte_mempool* pool = nullptr;
   std::vector<std::unique_ptr<Port>> ports;
-  std::vector<PortStatus> port_status;
+  Published<PortTable> port_table{std::make_shared<PortTable>()};
   std::unique_ptr<KernelPort> kernel_port;
-  std::unique_ptr<LinkWatch> links;
   std::unique_ptr<GracePeriod> grace_period;
   std::unique_ptr<Handoff> handoff;
   std::unique_ptr<PersistenceTable> persistence;
@@ -49,6 +49,7 @@ class Dataplane::Runtime {
   std::vector<std::unique_ptr<Worker>> workers;
   std::vector<std::unique_ptr<WorkerLoop>> loops;
   std::mutex questions;  // one asker at a time
+  std::unique_ptr<PortWatch> port_watch;
 
  private:
   absl::Status Check(const DataplaneOptions& options);
@@ -57,7 +58,8 @@ class Dataplane::Runtime {
   absl::Status MakeWorkers(const DataplaneOptions& options);
   absl::Status Launch();
   absl::Status AttachSteering();
-  void DescribePorts();
+  void DescribeDevice(size_t port, PortStatus& status);
+  absl::Status AttachTo(const Port& port, PortStatus& status);
 
   std::vector<int> queues_of_interface_;
   std::vector<std::string> eal_arguments_;

@@ -10,7 +10,6 @@
 namespace sluice {
 namespace {
 
-constexpr uint64_t kHeartbeatEveryNs = 1'000'000;
 // Rounds without work before a worker sleeps: some tens of microseconds of polling, so that it stays awake
 // between the packets of a busy flow.
 constexpr int kIdleRoundsBeforeSleep = 200;
@@ -33,10 +32,7 @@ uint64_t MonotonicNs() {
 }  // namespace
 
 WorkerLoop::WorkerLoop(const Setup& setup, Worker& worker)
-    : setup_(setup),
-      worker_(worker),
-      peer_bursts_(std::min((worker.workers - 1) * std::max(static_cast<int>(setup.receive.size()), 1),
-                            kMostPeerBursts)) {}
+    : setup_(setup), worker_(worker), heartbeat_(setup.heartbeat) {}
 
 void WorkerLoop::Run() {
   int idle_rounds = 0;
@@ -45,6 +41,7 @@ void WorkerLoop::Run() {
   bool busy = true;
   while (!stop_.load(std::memory_order_relaxed) || (busy && --rounds_left > 0)) {
     ReadClock(busy);
+    UsePorts();
     worker_.Use(setup_.snapshot->Get(), setup_.forwarding->Get());
     if (setup_.sync_policy != nullptr) worker_.sync = setup_.sync_policy->load(std::memory_order_relaxed);
     if (setup_.sync_listener != nullptr)
@@ -71,20 +68,27 @@ void WorkerLoop::ReadClock(bool was_busy) {
   load.last_round.store(now_ns, std::memory_order_relaxed);
   const auto lag = static_cast<int32_t>(worker_.now - worker_.wheel.LookedAtUntil());
   load.timer_lag.store(lag > 0 ? static_cast<uint32_t>(lag) : 0, std::memory_order_relaxed);
-  if (setup_.heartbeat == nullptr) return;
   if (setup_.steers != nullptr && !setup_.steers->load(std::memory_order_relaxed)) {
-    __atomic_store_n(setup_.heartbeat, 0, __ATOMIC_RELAXED);
-    last_heartbeat_ns_ = 0;
-    return;
+    heartbeat_.Stop();
+  } else {
+    heartbeat_.Beat(now_ns, MonotonicNs);
   }
-  if (now_ns - last_heartbeat_ns_ < kHeartbeatEveryNs) return;
-  last_heartbeat_ns_ = now_ns;
-  __atomic_store_n(setup_.heartbeat, MonotonicNs(), __ATOMIC_RELAXED);
+}
+
+// Interfaces come and go between rounds.
+void WorkerLoop::UsePorts() {
+  const PortTable& table = setup_.ports->Get();
+  ports_ = &table.workers[static_cast<size_t>(worker_.index)];
+  if (table.generation == ports_generation_) return;
+  ports_generation_ = table.generation;
+  // The vector has its size already, so nothing is allocated.
+  std::copy(table.macs.begin(), table.macs.begin() + static_cast<ptrdiff_t>(worker_.port_macs.size()),
+            worker_.port_macs.begin());
 }
 
 bool WorkerLoop::ReceiveAll() {
   bool any = false;
-  for (const PortQueue& queue : setup_.receive) {
+  for (const PortQueue& queue : ports_->receive) {
     const uint16_t count = rte_eth_rx_burst(queue.dpdk_port, queue.queue, batch_.packet, kBurst);
     if (count == 0) continue;
     any = true;
@@ -99,7 +103,9 @@ bool WorkerLoop::ReceiveAll() {
 // As many bursts as peers may have given in a round of theirs: whatever waits longer is lost in the end,
 // after the work was spent.
 bool WorkerLoop::TakeFromPeers() {
-  for (int bursts = 0; bursts < peer_bursts_; ++bursts) {
+  const int queues = std::max(static_cast<int>(ports_->receive.size()), 1);
+  const int most = std::min((worker_.workers - 1) * queues, kMostPeerBursts);
+  for (int bursts = 0; bursts < most; ++bursts) {
     const int count = setup_.handoff->Take(worker_.index, batch_.packet, kBurst);
     if (count == 0) return bursts > 0;
     // The other worker has had them last.
@@ -109,7 +115,7 @@ bool WorkerLoop::TakeFromPeers() {
     worker_.counters.Add(Counter::kPeerTaken, static_cast<uint64_t>(count));
     Process();
   }
-  return peer_bursts_ > 0;
+  return most > 0;
 }
 
 bool WorkerLoop::SendForKernel() {
@@ -135,7 +141,7 @@ void WorkerLoop::Process() {
 
 void WorkerLoop::Flush() {
   Output& output = worker_.output;
-  for (size_t port = 0; port < setup_.transmit.size(); ++port) {
+  for (size_t port = 0; port < ports_->transmit.size(); ++port) {
     if (output.wire[port].count > 0) SendWire(port, output.wire[port]);
   }
   SendPieces();
@@ -178,8 +184,14 @@ void WorkerLoop::SendPieces() {
 }
 
 void WorkerLoop::SendWire(size_t port, PacketList& list) {
-  const PortQueue& queue = setup_.transmit[port];
+  const PortQueue& queue = ports_->transmit[port];
   const auto count = static_cast<uint16_t>(list.count);
+  if (queue.dpdk_port == kNoDevice) {
+    rte_pktmbuf_free_bulk(list.packets, count);
+    worker_.counters.Add(Counter::kDropPortGone, count);
+    list.count = 0;
+    return;
+  }
   uint16_t sent = 0;
   for (int tries = 0; tries < kSendTries && sent < count; ++tries) {
     sent += rte_eth_tx_burst(queue.dpdk_port, queue.queue, list.packets + sent, count - sent);
@@ -211,7 +223,7 @@ void WorkerLoop::Sleep() {
   if (question_.load() == nullptr) {
     pollfd polled[64] = {{setup_.handoff->wake_fd(worker_.index), POLLIN, 0}};
     nfds_t count = 1;
-    for (const PortQueue& queue : setup_.receive) polled[count++] = {queue.socket, POLLIN, 0};
+    for (const PortQueue& queue : ports_->receive) polled[count++] = {queue.socket, POLLIN, 0};
     setup_.grace_period->Offline(worker_.index);
     poll(polled, count, kLongestSleepMs);
     setup_.grace_period->Online(worker_.index);

@@ -14,8 +14,10 @@
 #include "dataplane/runtime/clock.h"
 #include "dataplane/runtime/grace_period.h"
 #include "dataplane/runtime/handoff.h"
+#include "dataplane/runtime/heartbeat.h"
 #include "dataplane/runtime/kernel_port.h"
 #include "dataplane/runtime/port.h"
+#include "dataplane/runtime/port_table.h"
 #include "dataplane/runtime/question.h"
 
 namespace sluice {
@@ -23,8 +25,7 @@ namespace sluice {
 class WorkerLoop {
  public:
   struct Setup {
-    std::vector<PortQueue> receive;    // the queues it serves
-    std::vector<PortQueue> transmit;   // by port, the queue it sends to
+    const Published<PortTable>* ports = nullptr;
     std::vector<int> dedicated_ports;  // whose kernel twin's packets it sends
     const Published<Snapshot>* snapshot = nullptr;
     const Published<Forwarding>* forwarding = nullptr;
@@ -35,7 +36,7 @@ class WorkerLoop {
     Handoff* handoff = nullptr;
     KernelPort* kernel_port = nullptr;
     const Clock* clock = nullptr;
-    uint64_t* heartbeat = nullptr;  // nullptr: no shared interface
+    sluice_heartbeat* heartbeat = nullptr;  // nullptr: no shared interface
     bool may_sleep = false;
   };
   WorkerLoop(const Setup& setup, Worker& worker);
@@ -46,6 +47,7 @@ class WorkerLoop {
   void Ask(Question* question);
 
  private:
+  void UsePorts();
   void ReadClock(bool was_busy);
   bool ReceiveAll();
   bool TakeFromPeers();
@@ -59,9 +61,10 @@ class WorkerLoop {
 
   const Setup setup_;
   Worker& worker_;
-  const int peer_bursts_;  // of packets from peers in a round
   Batch batch_;
-  uint64_t last_heartbeat_ns_ = 0;
+  Heartbeat heartbeat_;
+  const PortTable::OfWorker* ports_ = nullptr;  // of this round
+  uint64_t ports_generation_ = 0;
   std::atomic<Question*> question_{nullptr};
   std::atomic<bool> stop_{false};
 };

@@ -74,25 +74,44 @@ struct sluice_prefix_key_v6 {
 };
 
 /* Value of the array `heartbeats`, one per worker, memory-mapped by the daemon: CLOCK_MONOTONIC, in
- * nanoseconds, when the worker last looked at its queues. A cache line each. */
+ * nanoseconds, when the worker last looked at its queues; 0: it is not to have any packets. And for how long
+ * it may be silent, which it sets itself. A cache line each. */
 struct sluice_heartbeat {
   __u64 time_ns;
-  __u64 unused[7];
+  __u64 limit_ns;
+  __u64 unused[6];
 };
 
-/* Read-only data of the program, set before it is loaded; one program an interface. */
-struct sluice_steer_settings {
-  __u64 heartbeat_limit_ns;
-  __u32 workers; /* queue q belongs to worker q % workers */
-  __u8 own_mac[6];
-  __u8 zero[2];
+/* The one value of the array `stall`, memory-mapped by the daemon: what becomes of packets for a worker that
+ * has a socket, and was silent for too long. */
+struct sluice_stall {
+  __u32 passes; /* 1: they are the kernel's, which can carry the services; 0: dropped, and sent again */
 };
+
+/* Read-only data of the program, set before it is loaded. */
+struct sluice_steer_settings {
+  __u32 workers; /* queue q belongs to worker q % workers */
+};
+
+/* Data of the program of one interface, memory-mapped by the daemon, which keeps it like the interface. */
+#define SLUICE_VLANS 4096u
+struct sluice_interface {
+  __u64 mac;                       /* as sluice_mac makes it; 0: not known yet */
+  __u64 vlans[SLUICE_VLANS / 64u]; /* bits of those that the host is in */
+};
+
+/* The three words of a MAC address, as they are in memory. */
+static inline __u64 sluice_mac(__u16 first, __u16 second, __u16 third) {
+  return first | (__u64)second << 16 | (__u64)third << 32;
+}
 
 /* Indices of the per-CPU array `counts`, __u64 each. */
 enum sluice_count {
-  SLUICE_COUNT_STEERED,   /* to a worker */
-  SLUICE_COUNT_STALE,     /* to the kernel, because the worker's heartbeat is too old */
-  SLUICE_COUNT_NO_SOCKET, /* to the kernel, because the queue has no worker */
+  SLUICE_COUNT_STEERED,       /* to a worker */
+  SLUICE_COUNT_STALE,         /* to the kernel, because the worker's heartbeat is too old */
+  SLUICE_COUNT_STALE_DROPPED, /* dropped for that, because the kernel does not have the services */
+  SLUICE_COUNT_RELEASED,      /* to the kernel, because Sluice is not to forward */
+  SLUICE_COUNT_NO_SOCKET,     /* to the kernel, because the queue has no worker */
   SLUICE_COUNT_MAX
 };
 

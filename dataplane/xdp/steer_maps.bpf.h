@@ -12,6 +12,7 @@
 #include "dataplane/xdp/steer_abi.h"
 
 volatile const struct sluice_steer_settings settings;
+volatile struct sluice_interface own SEC(".data.own") = {};
 
 #define SLUICE_MAP(name, kind, entries, map_flags_, key_type, value_type) \
   struct {                                                                \
@@ -37,6 +38,7 @@ SLUICE_MAP(host_addresses_v6, BPF_MAP_TYPE_HASH, SLUICE_MAX_HOST_ADDRESSES, BPF_
 SLUICE_MAP(hints, BPF_MAP_TYPE_ARRAY, 1, BPF_F_MMAPABLE, __u32, struct sluice_hints);
 SLUICE_MAP(heartbeats, BPF_MAP_TYPE_ARRAY, SLUICE_MAX_WORKERS, BPF_F_MMAPABLE, __u32,
            struct sluice_heartbeat);
+SLUICE_MAP(stall, BPF_MAP_TYPE_ARRAY, 1, BPF_F_MMAPABLE, __u32, struct sluice_stall);
 SLUICE_MAP(counts, BPF_MAP_TYPE_PERCPU_ARRAY, SLUICE_COUNT_MAX, 0, __u32, __u64);
 
 static __always_inline void count(__u32 what) {

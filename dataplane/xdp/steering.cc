@@ -3,76 +3,30 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
-#include <linux/if_link.h>
-#include <net/if.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <cstdarg>
-#include <cstdio>
 #include <cstring>
 #include <map>
+#include <mutex>
 #include <unordered_map>
 
 #include "absl/strings/str_cat.h"
-#include "dataplane/net/check.h"
+#include "dataplane/xdp/attachment.h"
 #include "dataplane/xdp/steer_abi.h"
-#include "steer_bpf.h"
 #include "stub_bpf.h"
 
 namespace sluice {
 namespace {
 
-constexpr std::string_view kSteerName = "sluice_steer";
-constexpr std::string_view kStubName = "sluice_stub";
 constexpr size_t kHeartbeatBytes = SLUICE_MAX_WORKERS * sizeof(sluice_heartbeat);
 // The maps that all interfaces share.
-constexpr const char* kSharedMaps[] = {"endpoints",   "endpoints_v6",   "prefixes",
-                                       "prefixes_v6", "host_addresses", "host_addresses_v6",
-                                       "hints",       "heartbeats",     "counts"};
-
-using Object = std::unique_ptr<bpf_object, decltype(&bpf_object__close)>;
-
-// libbpf says what went wrong through a callback only; the last of it goes into our error.
-thread_local std::string last_complaint;
-
-int KeepComplaint(libbpf_print_level level, const char* format, va_list arguments) {
-  if (level != LIBBPF_WARN) return 0;
-  char text[1024];
-  std::vsnprintf(text, sizeof text, format, arguments);
-  last_complaint = text;
-  while (!last_complaint.empty() && last_complaint.back() == '\n') last_complaint.pop_back();
-  return 0;
-}
-
-absl::Status LibbpfError(int error, const std::string& what) {
-  const std::string complaint = last_complaint.empty() ? "" : absl::StrCat(" (", last_complaint, ")");
-  return absl::ErrnoToStatus(std::abs(error), absl::StrCat(what, complaint));
-}
-
-absl::StatusOr<Object> OpenSteerProgram(const sluice_steer_settings& settings) {
-  libbpf_set_print(KeepComplaint);
-  last_complaint.clear();
-  Object object(bpf_object__open_mem(steer_bpf, sizeof steer_bpf, nullptr), bpf_object__close);
-  if (object == nullptr) return LibbpfError(errno, "the XDP program cannot be opened");
-  bpf_map* rodata = bpf_object__find_map_by_name(object.get(), ".rodata");
-  SLUICE_CHECK(rodata != nullptr);
-  SLUICE_CHECK(bpf_map__set_initial_value(rodata, &settings, sizeof settings) == 0);
-  return object;
-}
-
-std::string ProgramName(uint32_t id) {
-  const int fd = bpf_prog_get_fd_by_id(id);
-  if (fd < 0) return "";
-  bpf_prog_info info{};
-  uint32_t length = sizeof info;
-  const bool known = bpf_obj_get_info_by_fd(fd, &info, &length) == 0;
-  close(fd);
-  return known ? info.name : "";
-}
+constexpr const char* kSharedMaps[] = {
+    "endpoints",         "endpoints_v6", "prefixes",   "prefixes_v6", "host_addresses",
+    "host_addresses_v6", "hints",        "heartbeats", "stall",       "counts"};
 
 // A map of either family, and a key as it is in there.
 struct Place {
@@ -143,12 +97,6 @@ uint32_t RoleBit(EndpointRole role) {
 }  // namespace
 
 struct Steering::State {
-  struct Attached {
-    Object object;
-    int interface_index;
-    uint32_t flags;
-  };
-
   int Map(const char* name) const { return bpf_object__find_map_fd_by_name(maps.get(), name); }
   template <class Value>
   bool Put(const Place& place, const Value& value) const {
@@ -183,11 +131,13 @@ struct Steering::State {
   }
 
   SteeringOptions options;
-  Object maps{nullptr, bpf_object__close};  // loaded, never attached: keeps the shared maps
+  BpfObject maps;  // loaded, never attached: keeps the shared maps
   sluice_heartbeat* heartbeats = nullptr;
   sluice_hints* hints = nullptr;
+  sluice_stall* stall = nullptr;
   int stub_file = -1;
-  std::map<std::string, Attached> interfaces;
+  mutable std::mutex mutex;                               // of what is next
+  std::map<int, std::unique_ptr<Attachment>> interfaces;  // by index
   Roles roles;
   std::vector<IpAddress> host_addresses;  // sorted
   struct Counts {
@@ -209,7 +159,7 @@ absl::StatusOr<std::unique_ptr<Steering>> Steering::Create(const SteeringOptions
   std::unique_ptr<Steering> steering(new Steering());
   State& state = *steering->state_;
   state.options = options;
-  absl::StatusOr<Object> object = OpenSteerProgram({.workers = 1});
+  absl::StatusOr<BpfObject> object = OpenSteerProgram(options.workers);
   if (!object.ok()) return object.status();
   if (const int error = bpf_object__load(object->get()); error != 0) {
     return LibbpfError(error,
@@ -224,6 +174,9 @@ absl::StatusOr<std::unique_ptr<Steering>> Steering::Create(const SteeringOptions
   };
   if (const absl::Status s = map_memory("heartbeats", kHeartbeatBytes, state.heartbeats); !s.ok()) return s;
   if (const absl::Status s = map_memory("hints", sizeof(sluice_hints), state.hints); !s.ok()) return s;
+  if (const absl::Status s = map_memory("stall", sizeof(sluice_stall), state.stall); !s.ok()) return s;
+  for (int worker = 0; worker < options.workers; ++worker)
+    state.heartbeats[worker].limit_ns = uint64_t{options.heartbeat_limit_ms} * 1'000'000;
   state.stub_file = memfd_create("sluice_stub.o", MFD_CLOEXEC);
   if (state.stub_file < 0 ||
       write(state.stub_file, stub_bpf, sizeof stub_bpf) != static_cast<ssize_t>(sizeof stub_bpf)) {
@@ -233,94 +186,61 @@ absl::StatusOr<std::unique_ptr<Steering>> Steering::Create(const SteeringOptions
 }
 
 Steering::~Steering() {
-  while (!state_->interfaces.empty()) Detach(state_->interfaces.begin()->first);
+  state_->interfaces.clear();
   if (state_->heartbeats != nullptr) munmap(state_->heartbeats, kHeartbeatBytes);
   if (state_->hints != nullptr) munmap(state_->hints, sizeof(sluice_hints));
+  if (state_->stall != nullptr) munmap(state_->stall, sizeof(sluice_stall));
   if (state_->stub_file >= 0) close(state_->stub_file);
 }
 
 std::string Steering::StubProgramPath() const { return absl::StrCat("/proc/self/fd/", state_->stub_file); }
 
-absl::Status Steering::RemoveLeftover(const std::string& interface) {
-  const int index = static_cast<int>(if_nametoindex(interface.c_str()));
-  if (index == 0) return absl::NotFoundError(absl::StrCat("interface ", interface, " does not exist"));
-  LIBBPF_OPTS(bpf_xdp_query_opts, present);
-  if (const int error = bpf_xdp_query(index, 0, &present); error != 0) {
-    return LibbpfError(error, absl::StrCat("interface ", interface, ": XDP program"));
-  }
-  const std::pair<uint32_t, uint32_t> programs[] = {{present.drv_prog_id, XDP_FLAGS_DRV_MODE},
-                                                    {present.skb_prog_id, XDP_FLAGS_SKB_MODE},
-                                                    {present.hw_prog_id, XDP_FLAGS_HW_MODE}};
-  for (const auto& [id, mode] : programs) {
-    if (id == 0) continue;
-    const std::string name = ProgramName(id);
-    if (name != kSteerName && name != kStubName) {
-      return absl::FailedPreconditionError(absl::StrCat(
-          "interface ", interface, " has the XDP program \"", name, "\" (id ", id,
-          ") of somebody else: stop its owner, or run `ip link set dev ", interface, " xdp off`"));
-    }
-    if (const int error = bpf_xdp_detach(index, mode, nullptr); error != 0) {
-      return LibbpfError(
-          error, absl::StrCat("interface ", interface, ": the earlier program ", name, " cannot be removed"));
-    }
-  }
-  return absl::OkStatus();
-}
-
-absl::StatusOr<std::string> Steering::Attach(const std::string& interface, const MacAddress& mac,
+absl::StatusOr<std::string> Steering::Attach(int interface_index, const MacAddress& mac,
                                              std::span<const int> sockets) {
   if (sockets.size() > SLUICE_MAX_QUEUES) {
-    return absl::InvalidArgumentError(absl::StrCat("interface ", interface, " has ", sockets.size(),
-                                                   " receive queues, ", SLUICE_MAX_QUEUES,
+    return absl::InvalidArgumentError(absl::StrCat(sockets.size(), " receive queues, ", SLUICE_MAX_QUEUES,
                                                    " are the most: reduce them with `ethtool -L`"));
   }
-  Detach(interface);
-  sluice_steer_settings settings{
-      .heartbeat_limit_ns = uint64_t{state_->options.heartbeat_limit_ms} * 1'000'000,
-      .workers = static_cast<uint32_t>(state_->options.workers)};
-  std::copy(mac.bytes.begin(), mac.bytes.end(), settings.own_mac);
-  absl::StatusOr<Object> opened = OpenSteerProgram(settings);
-  if (!opened.ok()) return opened.status();
-  Object object = *std::move(opened);
-  for (const char* name : kSharedMaps) {
-    bpf_map* map = bpf_object__find_map_by_name(object.get(), name);
-    if (const int error = bpf_map__reuse_fd(map, state_->Map(name)); error != 0) {
-      return LibbpfError(error, absl::StrCat("the map ", name, " cannot be shared"));
-    }
-  }
-  if (const int error = bpf_object__load(object.get()); error != 0)
-    return LibbpfError(error, "the kernel does not take the XDP program");
-  const int sockets_map = bpf_object__find_map_fd_by_name(object.get(), "xsks_map");
-  for (uint32_t queue = 0; queue < sockets.size(); ++queue) {
-    if (bpf_map_update_elem(sockets_map, &queue, &sockets[queue], BPF_ANY) != 0) {
-      return LibbpfError(
-          errno, absl::StrCat("interface ", interface, ": the socket of queue ", queue, " cannot be used"));
-    }
-  }
-  const int index = static_cast<int>(if_nametoindex(interface.c_str()));
-  const int program = bpf_program__fd(bpf_object__find_program_by_name(object.get(), kSteerName.data()));
-  uint32_t mode = XDP_FLAGS_DRV_MODE;
-  int error = bpf_xdp_attach(index, program, mode | XDP_FLAGS_UPDATE_IF_NOEXIST, nullptr);
-  if (error != 0) {
-    mode = XDP_FLAGS_SKB_MODE;
-    error = bpf_xdp_attach(index, program, mode | XDP_FLAGS_UPDATE_IF_NOEXIST, nullptr);
-  }
-  if (error != 0)
-    return LibbpfError(error, absl::StrCat("interface ", interface, ": the XDP program cannot be attached"));
-  state_->interfaces.emplace(interface, State::Attached{std::move(object), index, mode});
-  return mode == XDP_FLAGS_DRV_MODE ? "native" : "generic";
+  Detach(interface_index);
+  absl::StatusOr<std::unique_ptr<Attachment>> loaded = Attachment::Load(
+      state_->options.workers, kSharedMaps, [&](const char* name) { return state_->Map(name); }, sockets);
+  if (!loaded.ok()) return loaded.status();
+  (*loaded)->SetMac(mac);
+  absl::StatusOr<std::string> mode = (*loaded)->Attach(interface_index);
+  if (!mode.ok()) return mode.status();
+  const std::lock_guard lock(state_->mutex);
+  state_->interfaces[interface_index] = *std::move(loaded);
+  return mode;
 }
 
-// Only our own program, and whatever the interface is called by now.
-void Steering::Detach(const std::string& interface) {
-  const auto found = state_->interfaces.find(interface);
-  if (found == state_->interfaces.end()) return;
-  const State::Attached& attached = found->second;
-  const int program =
-      bpf_program__fd(bpf_object__find_program_by_name(attached.object.get(), kSteerName.data()));
-  LIBBPF_OPTS(bpf_xdp_attach_opts, ours, .old_prog_fd = program);
-  bpf_xdp_detach(attached.interface_index, attached.flags, &ours);
-  state_->interfaces.erase(found);
+absl::StatusOr<std::string> Steering::Reattach(int interface_index) {
+  const std::lock_guard lock(state_->mutex);
+  const auto found = state_->interfaces.find(interface_index);
+  if (found == state_->interfaces.end()) return absl::NotFoundError("no program was loaded for it");
+  return found->second->Attach(interface_index);
+}
+
+void Steering::Detach(int interface_index) {
+  const std::lock_guard lock(state_->mutex);
+  state_->interfaces.erase(interface_index);
+}
+
+uint32_t Steering::ProgramId(int interface_index) const {
+  const std::lock_guard lock(state_->mutex);
+  const auto found = state_->interfaces.find(interface_index);
+  return found == state_->interfaces.end() ? 0 : found->second->program_id();
+}
+
+void Steering::SetMac(int interface_index, const MacAddress& mac) {
+  const std::lock_guard lock(state_->mutex);
+  const auto found = state_->interfaces.find(interface_index);
+  if (found != state_->interfaces.end()) found->second->SetMac(mac);
+}
+
+void Steering::SetVlans(int interface_index, std::span<const uint16_t> vlans) {
+  const std::lock_guard lock(state_->mutex);
+  const auto found = state_->interfaces.find(interface_index);
+  if (found != state_->interfaces.end()) found->second->SetVlans(vlans);
 }
 
 absl::Status Steering::Apply(std::span<const EndpointChange> endpoints,
@@ -411,8 +331,18 @@ absl::Status Steering::SetHostAddresses(std::span<const IpAddress> addresses) {
   return result;
 }
 
-uint64_t* Steering::heartbeat(int worker) {
-  return reinterpret_cast<uint64_t*>(&state_->heartbeats[worker].time_ns);
+sluice_heartbeat* Steering::heartbeat(int worker) { return &state_->heartbeats[worker]; }
+
+uint64_t Steering::HeartbeatLimitNs(int worker) const {
+  return __atomic_load_n(&state_->heartbeats[worker].limit_ns, __ATOMIC_RELAXED);
+}
+
+void Steering::SetPassesStalled(bool passes) {
+  std::atomic_ref(state_->stall->passes).store(passes ? 1 : 0, std::memory_order_release);
+}
+
+bool Steering::passes_stalled() const {
+  return std::atomic_ref(state_->stall->passes).load(std::memory_order_acquire) != 0;
 }
 
 SteeringCounts Steering::Counts() const {
@@ -425,6 +355,8 @@ SteeringCounts Steering::Counts() const {
   };
   return {.steered = total(SLUICE_COUNT_STEERED),
           .stale = total(SLUICE_COUNT_STALE),
+          .stale_dropped = total(SLUICE_COUNT_STALE_DROPPED),
+          .released = total(SLUICE_COUNT_RELEASED),
           .no_socket = total(SLUICE_COUNT_NO_SOCKET)};
 }
 

@@ -1,7 +1,8 @@
-// Loads the XDP program and keeps its maps: which endpoints are Sluice's, which worker serves a queue, when
-// each worker was last alive. Without a live worker and a socket, the program passes every packet to the
-// kernel; so it does after this process died, because program and maps stay attached.
-// Threads: the control thread; heartbeat words are written by their workers.
+// Keeps the XDP programs of all interfaces and the maps they share: which endpoints are Sluice's, when each
+// worker was last alive, what becomes of packets when it is not. Without a socket a program passes every
+// packet to the kernel; so it does after this process died, because program and maps stay attached. Threads:
+// endpoints, the thread that publishes; host addresses and VLANs, the one that follows the host; interfaces
+// come and go on one thread at a time; heartbeats are written by their workers; counts, any.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -17,6 +18,8 @@
 #include "dataplane/net/ip_address.h"
 #include "dataplane/net/mac_address.h"
 
+struct sluice_heartbeat;
+
 namespace sluice {
 
 struct SteeringOptions {
@@ -27,6 +30,8 @@ struct SteeringOptions {
 struct SteeringCounts {
   uint64_t steered = 0;
   uint64_t stale = 0;
+  uint64_t stale_dropped = 0;
+  uint64_t released = 0;
   uint64_t no_socket = 0;
 };
 
@@ -40,23 +45,30 @@ class Steering {
   // while this object lives.
   std::string StubProgramPath() const;
 
-  // Removes from an interface a program that this or an earlier sluiced left there. An error if the
-  // interface has somebody else's program.
-  static absl::Status RemoveLeftover(const std::string& interface);
-
-  // Attaches the program to the interface with this MAC address; queue q is served by worker q % workers over
-  // AF_XDP socket `sockets[q]`. Returns "native" or "generic".
-  absl::StatusOr<std::string> Attach(const std::string& interface, const MacAddress& mac,
+  // Loads a program for the interface with this MAC address and attaches it; queue q is served by worker
+  // q % workers over AF_XDP socket `sockets[q]`. Returns "native" or "generic".
+  absl::StatusOr<std::string> Attach(int interface_index, const MacAddress& mac,
                                      std::span<const int> sockets);
-  void Detach(const std::string& interface);
+  // Attaches the loaded program again, after somebody has detached it.
+  absl::StatusOr<std::string> Reattach(int interface_index);
+  void Detach(int interface_index);
+  // Id of the program that was loaded for this interface, attached or not; 0: there is none.
+  uint32_t ProgramId(int interface_index) const;
+  void SetMac(int interface_index, const MacAddress& mac);
+  // Frames of other VLANs are the kernel's.
+  void SetVlans(int interface_index, std::span<const uint16_t> vlans);
 
   // Applies changes in order. An error names the endpoint or prefix for which there was no room.
   absl::Status Apply(std::span<const EndpointChange> endpoints, std::span<const PrefixChange> prefixes = {});
   // Packets from real servers to these addresses are the kernel's (health checks, ssh).
   absl::Status SetHostAddresses(std::span<const IpAddress> addresses);
 
-  // Where worker `worker` writes CLOCK_MONOTONIC nanoseconds: a store, no system call.
-  uint64_t* heartbeat(int worker);
+  // Where worker `worker` writes that it lives: stores, no system call.
+  sluice_heartbeat* heartbeat(int worker);
+  uint64_t HeartbeatLimitNs(int worker) const;  // now
+  // Packets for a worker that was silent for too long are passed to the kernel, or dropped.
+  void SetPassesStalled(bool passes);
+  bool passes_stalled() const;
 
   SteeringCounts Counts() const;
 

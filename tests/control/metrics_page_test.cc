@@ -84,7 +84,7 @@ TEST(MetricsPageTest, CountersByKind) {
   const auto info = Parse<v1::GetInfoResponse>(R"(
     version: "1 \"x\"\n\\" counters { name: "drop_no_route" value: 4 } counters { name: "refused_table_full" value: 5 }
     counters { name: "kernel_arp" value: 6 } counters { name: "sent" value: 7 }
-    worker_infos { rounds: 8 busy_seconds: 0.25 } ports { name: "eth0" link_up: true }
+    worker_infos { rounds: 8 busy_seconds: 0.25 } ports { name: "eth0" link_up: true attached: true } ports { name: "eth1" gone: true }
     apply_times { upper_bounds: 0.001 upper_bounds: 1 counts: 2 counts: 3 counts: 4 sum_seconds: 9.5 })");
   const std::string page = MetricsPage(info, {}, 100);
   for (const char* line :
@@ -94,6 +94,7 @@ TEST(MetricsPageTest, CountersByKind) {
         "sluice_kernel_packets_total{reason=\"arp\"} 6\n", "sluice_events_total{event=\"sent\"} 7\n",
         "sluice_worker_rounds_total{worker=\"0\"} 8\n",
         "sluice_worker_busy_seconds_total{worker=\"0\"} 0.25\n", "sluice_port_up{port=\"eth0\"} 1\n",
+        "sluice_port_attached{port=\"eth0\"} 1\n", "sluice_port_attached{port=\"eth1\"} 0\n",
         "sluice_config_apply_seconds_bucket{le=\"0.001\"} 2\n",
         "sluice_config_apply_seconds_bucket{le=\"+Inf\"} 4\n", "sluice_config_apply_seconds_sum 9.5\n",
         "sluice_config_apply_seconds_count 4\n"}) {

@@ -27,6 +27,7 @@ TEST(OptionsTest, Everything) {
                                      "--connections",
                                      "65536",
                                      "--heartbeat-limit-ms=250",
+                                     "--on-stall=drop",
                                      "--listen",
                                      "unix:/s",
                                      "--config",
@@ -42,6 +43,7 @@ TEST(OptionsTest, Everything) {
   EXPECT_FALSE(options->dataplane.use_hugepages);
   EXPECT_EQ(options->dataplane.connections_per_worker, 65536u);
   EXPECT_EQ(options->dataplane.heartbeat_limit_ms, 250u);
+  EXPECT_EQ(options->on_stall, OnStall::kDrop);
   EXPECT_EQ(options->grpc.listen, "unix:/s");
   EXPECT_EQ(options->config_file, "f");
 }
@@ -52,6 +54,7 @@ TEST(OptionsTest, ErrorsNameTheOptionAndTheRule) {
   EXPECT_EQ(OptionsError({"--interface", "a", "--workers"}), "--workers: needs a value; see sluiced --help");
   EXPECT_EQ(OptionsError({"--port", "a", "--mtu", "1279"}), "--mtu 1279: must be 1280..9600");
   EXPECT_EQ(OptionsError({"--interface", "a", "--poll=maybe"}), "--poll=maybe: must be idle or always");
+  EXPECT_EQ(OptionsError({"--interface", "a", "--on-stall=no"}), "--on-stall=no: must be auto, pass or drop");
   EXPECT_EQ(OptionsError({"--interface", "a", "--adopt=maybe"}), "--adopt=maybe: must be yes or no");
   EXPECT_EQ(OptionsError({"--interface", "a", "--strict-arp=1"}), "--strict-arp=1: must be yes or no");
   EXPECT_EQ(OptionsError({"--interface", "a", "--cpus", "1,,2"}), "--cpus : must be 0..1023");

@@ -113,9 +113,18 @@ class Talk:
 
     def ask(self, word, patience=60):
         """What the server answers: its name and the word; 'silence' or 'closed' if it does not."""
+        try:
+            self.say(word)
+        except OSError:
+            return "closed"
+        return self.hear(patience)
+
+    def say(self, word):
+        self.connection.sendall(word.encode() + b"\n")
+
+    def hear(self, patience=60):
         self.connection.settimeout(patience)
         try:
-            self.connection.sendall(word.encode() + b"\n")
             while b"\n" not in self.pending:
                 data = self.connection.recv(4096)
                 if not data:

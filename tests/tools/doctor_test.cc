@@ -110,7 +110,8 @@ TEST_F(DoctorTest, Interfaces) {
               HasSubstr("BAD eth0 has 2 receive queues for 4 workers -> ethtool -L eth0 combined 4"));
   options_.workers = 2;
   probe_.xdp_program = "xdp_filter";
-  EXPECT_THAT(Complaint(), HasSubstr("BAD eth0 has the XDP program \"xdp_filter\" of somebody else"));
+  probe_.xdp_program_id = 17;
+  EXPECT_THAT(Complaint(), HasSubstr("BAD eth0 has the XDP program \"xdp_filter\" (id 17) of somebody else"));
   probe_ = {};
   EXPECT_THAT(Complaint(), HasSubstr("fair eth0 cannot spread packets"));
   probe_.can_spread = true;
@@ -130,6 +131,22 @@ TEST_F(DoctorTest, Interfaces) {
   EXPECT_THAT(Complaint(), testing::Not(HasSubstr("driver")));
   options_.interfaces = {"eth9"};
   EXPECT_THAT(Complaint(), HasSubstr("BAD there is no interface eth9"));
+}
+
+TEST_F(DoctorTest, AnInterfaceThatHidesVlanTags) {
+  probe_.strips_vlans = true;
+  EXPECT_THAT(Complaint(), HasSubstr("fair eth0 takes VLAN tags out of frames"));
+  EXPECT_THAT(Complaint(), HasSubstr("-> ethtool -K eth0 rxvlan off"));
+  Write("/sys/class/net/eth0/upper_br0", "");
+  EXPECT_THAT(Complaint(), HasSubstr("fair eth0 takes"));
+  Write("/sys/class/net/eth0/upper_eth0.7", "");
+  Write("/proc/net/vlan/eth0.7", "");
+  EXPECT_THAT(Complaint(), HasSubstr("BAD eth0 takes"));
+}
+
+TEST_F(DoctorTest, WhatTheRunningOneSays) {
+  options_.troubles = {"interface eth0 is gone"};
+  EXPECT_THAT(Complaint(), HasSubstr("BAD sluiced says: interface eth0 is gone"));
 }
 
 TEST_F(DoctorTest, PciDevices) {

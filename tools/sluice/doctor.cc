@@ -36,6 +36,8 @@ class Doctor {
     Processors();
     WayBack();
     ReversePath("all");
+    for (const std::string& trouble : options_.troubles)
+      Bad(absl::StrCat("sluiced says: ", trouble), "sluice status shows all ports");
     for (const std::string& interface : options_.interfaces) Interface(interface);
     for (const std::string& device : options_.pci_devices) PciDevice(device);
     return findings_;
@@ -160,14 +162,30 @@ class Doctor {
     Node(name, folder + "/device/numa_node");
     const bool ours = absl::StartsWith(probe.xdp_program, "sluice_");
     if (!probe.xdp_program.empty() && !ours) {
-      Bad(absl::StrCat(name, " has the XDP program \"", probe.xdp_program, "\" of somebody else"),
+      Bad(absl::StrCat(name, " has the XDP program \"", probe.xdp_program, "\" (id ", probe.xdp_program_id,
+                       ") of somebody else"),
           absl::StrCat("stop its owner, or: ip link set dev ", name, " xdp off"));
     }
+    if (probe.strips_vlans) Vlans(name, folder);
     if (options_.workers > 1 && !probe.can_spread) {
       Better(absl::StrCat(name,
                           " cannot spread packets over its queues by a hash: they change worker over a ring"),
              "nothing need be done; counters peer_given and peer_taken show how many");
     }
+  }
+
+  // A frame without its tag looks as if it were of no VLAN, to the XDP program and to the worker.
+  void Vlans(const std::string& name, const std::string& folder) {
+    bool has_vlans = false;
+    for (const std::string& entry : machine_.List(folder)) {
+      constexpr size_t kPrefix = sizeof("upper_") - 1;
+      has_vlans |=
+          entry.starts_with("upper_") && machine_.Has(absl::StrCat("/proc/net/vlan/", entry.substr(kPrefix)));
+    }
+    const std::string what = absl::StrCat(
+        name, " takes VLAN tags out of frames before Sluice sees them: those of every VLAN look untagged");
+    const std::string mend = absl::StrCat("ethtool -K ", name, " rxvlan off");
+    has_vlans ? Bad(what, mend) : Better(what, mend);
   }
 
   void Queues(const std::string& name, const std::string& folder) {

@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -32,7 +33,9 @@ class Machine {
 struct InterfaceProbe {
   std::string driver;       // as it calls itself
   std::string xdp_program;  // attached to it; empty: none
-  bool can_spread = false;  // its queues have an indirection table: RSS
+  uint32_t xdp_program_id = 0;
+  bool can_spread = false;    // its queues have an indirection table: RSS
+  bool strips_vlans = false;  // takes VLAN tags out of frames before an XDP program sees them
 };
 
 struct DoctorOptions {
@@ -40,6 +43,8 @@ struct DoctorOptions {
   std::vector<std::string> interfaces;
   std::vector<std::string> pci_devices;  // "0000:03:00.0", to be used without the kernel
   std::function<InterfaceProbe(const std::string&)> probe;
+  // Why no packets come to ports of the sluiced that runs, as it says itself.
+  std::vector<std::string> troubles;
 };
 
 enum class Health { kGood, kCouldBeBetter, kBad };

@@ -1,5 +1,8 @@
 // sluice: what ipvsadm has no word for. See kUsage.
 // SPDX-License-Identifier: Apache-2.0
+#include <grpcpp/grpcpp.h>
+
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -44,7 +47,9 @@ constexpr char kUsage[] =
     "sluice doctor [--workers N] [--interface IF]... [--pci ADDRESS]...\n"
     "                                   what sluiced needs on this machine: kernel, permissions, memory, "
     "CPUs, interfaces,\n"
-    "                                   PCI devices; what is wrong, and how to mend it. Changes nothing.\n"
+    "                                   PCI devices; what is wrong, and how to mend it; what a sluiced that "
+    "runs says of\n"
+    "                                   its ports. Changes nothing.\n"
     "\n"
     "SERVICE: tcp|udp|sctp ADDRESS:PORT, fwmark N, or fwmark6 N.\n"
     "--json: for programs. --server unix:PATH or ADDRESS:PORT: where sluiced listens; otherwise "
@@ -61,6 +66,21 @@ int Complain(const std::string& what) {
   return kWrongUse;
 }
 
+// Whoever does not run has none.
+std::vector<std::string> TroublesOfPorts(const std::string& server) {
+  SluiceClient client(server);
+  if (client.Check() != kDone) return {};
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(2));
+  v1::GetInfoResponse info;
+  std::vector<std::string> troubles;
+  if (!client.stub().GetInfo(&context, {}, &info).ok()) return troubles;
+  for (const v1::PortInfo& port : info.ports()) {
+    if (!port.trouble().empty()) troubles.push_back(port.trouble());
+  }
+  return troubles;
+}
+
 int Doctor(const Arguments& arguments) {
   DoctorOptions options{.probe = ProbeInterface};
   const auto values = [&](const char* name) {
@@ -69,6 +89,7 @@ int Doctor(const Arguments& arguments) {
   };
   options.interfaces = values("--interface");
   options.pci_devices = values("--pci");
+  options.troubles = TroublesOfPorts(arguments.Value("--server"));
   const std::string workers = arguments.Value("--workers", "1");
   char* end = nullptr;
   const long count = std::strtol(workers.c_str(), &end, 10);
@@ -131,7 +152,7 @@ int Main(const std::vector<std::string>& words) {
       {"drill", {{"--server", "--revert-after"}, {"--json"}, 0, ask(Drill)}},
       {"flush", {{"--server"}, {"--json"}, 2, ask(FlushConnections)}},
       {"explain", {{"--server"}, {"--json"}, 3, ask(ExplainFlow)}},
-      {"doctor", {{"--workers", "--interface", "--pci"}, {}, 0, Doctor}},
+      {"doctor", {{"--server", "--workers", "--interface", "--pci"}, {}, 0, Doctor}},
   };
   const auto found = commands.find(words[0]);
   if (found == commands.end()) return Complain("there is no command " + words[0]);

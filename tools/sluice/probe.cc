@@ -15,11 +15,15 @@
 namespace sluice {
 namespace {
 
-std::string XdpProgram(const std::string& name) {
+// Id of the program that is attached; 0: none.
+uint32_t XdpProgramId(const std::string& name) {
   LIBBPF_OPTS(bpf_xdp_query_opts, query);
   const int index = static_cast<int>(if_nametoindex(name.c_str()));
-  if (index == 0 || bpf_xdp_query(index, 0, &query) != 0) return "";
-  const uint32_t id = query.drv_prog_id != 0 ? query.drv_prog_id : query.skb_prog_id;
+  if (index == 0 || bpf_xdp_query(index, 0, &query) != 0) return 0;
+  return query.drv_prog_id != 0 ? query.drv_prog_id : query.skb_prog_id;
+}
+
+std::string ProgramName(uint32_t id) {
   if (id == 0) return "";
   const int fd = bpf_prog_get_fd_by_id(id);
   if (fd < 0) return "unknown";
@@ -53,10 +57,21 @@ bool HasIndirectionTable(const std::string& name) {
   return Ask(name, table) && table.size > 0;
 }
 
+bool StripsVlans(const std::string& name) {
+  ethtool_value flags{};
+  flags.cmd = ETHTOOL_GFLAGS;
+  return Ask(name, flags) && (flags.data & ETH_FLAG_RXVLAN) != 0;
+}
+
 }  // namespace
 
 InterfaceProbe ProbeInterface(const std::string& name) {
-  return {Driver(name), XdpProgram(name), HasIndirectionTable(name)};
+  const uint32_t program = XdpProgramId(name);
+  return {.driver = Driver(name),
+          .xdp_program = ProgramName(program),
+          .xdp_program_id = program,
+          .can_spread = HasIndirectionTable(name),
+          .strips_vlans = StripsVlans(name)};
 }
 
 }  // namespace sluice

@@ -32,11 +32,19 @@ std::vector<std::string> Warnings(const v1::GetInfoResponse& before, const v1::G
   if (now.drained()) warnings.push_back("this node is drained: sluice drain --node --undo ends it");
   for (int i = 0; i < now.worker_infos_size(); ++i) {
     if (now.worker_infos(i).silent_seconds() > 1)
-      warnings.push_back(absl::StrFormat("worker %d has been silent for %.1f s: its packets go to the kernel",
-                                         i, now.worker_infos(i).silent_seconds()));
+      warnings.push_back(absl::StrFormat("worker %d has been silent for %.1f s: its packets %s", i,
+                                         now.worker_infos(i).silent_seconds(),
+                                         now.passes_stalled() ? "go to the kernel" : "are dropped"));
   }
   for (const v1::PortInfo& port : now.ports()) {
-    if (!port.link_up()) warnings.push_back(absl::StrCat("port ", port.name(), " has no link"));
+    if (!port.trouble().empty()) {
+      warnings.push_back(port.trouble_seconds() < 1
+                             ? port.trouble()
+                             : absl::StrCat(port.trouble(), " (for ",
+                                            Duration(static_cast<uint64_t>(port.trouble_seconds())), ")"));
+    } else if (!port.link_up()) {
+      warnings.push_back(absl::StrCat("port ", port.name(), " has no link"));
+    }
   }
   if (now.connections() * 5 > now.connection_capacity() * 4) {
     warnings.push_back(absl::StrCat(now.connections(), " of ", now.connection_capacity(),
@@ -96,7 +104,10 @@ std::string StatusText(const v1::GetInfoResponse& before, const v1::GetInfoRespo
                         "Kernel interface");
   for (const v1::PortInfo& port : now.ports()) {
     absl::StrAppendFormat(&text, "%-16s %-12s %-4s %6d  %s\n", port.name(), port.driver(),
-                          port.link_up() ? "up" : "down", port.queues(), port.kernel_interface());
+                          port.gone()      ? "gone"
+                          : port.link_up() ? "up"
+                                           : "down",
+                          port.queues(), port.kernel_interface());
   }
   absl::StrAppendFormat(&text, "\n%-6s %6s %12s %14s %12s %10s\n", "Worker", "Busy", "Packets/s",
                         "Packets/burst", "Connections", "Timers");
@@ -117,6 +128,14 @@ std::string StatusText(const v1::GetInfoResponse& before, const v1::GetInfoRespo
                                              mirror.impossible_services(), " cannot be there")
                               : absl::StrCat("not mirrored: ", mirror.why_off()),
                   "\n");
+  if (now.worker_infos_size() > 0 && now.worker_infos(0).heartbeat_limit_seconds() > 0) {
+    double limit = 0;
+    for (const v1::WorkerInfo& worker : now.worker_infos())
+      limit = std::max(limit, worker.heartbeat_limit_seconds());
+    absl::StrAppendFormat(&text, "A worker that is silent for %.0f ms: its packets are %s, for %s\n",
+                          limit * 1000, now.passes_stalled() ? "the kernel's" : "dropped, and sent again",
+                          now.why_stalled());
+  }
   absl::StrAppend(&text, "\n", StatsText(services, 5));
   const std::vector<std::string> warnings = Warnings(before, now, services);
   text += warnings.empty() ? "\nNothing to worry about.\n" : "\nLook at:\n";

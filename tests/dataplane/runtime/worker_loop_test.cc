@@ -86,10 +86,10 @@ class WorkerLoopTest : public testing::Test {
     grace_period_ = std::make_unique<GracePeriod>(workers);
     handoff_ = *Handoff::Create(workers);
     clock_ = std::make_unique<Clock>();
+    ports_ = std::make_unique<Published<PortTable>>(Table(1, back_.queue(), servers_.queue()));
   }
-  WorkerLoop::Setup SetupOf(const std::vector<PortQueue>& receive) {
-    return {.receive = receive,
-            .transmit = {back_.queue(), servers_.queue()},
+  WorkerLoop::Setup LoopSetup() {
+    return {.ports = ports_.get(),
             .snapshot = snapshot_.get(),
             .forwarding = forwarding_.get(),
             .grace_period = grace_period_.get(),
@@ -98,8 +98,19 @@ class WorkerLoopTest : public testing::Test {
   }
   void Start(int workers) {
     Prepare(workers);
-    loop_ = std::make_unique<WorkerLoop>(SetupOf({clients_.queue()}), *rig_->worker);
+    loop_ = std::make_unique<WorkerLoop>(LoopSetup(), *rig_->worker);
     thread_ = std::thread([this] { loop_->Run(); });
+  }
+  std::shared_ptr<const PortTable> Table(uint64_t generation, PortQueue back, PortQueue servers) {
+    auto table = std::make_shared<PortTable>();
+    table->generation = generation;
+    table->workers = {{.receive = {clients_.queue()}, .transmit = {back, servers}}};
+    table->macs.assign(2, kMacOfSluice);
+    return table;
+  }
+  void Replace(std::shared_ptr<const PortTable> table) {
+    const auto before = ports_->Exchange(std::move(table));
+    grace_period_->Wait();
   }
   void TearDown() override {
     if (loop_ == nullptr) return;
@@ -151,6 +162,7 @@ class WorkerLoopTest : public testing::Test {
   std::unique_ptr<Published<Forwarding>> forwarding_;
   std::unique_ptr<GracePeriod> grace_period_;
   std::unique_ptr<Handoff> handoff_;
+  std::unique_ptr<Published<PortTable>> ports_;
   std::unique_ptr<Clock> clock_;
   std::unique_ptr<WorkerLoop> loop_;
   std::thread thread_;
@@ -172,6 +184,35 @@ TEST_F(WorkerLoopTest, ATransmitQueueThatStandsStillCostsItsPacketsAndNoMore) {
   EXPECT_EQ(Count(Counter::kPortStalled), stalls);
 }
 
+// The interface goes, and another comes in its place.
+TEST_F(WorkerLoopTest, APortThatGoesCostsItsPacketsAndComesBack) {
+  Start(1);
+  Offer(200);
+  EXPECT_EQ(Count(Counter::kSent), 200);
+  Replace(Table(2, back_.queue(), {.dpdk_port = kNoDevice}));
+  servers_.Empty();
+  Offer(300);
+  EXPECT_EQ(Count(Counter::kSent), 200);
+  EXPECT_EQ(Count(Counter::kDropPortGone), 300);
+  EXPECT_EQ(servers_.Take(), 0);
+  Replace(Table(3, back_.queue(), servers_.queue()));
+  Offer(100);
+  EXPECT_EQ(Count(Counter::kSent), 300);
+  EXPECT_EQ(Count(Counter::kDropPortGone), 300);
+}
+
+TEST_F(WorkerLoopTest, APortWithAnotherMacAddress) {
+  Start(1);
+  auto changed = std::make_shared<PortTable>(*Table(2, back_.queue(), servers_.queue()));
+  changed->macs.assign(2, kMacOfServer);
+  Replace(changed);
+  Offer(50);
+  EXPECT_EQ(Count(Counter::kDropOtherHost), 50);
+  Replace(Table(3, back_.queue(), servers_.queue()));
+  Offer(50);
+  EXPECT_EQ(Count(Counter::kDropOtherHost), 50);
+}
+
 TEST_F(WorkerLoopTest, APeerThatTakesNothingCostsItsPacketsAndNoMore) {
   Start(2);  // the other worker never runs
   for (int round = 0; round < 12; ++round) {
@@ -190,7 +231,9 @@ TEST_F(WorkerLoopTest, WhatPeersHandOverIsTakenInTime) {
   constexpr int kHandedOver = 1920;
   Prepare(4);
   Loopback more_clients("net_ring_more");
-  const WorkerLoop::Setup two_queues = SetupOf({clients_.queue(), more_clients.queue()});
+  auto two_queues = std::make_shared<PortTable>(*Table(2, back_.queue(), servers_.queue()));
+  two_queues->workers[0].receive.push_back(more_clients.queue());
+  Replace(two_queues);
   const auto frame = [](int client) {
     return Packet()
         .Udp()
@@ -210,7 +253,7 @@ TEST_F(WorkerLoopTest, WhatPeersHandOverIsTakenInTime) {
     std::copy(bytes.begin(), bytes.end(), rte_pktmbuf_append(packet, static_cast<uint16_t>(bytes.size())));
     ASSERT_EQ(handoff_->Give(0, &packet, 1), 1);
   }
-  loop_ = std::make_unique<WorkerLoop>(two_queues, *rig_->worker);
+  loop_ = std::make_unique<WorkerLoop>(LoopSetup(), *rig_->worker);
   loop_->Stop();  // it goes on until there is nothing left
   loop_->Run();
   EXPECT_EQ(Count(Counter::kReceived), 2 * kQueued);

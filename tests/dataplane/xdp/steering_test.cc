@@ -19,6 +19,8 @@
 
 #include <cstdlib>
 
+#include "dataplane/xdp/attachment.h"
+#include "dataplane/xdp/interface.h"
 #include "dataplane/xdp/steer_abi.h"
 #include "tests/support/packet_builder.h"
 
@@ -97,28 +99,32 @@ class SteeringTest : public testing::Test {
     steering_ = *std::move(created);
   }
   void AttachWith(std::vector<int> sockets) {
-    const auto mode = steering_->Attach(kInterface, kMacOfSluice, sockets);
+    const auto mode = steering_->Attach(Index(), kMacOfSluice, sockets);
     ASSERT_TRUE(mode.ok()) << mode.status();
-    LIBBPF_OPTS(bpf_xdp_query_opts, query);
-    ASSERT_EQ(bpf_xdp_query(static_cast<int>(if_nametoindex(kInterface)), 0, &query), 0);
-    program_ = bpf_prog_get_fd_by_id(query.prog_id != 0 ? query.prog_id : query.drv_prog_id);
+    ASSERT_EQ(Present().program(), steering_->ProgramId(Index()));
+    program_ = bpf_prog_get_fd_by_id(Present().program());
     ASSERT_GE(program_, 0);
   }
+  static int Index() { return static_cast<int>(if_nametoindex(kInterface)); }
+  static InterfaceState Present() { return *ReadInterface(Index()); }
   static Endpoint Ours(const std::string& address, uint16_t port, Protocol protocol = Protocol::kTcp) {
     return {*IpAddress::Parse(address), Be16::FromHost(port), protocol};
   }
   void Apply(const std::vector<EndpointChange>& changes) { EXPECT_TRUE(steering_->Apply(changes).ok()); }
   void Beat(int64_t ago_ms = 0) {
-    *steering_->heartbeat(0) = NowNs() - static_cast<uint64_t>(ago_ms * 1'000'000);
+    steering_->heartbeat(0)->time_ns = NowNs() - static_cast<uint64_t>(ago_ms * 1'000'000);
   }
 
-  // "sluice" or "kernel".
+  // Returns who has it: "sluice", "kernel" or "nobody".
   std::string Ask(FrameBytes frame) {
     frame.resize(std::max<size_t>(frame.size(), 14));
     LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame.data(),
                 .data_size_in = static_cast<uint32_t>(frame.size()), .repeat = 1);
     EXPECT_EQ(bpf_prog_test_run_opts(program_, &run), 0) << strerror(errno);
-    return run.retval == XDP_REDIRECT ? "sluice" : run.retval == XDP_PASS ? "kernel" : "other";
+    return run.retval == XDP_REDIRECT ? "sluice"
+           : run.retval == XDP_PASS   ? "kernel"
+           : run.retval == XDP_DROP   ? "nobody"
+                                      : "other";
   }
   static Packet Request() { return Packet().From("10.0.0.1", 1000).To("10.99.0.1", 80).Tcp(kTcpSyn); }
   static Packet Reply() { return Packet().From("10.1.0.1", 8080).To("10.0.0.1", 1000).Tcp(kTcpAck); }
@@ -172,7 +178,8 @@ TEST_F(SteeringTest, LengthsAreChecked) {
   }
 }
 
-TEST_F(SteeringTest, ASilentWorkerLosesItsPacketsToTheKernel) {
+TEST_F(SteeringTest, ASilentWorkersPacketsWhereTheKernelHasTheServices) {
+  steering_->SetPassesStalled(true);
   Beat(50);
   EXPECT_EQ(Ask(Request().Bytes()), "sluice");
   Beat(150);
@@ -184,10 +191,38 @@ TEST_F(SteeringTest, ASilentWorkerLosesItsPacketsToTheKernel) {
   EXPECT_EQ(steering_->Counts().steered, 2u);
 }
 
+// A kernel that does not know the connections would reset them; what is dropped is sent again.
+TEST_F(SteeringTest, ASilentWorkersPacketsWhereItHasNot) {
+  Beat(150);
+  EXPECT_EQ(Ask(Request().Bytes()), "nobody");
+  EXPECT_EQ(Ask(Request().To("10.99.0.1", 81).Bytes()), "kernel") << "not Sluice's";
+  EXPECT_EQ(steering_->Counts().stale_dropped, 1u);
+  EXPECT_EQ(steering_->Counts().stale, 0u);
+  steering_->heartbeat(0)->limit_ns = 1'000'000'000;  // a worker raises its own
+  EXPECT_EQ(Ask(Request().Bytes()), "sluice");
+  Beat(1500);
+  EXPECT_EQ(Ask(Request().Bytes()), "nobody");
+  steering_->heartbeat(0)->time_ns = 0;
+  EXPECT_EQ(Ask(Request().Bytes()), "kernel") << "Sluice is not to forward";
+  EXPECT_EQ(steering_->Counts().released, 1u);
+  Beat(1500);
+  socket_.reset();
+  EXPECT_EQ(Ask(Request().Bytes()), "kernel") << "the process has gone";
+  EXPECT_EQ(steering_->Counts().no_socket, 1u);
+}
+
 TEST_F(SteeringTest, WithoutASocketTheKernelHasIt) {
   socket_.reset();
   EXPECT_EQ(Ask(Request().Bytes()), "kernel");
   EXPECT_EQ(steering_->Counts().no_socket, 1u);
+}
+
+TEST_F(SteeringTest, AnotherMacAddress) {
+  const FrameBytes to_next = Request().Macs(kMacOfClient, kMacOfServer).Bytes();
+  EXPECT_EQ(Ask(to_next), "kernel");
+  steering_->SetMac(Index(), kMacOfServer);
+  EXPECT_EQ(Ask(to_next), "sluice");
+  EXPECT_EQ(Ask(Request().Bytes()), "kernel");
 }
 
 TEST_F(SteeringTest, RolesComeAndGo) {
@@ -238,20 +273,58 @@ TEST_F(SteeringTest, AnswersToTheHostItselfAreTheHosts) {
 }
 
 TEST_F(SteeringTest, DetachingLeavesNothingAndTakingOverWorks) {
-  const int index = static_cast<int>(if_nametoindex(kInterface));
-  const auto attached = [&] {
-    uint32_t id = 0;
-    EXPECT_EQ(bpf_xdp_query_id(index, 0, &id), 0);
-    return id != 0;
-  };
-  EXPECT_TRUE(attached());
-  EXPECT_TRUE(Steering::RemoveLeftover(kInterface).ok()) << "as if its sluiced had been killed";
-  EXPECT_FALSE(attached());
+  EXPECT_NE(Present().program(), 0u);
+  EXPECT_TRUE(RemoveLeftover(Present()).ok()) << "as if its sluiced had been killed";
+  EXPECT_EQ(Present().program(), 0u);
   AttachWith({socket_->fd()});
   steering_.reset();
-  EXPECT_FALSE(attached());
-  EXPECT_TRUE(Steering::RemoveLeftover(kInterface).ok()) << "there is none";
-  EXPECT_THAT(std::string(Steering::RemoveLeftover("nope").message()), HasSubstr("nope"));
+  EXPECT_EQ(Present().program(), 0u);
+  EXPECT_TRUE(RemoveLeftover(Present()).ok()) << "there is none";
+}
+
+// Somebody's program, which passes everything.
+int OtherProgram() {
+  const bpf_insn program[] = {
+      {.code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0, .src_reg = 0, .off = 0, .imm = XDP_PASS},
+      {.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
+  return bpf_prog_load(BPF_PROG_TYPE_XDP, "other", "GPL", program, std::size(program), nullptr);
+}
+
+TEST_F(SteeringTest, AttachedAgainButNotOverSomebodyElses) {
+  const uint32_t ours = steering_->ProgramId(Index());
+  ASSERT_EQ(bpf_xdp_detach(Index(), XDP_FLAGS_DRV_MODE, nullptr), 0);
+  EXPECT_EQ(Present().program(), 0u);
+  ASSERT_TRUE(steering_->Reattach(Index()).ok());
+  EXPECT_EQ(Present().program(), ours) << "the same, with all it has learnt";
+  const int other = OtherProgram();
+  ASSERT_EQ(bpf_xdp_attach(Index(), other, XDP_FLAGS_DRV_MODE, nullptr), 0);
+  const uint32_t theirs = Present().program();
+  EXPECT_NE(theirs, ours);
+  EXPECT_EQ(ProgramName(theirs), "other");
+  EXPECT_FALSE(steering_->Reattach(Index()).ok());
+  EXPECT_FALSE(RemoveLeftover(Present()).ok());
+  steering_.reset();
+  EXPECT_EQ(Present().program(), theirs) << "the end takes away our own";
+  EXPECT_EQ(bpf_xdp_detach(Index(), XDP_FLAGS_DRV_MODE, nullptr), 0);
+  close(other);
+}
+
+TEST_F(SteeringTest, InterfacesAreAskedByIndex) {
+  const int index = Index();
+  ASSERT_EQ(std::system("ip link set port0 down && ip link set port0 name elsewhere"), 0);
+  const InterfaceState renamed = *ReadInterface(index);
+  EXPECT_EQ(renamed.name, "elsewhere");
+  EXPECT_FALSE(renamed.link_up);
+  EXPECT_EQ(renamed.mac, kMacOfSluice);
+  EXPECT_TRUE(absl::IsNotFound(FindInterface("port0").status()));
+  ASSERT_EQ(std::system("ip link set elsewhere name port0 && ip link set port0 up"), 0);
+  EXPECT_EQ(FindInterface("port0")->index, index);
+  EXPECT_TRUE(FindInterface("port0")->link_up);
+  EXPECT_TRUE(SetInterfaceMac(index, kMacOfServer).ok());
+  EXPECT_EQ(ReadInterface(index)->mac, kMacOfServer);
+  EXPECT_TRUE(SetInterfaceMac(index, kMacOfSluice).ok());
+  for (const int nobody : {0, -1, 999'999}) EXPECT_TRUE(absl::IsNotFound(ReadInterface(nobody).status()));
+  EXPECT_THAT(std::string(FindInterface("nope").status().message()), HasSubstr("nope"));
 }
 
 TEST_F(SteeringTest, TheStubIsAFileForTheDriver) {
@@ -373,7 +446,9 @@ TEST_F(SteeringTest, Ipv6) {
   EXPECT_EQ(Ask(Packet(request).Extensions({0, 60, 43}).Bytes()), "sluice");
   EXPECT_EQ(Ask(Packet(request).Extensions({60, 60, 60, 60, 60}).Bytes()), "kernel") << "too many";
   EXPECT_EQ(Ask(Packet(request).To(service, 81).Fragment(8, true).Bytes()), "sluice") << "by its address";
+  steering_->SetVlans(Index(), std::vector<uint16_t>{5});
   EXPECT_EQ(Ask(Packet(request).Vlan(5).Bytes()), "sluice");
+  EXPECT_EQ(Ask(Packet(request).Vlan(6).Bytes()), "kernel");
   EXPECT_EQ(Ask(Packet(reply).IcmpErrorAbout(1, 0, 0, request.Bytes(), 48).Bytes()), "kernel")
       << "about a packet to the service";
   const Packet answer = Packet().From(service, 80).To(client, 1000).Tcp(kTcpAck);
@@ -421,13 +496,25 @@ TEST_F(SteeringTest, ErrorsAboutTunnels) {
   EXPECT_EQ(error("10.1.0.2", 4), "kernel");
 }
 
+// Whoever is in another VLAN than the host must not come in.
 TEST_F(SteeringTest, TaggedPackets) {
-  EXPECT_EQ(Ask(Request().Vlan(5).Bytes()), "sluice");
+  const auto tagged = [&](uint16_t tag) { return Ask(Request().Vlan(tag).Bytes()); };
+  EXPECT_EQ(tagged(5), "kernel");
+  EXPECT_EQ(tagged(0), "sluice") << "a priority tag";
+  EXPECT_EQ(tagged(0x6000), "sluice");
+  steering_->SetVlans(Index(), std::vector<uint16_t>{5, 64, 4094});
+  for (const uint16_t vlan : {5, 64, 4094}) {
+    EXPECT_EQ(tagged(vlan), "sluice") << vlan;
+    EXPECT_EQ(tagged(static_cast<uint16_t>(0xe000 | vlan)), "sluice") << "with a priority";
+  }
+  for (const uint16_t vlan : {4, 6, 63, 65, 128, 4095}) EXPECT_EQ(tagged(vlan), "kernel") << vlan;
   EXPECT_EQ(Ask(Request().Vlan(5).To("10.99.0.2", 80).Bytes()), "kernel");
   FrameBytes twice = Request().Vlan(5).Bytes();
   twice.insert(twice.begin() + 12, {0x81, 0, 0, 5});
   EXPECT_EQ(Ask(twice), "kernel");
   EXPECT_EQ(Ask(FrameBytes(twice.begin(), twice.begin() + 16)), "kernel");
+  steering_->SetVlans(Index(), std::vector<uint16_t>{64});
+  EXPECT_EQ(tagged(5), "kernel");
 }
 
 TEST_F(SteeringTest, EchoesOfVirtualAddresses) {
