@@ -23,7 +23,8 @@ uint32_t WithMargin(uint32_t seconds) { return seconds + seconds / 4 + 1; }
 }  // namespace
 
 bool CanBeAnnounced(const Worker& worker, const Connection& connection) {
-  return !connection.Has(kConnectionFullNat) &&
+  // One packet's connection is in no table, nor are the rest of its addresses.
+  return !connection.Has(kConnectionFullNat | kConnectionOnePacket) &&
          worker.destinations.address(connection.destination_id).IsV4() != connection.IsV6();
 }
 

@@ -214,5 +214,20 @@ TEST(AnnounceAllTest, TheOldestMakeRoom) {
   EXPECT_GE(rig.worker->sync_queue.lost(), 100u);
 }
 
+TEST_F(AnnounceTest, NothingOfWhatLivesForOnePacket) {
+  for (const std::string family : {"10", "fd00"}) {
+    const bool is_v6 = family == "fd00";
+    const std::string address = is_v6 ? "fd00:99::1" : "10.99.0.1";
+    rig_.AddService({.key = {*IpAddress::Parse(address), Be16::FromHost(53), Protocol::kUdp},
+                     .scheduler = "rr",
+                     .one_packet = true,
+                     .destinations = {PipelineRig::Server(is_v6 ? "fd00:b::1" : "10.1.0.1", 53)}});
+    Tell({.packets = 1, .which = SyncPolicy::Which::kPackets});
+    const Outcome sent = rig_.Send(Packet().From(is_v6 ? "fd00:a::1" : "10.0.0.1", 7).To(address, 53).Udp());
+    EXPECT_EQ(sent.where, "wire 1");
+    EXPECT_THAT(Told(), IsEmpty());
+  }
+}
+
 }  // namespace
 }  // namespace sluice
