@@ -39,6 +39,13 @@ if(SLUICE_SANITIZE)
   add_link_options(-fsanitize=${SLUICE_SANITIZE})
 endif()
 
+# Which lines were run, by clang: llvm-cov tells.
+option(SLUICE_COVERAGE "Count runs of every line (with clang)" OFF)
+if(SLUICE_COVERAGE)
+  add_compile_options(-fprofile-instr-generate -fcoverage-mapping)
+  add_link_options(-fprofile-instr-generate)
+endif()
+
 # A folder of dataplane/ or schedulers/: no exceptions, no RTTI, and all the optimisation there is.
 function(sluice_dataplane_options target)
   target_link_libraries(${target} PUBLIC sluice_flags)
