@@ -1,7 +1,8 @@
-// The role of each counter, which its name says: "a packet counts under exactly one" can be checked.
-// A packet that goes no further as it is counts under one reason; if its sender was to be told, also under
-// one answer. A packet that was rewritten and leaves counts under none, unless the kernel sends it or it was
-// split. Threads: pure functions. SPDX-License-Identifier: Apache-2.0
+// The role of each counter, which its name says: "a packet counts under exactly one" can be checked. A packet
+// that goes no further as it is counts under one reason; if its sender was to be told, also under one answer.
+// A packet that was rewritten and leaves counts under none, unless the kernel sends it or it was split.
+// Threads: pure functions.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include "dataplane/pipeline/counters.h"
@@ -34,8 +35,12 @@ constexpr CounterRole RoleOf(Counter counter, std::string_view name) {
     case Counter::kTunnelErrors: return CounterRole::kReason;
     case Counter::kSplit:
     case Counter::kKernelForwards: return CounterRole::kLeaving;
+    case Counter::kEvictedUnassuredTemplate:
+    case Counter::kEvictedIdleTemplate: return CounterRole::kOther;  // no connections
+    case Counter::kEvictedFragments: return CounterRole::kOther;     // packets of earlier bursts
     case Counter::kDropPortFull:
     case Counter::kDropPeerFull:
+    case Counter::kDropPortGone:
     case Counter::kDropKernelFull: return CounterRole::kOther;  // after the pipeline
     default: break;
   }

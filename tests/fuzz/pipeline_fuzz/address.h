@@ -1,5 +1,7 @@
 // An address as it stands in a packet, with the family of the header it stands in: the fuzzer's own, so that
-// it shares no mistake with what it tests. Threads: a value. SPDX-License-Identifier: Apache-2.0
+// it shares no mistake with the pipeline.
+// Threads: a value.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <arpa/inet.h>

@@ -52,9 +52,9 @@ void CheckPorts(const Workers& workers, const std::vector<std::vector<Flow>>& fl
                            Address::Of(key.server.address), 0};
       const auto found = used.find({names, key.server.port.ToHost()});
       const uint32_t expected = found == used.end() ? 0 : found->second;
-      complaints.Demand(pool->taken() == expected, "local_ports", [&] {
-        return "pool " + names.ToText() + " says " + std::to_string(pool->taken()) +
-               " taken, connections have " + std::to_string(expected);
+      complaints.Demand(pool->taken() == expected, "local_ports", [&, taken = pool->taken()] {
+        return "pool " + names.ToText() + " says " + std::to_string(taken) + " taken, connections have " +
+               std::to_string(expected);
       });
       if (found != used.end()) used.erase(found);
     }
@@ -102,10 +102,11 @@ void CheckAdmission(const Worker& worker, const std::vector<Flow>& flows, Compla
                              std::to_string(worker.eviction.size(EvictionList::kUnanswered));
                     });
   for (const auto& [service, count] : of_service) {
-    complaints.Demand(worker.shares.OfService(service) >= count, "shares", [&] {
-      return "service " + std::to_string(service) + " has " + std::to_string(count) + " connections, says " +
-             std::to_string(worker.shares.OfService(service));
-    });
+    complaints.Demand(worker.shares.OfService(service) >= count, "shares",
+                      [&, service = service, count = count] {
+                        return "service " + std::to_string(service) + " has " + std::to_string(count) +
+                               " connections, says " + std::to_string(worker.shares.OfService(service));
+                      });
   }
 }
 

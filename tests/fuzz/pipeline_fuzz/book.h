@@ -1,5 +1,6 @@
-// What is configured at this moment, as the oracle needs it: whose destination is whose, and where a packet
-// may go. Threads: belongs to one. SPDX-License-Identifier: Apache-2.0
+// The configuration of this moment, as the oracle needs it: destinations and their services, and ways.
+// Threads: belongs to one.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <map>

@@ -48,6 +48,18 @@ size_t Excess(const FrameView& view, const Departure& departure, uint16_t mtu) {
   return length > most ? length - most : 0;
 }
 
+// What came, but for a priority tag, which says nothing about who it is for.
+FrameBytes WithoutPriorityTag(const Arrival& arrival) {
+  FrameBytes frame = arrival.frame;
+  if (LookAtFrame(frame).vlan == 0) frame.erase(frame.begin() + 12, frame.begin() + 16);
+  return frame;
+}
+
+bool IsWhatCame(const Departure& departure) {
+  return departure.frame == departure.arrival.frame ||
+         departure.frame == WithoutPriorityTag(departure.arrival);
+}
+
 std::string WayFault(const FrameView& view, const Departure& departure, const Address& target,
                      const Book& book) {
   std::string seen = "to " + target.ToText() + " there is no way";
@@ -73,8 +85,7 @@ class DepartureCheck {
     const FrameView in = LookAtFrame(departure.arrival.frame);
     switch (departure.verdict) {
       case Verdict::kKernelInput: return CheckUntouched(in);
-      case Verdict::kPeer:
-        return Demand(departure.frame == departure.arrival.frame, "peer_gets_what_came", "");
+      case Verdict::kPeer: return Demand(IsWhatCame(departure), "peer_gets_what_came", "");
       case Verdict::kHeld: return Demand(in.ip && in.ip->fragment_offset != 0, "only_fragments_wait", "");
       case Verdict::kWire:
       case Verdict::kKernelOutput: return departure.answered ? CheckAnswer(in) : CheckForwarded(in);
@@ -99,7 +110,7 @@ class DepartureCheck {
   }
 
   void CheckUntouched(const FrameView& in) {
-    Demand(departure_->frame == departure_->arrival.frame, "kernel_gets_what_came", "");
+    Demand(IsWhatCame(*departure_), "kernel_gets_what_came", "");
     const bool is_foreign = in.vlan && *in.vlan != 0 && !book_.HasVlan(departure_->arrival.port, *in.vlan);
     Demand(!is_foreign, "no_foreign_vlan", "of a VLAN that the host is not in, given to the kernel");
   }

@@ -1,5 +1,6 @@
 // The grammar of packets: of new flows and of those that workers have, replies, errors about them and about
-// what went out, fragments in any order; then most stay right, and some are bent. Threads: belongs to one.
+// what went out, fragments in any order; then most stay right, and some are bent.
+// Threads: belongs to one.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

@@ -1,5 +1,6 @@
-// What a forwarded packet must look like, given the connection it is of: compared byte by byte with what came
-// in. Threads: pure functions. SPDX-License-Identifier: Apache-2.0
+// The look of a forwarded packet, given the connection it is of: compared byte by byte with what came in.
+// Threads: pure functions.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include "tests/fuzz/pipeline_fuzz/flow.h"

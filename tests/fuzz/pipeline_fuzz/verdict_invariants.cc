@@ -51,7 +51,10 @@ void CheckVerdicts(const Burst& burst, Complaints& complaints) {
 void CheckEvictions(const Burst& burst, size_t before, Complaints& complaints) {
   uint64_t evicted = 0;
   for (int i = 0; i < kCounterCount; ++i) {
-    if (kCounterDescriptions[i].name.starts_with("evicted_")) evicted += burst.counted[i];
+    const auto counter = static_cast<Counter>(i);
+    const bool for_room =
+        kCounterDescriptions[i].name.starts_with("evicted_") && counter != Counter::kEvictedForPort;
+    if (for_room && RoleOf(counter) == CounterRole::kDeath) evicted += burst.counted[i];
   }
   if (evicted == 0) return;
   complaints.Demand(before + CountedAs(burst, CounterRole::kBirth) >= burst.worker->connections.capacity(),

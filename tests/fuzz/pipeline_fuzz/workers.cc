@@ -130,7 +130,7 @@ void Workers::TakeOutput(int index, const Batch& batch, Burst& burst) {
   std::map<PacketList*, std::multiset<rte_mbuf*>> expected;
   for (PacketList& list : output.wire) expected[&list];
   for (PacketList& list : output.peers) expected[&list];
-  expected[&output.kernel_input];
+  for (PacketList& list : output.kernel_input) expected[&list];
   expected[&output.kernel_output];
   for (int lane = 0; lane < batch.count; ++lane) {
     rte_mbuf* packet = batch.packet[lane];
@@ -143,7 +143,9 @@ void Workers::TakeOutput(int index, const Batch& batch, Burst& burst) {
         departure.port = batch.hop[lane]->port;
         list = &output.wire[departure.port];
         break;
-      case Verdict::kKernelInput: list = &output.kernel_input; break;
+      case Verdict::kKernelInput:
+        list = &output.kernel_input[static_cast<size_t>(batch.kernel_class[lane])];
+        break;
       case Verdict::kKernelOutput: list = &output.kernel_output; break;
       case Verdict::kPeer: list = &output.peers[batch.owner[lane]]; break;
       case Verdict::kHeld: break;

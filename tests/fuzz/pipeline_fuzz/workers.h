@@ -1,5 +1,6 @@
 // Several workers with one configuration, as in the daemon but without threads and NICs: what one hands over
-// waits in a ring until the other takes it, with the configuration of then. Threads: belongs to one.
+// waits in a ring until the other takes it, with the configuration of then.
+// Threads: belongs to one.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
