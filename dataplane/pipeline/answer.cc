@@ -2,6 +2,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/pipeline/icmp_reply.h"
 #include "dataplane/pipeline/reset.h"
+#include "dataplane/pipeline/segments.h"
 #include "dataplane/pipeline/stages.h"
 
 namespace sluice {
@@ -24,6 +25,10 @@ IpAddress AddressedTo(Batch& batch, int lane) {
                                     : IpAddress::FromV4(batch.v4(lane).destination);
 }
 
+bool MayReplyBeSplit(Batch& batch, int lane) {
+  return !IsV6Header(batch.ip[lane]) && !(batch.v4(lane).flags_and_offset.raw & kIpv4DontFragment.raw);
+}
+
 // False: nothing is sent.
 bool Compose(Worker& worker, Batch& batch, int lane, const IpAddress& sender) {
   if (batch.answer[lane] == Reply::kReset) {
@@ -35,6 +40,8 @@ bool Compose(Worker& worker, Batch& batch, int lane, const IpAddress& sender) {
     return true;
   }
   if (batch.answer[lane] == Reply::kEcho) {
+    rte_mbuf& packet = *batch.packet[lane];
+    CutTo(packet, BytesBefore(packet, batch.ip[lane]) + batch.ip_length[lane]);
     TurnIntoEchoReply(batch, lane);
     return true;
   }
@@ -69,6 +76,12 @@ void Answer(Worker& worker, Batch& batch) {
       continue;
     }
     if (!Compose(worker, batch, lane, sender)) continue;
+    // The reply to a large echo may leave over a smaller link than the request came by.
+    const bool is_too_large = hop.kind == NextHopKind::kWire && batch.ip_length[lane] > hop.mtu;
+    if (is_too_large && !MayReplyBeSplit(batch, lane)) {
+      worker.counters.Add(Counter::kAnswerTooLarge);
+      continue;
+    }
     worker.counters.Add(batch.answer[lane] == Reply::kReset ? Counter::kSentReset : Counter::kSentIcmp);
     if (hop.kind != NextHopKind::kWire) {
       SendByKernel(worker, batch, lane, sender);
@@ -76,7 +89,8 @@ void Answer(Worker& worker, Batch& batch) {
     }
     PutEthernet(*batch.packet[lane], batch.ip[lane], hop);
     batch.hop[lane] = &hop;
-    batch.verdict[lane] = Verdict::kWire;
+    batch.mtu[lane] = hop.mtu;
+    batch.verdict[lane] = is_too_large ? Verdict::kSplit : Verdict::kWire;
   }
 }
 

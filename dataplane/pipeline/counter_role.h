@@ -30,14 +30,12 @@ constexpr CounterRole RoleOf(Counter counter, std::string_view name) {
     case Counter::kIcmpLimited:
     case Counter::kResetLimited:
     case Counter::kAnswerNoRoute:
-    case Counter::kAnswerNoHeadroom: return CounterRole::kAnswer;
+    case Counter::kAnswerNoHeadroom:
+    case Counter::kAnswerTooLarge: return CounterRole::kAnswer;
     case Counter::kEchoAnswered:
     case Counter::kTunnelErrors: return CounterRole::kReason;
     case Counter::kSplit:
     case Counter::kKernelForwards: return CounterRole::kLeaving;
-    case Counter::kEvictedUnassuredTemplate:
-    case Counter::kEvictedIdleTemplate: return CounterRole::kOther;  // no connections
-    case Counter::kEvictedFragments: return CounterRole::kOther;     // packets of earlier bursts
     case Counter::kDropPortFull:
     case Counter::kDropPeerFull:
     case Counter::kDropPortGone:

@@ -117,12 +117,8 @@ bool ParseThoroughly(Worker& worker, Batch& batch, int lane) {
     return false;
   }
   const auto& ethernet = *reinterpret_cast<const EthernetHeader*>(start);
-  if (ethernet.destination != worker.port_macs[packet->port]) {
-    const bool group = ethernet.destination.bytes[0] & 1;
-    if (group) {
-      batch.kind[lane] = PacketKind::kGroupAddress;
-      return true;
-    }
+  const bool is_group = ethernet.destination.bytes[0] & 1;
+  if (!is_group && ethernet.destination != worker.port_macs[packet->port]) {
     Drop(worker, batch, lane, Counter::kDropOtherHost);
     return false;
   }
@@ -145,6 +141,10 @@ bool ParseThoroughly(Worker& worker, Batch& batch, int lane) {
     }
     ether_type = tag.ether_type;
     in_front += sizeof(VlanTag);
+  }
+  if (is_group) {
+    batch.kind[lane] = PacketKind::kGroupAddress;
+    return true;
   }
   const IpBytes ip = {start + in_front, packet->data_len - in_front, packet->pkt_len - in_front};
   if (ether_type == kEtherTypeIpv4) return ParseIpv4(worker, batch, lane, ip);

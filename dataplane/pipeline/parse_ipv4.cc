@@ -11,6 +11,9 @@ bool IsFirstFragment(const Ipv4Header& ip) {
   return (ip.flags_and_offset.raw & kIpv4MoreFragmentsOrOffset.raw) == kIpv4MoreFragments.raw;
 }
 
+// 240.0.0.0/4: the limited broadcast address, and addresses that no service has.
+bool IsReserved(Be32 address) { return (address.raw & 0xf0) == 0xf0; }
+
 // An ICMP error quotes the packet it is about: its IP header, and of the transport at least eight bytes.
 PacketKind ParseIcmp(const Worker& worker, Batch& batch, int lane, uint8_t* icmp, uint32_t length) {
   constexpr uint32_t kLeastTransport = 8;
@@ -81,6 +84,10 @@ bool ParseIpv4(Worker& worker, Batch& batch, int lane, const IpBytes& bytes) {
     return false;
   }
   if (!HasSoundAddresses(worker, batch, lane, ip.source, ip.destination)) return false;
+  if (IsReserved(ip.destination)) {
+    batch.kind[lane] = PacketKind::kGroupAddress;
+    return true;
+  }
   batch.ip[lane] = bytes.start;
   batch.ip_length[lane] = static_cast<uint16_t>(total);
   batch.transport_at[lane] = static_cast<uint16_t>(header);

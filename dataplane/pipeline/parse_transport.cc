@@ -31,7 +31,7 @@ std::optional<FragmentTable::Ports> PortsOfLaterFragment(Worker& worker, Batch& 
   if (worker.fragments.Hold(key, packet, worker.now)) {
     batch.verdict[lane] = Verdict::kHeld;
     if (const int evicted = worker.fragments.TakeEvicted(); evicted > 0)
-      worker.counters.Add(Counter::kEvictedFragments, static_cast<uint64_t>(evicted));
+      worker.counters.Add(Counter::kFragmentsEvicted, static_cast<uint64_t>(evicted));
   } else {
     Drop(worker, batch, lane, Counter::kDropFragmentsFull);
   }

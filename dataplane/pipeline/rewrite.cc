@@ -8,6 +8,7 @@
 #include "dataplane/pipeline/rewrite_icmp.h"
 #include "dataplane/pipeline/rewrite_nat.h"
 #include "dataplane/pipeline/rewrite_tunnel.h"
+#include "dataplane/pipeline/segments.h"
 #include "dataplane/pipeline/stages.h"
 
 namespace sluice {
@@ -198,7 +199,10 @@ bool RewritePlain(Worker& worker, const NextHop* hops, uint32_t generation, Batc
   const Direction direction = batch.direction[lane];
   if (connection.forwarding_generation != generation) return false;
   const NextHop& hop = hops[connection.hops[static_cast<int>(direction)]];
-  if (hop.kind != NextHopKind::kWire || hop.vlan != 0 || batch.ip_length[lane] > hop.mtu) return false;
+  // With what the frame has behind the packet, which may come from a link that takes more.
+  if (hop.kind != NextHopKind::kWire || hop.vlan != 0 ||
+      batch.packet[lane]->pkt_len > hop.mtu + uint32_t{sizeof(EthernetHeader)})
+    return false;
   const bool is_v6 = batch.plain_v6 & LaneBit(lane);
   if (connection.IsNat()) {
     if (!(is_v6 ? RewritePlainNatV6(batch, lane) : RewritePlainNat(connection, direction, batch.v4(lane))))
@@ -225,6 +229,10 @@ void RewriteLane(Worker& worker, Batch& batch, int lane) {
     return;
   }
   const bool tunnelled = GoesIntoTunnel(batch, lane);
+  const uint32_t in_front = BytesBefore(*batch.packet[lane], batch.ip[lane]);
+  // What a frame has behind its packet stays out of tunnels, and is not too large for a link.
+  if (tunnelled || batch.packet[lane]->pkt_len > in_front + hop.mtu)
+    CutTo(*batch.packet[lane], in_front + batch.ip_length[lane]);
   TunnelSpec tunnel;
   uint16_t overhead = 0;
   uint16_t mtu = hop.mtu;

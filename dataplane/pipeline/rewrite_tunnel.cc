@@ -143,7 +143,6 @@ bool Encapsulate(const TunnelSpec& tunnel, const TunnelEnds& ends, Batch& batch,
   const Inner inner = InnerOf(batch, lane, IsV6Header(batch.ip[lane]));
   uint8_t* outer = batch.ip[lane] - overhead;
   if (inner.length + overhead > UINT16_MAX || !HasRoomFor(packet, outer)) return false;
-  CutTo(packet, BytesBefore(packet, batch.ip[lane]) + inner.length);
   BeginAt(packet, outer);
   const auto length = static_cast<uint16_t>(inner.length + overhead);
   outer_is_v6 ? WriteOuterV6(tunnel, ends, inner, length, outer)

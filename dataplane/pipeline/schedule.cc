@@ -124,8 +124,8 @@ bool AssignByTemplate(Worker& worker, Batch& batch, int lane, const Service& ser
     return false;
   }
   if (joined.evicted) {
-    worker.counters.Add(joined.evicted == TemplateList::kIdle ? Counter::kEvictedIdleTemplate
-                                                              : Counter::kEvictedUnassuredTemplate);
+    worker.counters.Add(joined.evicted == TemplateList::kIdle ? Counter::kTemplatesEvictedIdle
+                                                              : Counter::kTemplatesEvictedUnassured);
   }
   const bool own_port = tuple.destination_port() == service.spec.key.port && joined.port != Be16{};
   assignment = {.address = joined.address,

@@ -2,6 +2,7 @@
 #include "dataplane/pipeline/segments.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "dataplane/net/checksum.h"
 #include "dataplane/net/crc32c.h"
@@ -23,6 +24,20 @@ void ForEachPiece(const rte_mbuf& packet, const uint8_t* first, uint32_t length,
 }
 
 }  // namespace
+
+void CutTo(rte_mbuf& packet, uint32_t length) {
+  if (packet.pkt_len <= length) return;
+  packet.pkt_len = length;
+  rte_mbuf* last = &packet;
+  uint16_t segments = 1;
+  for (; length > last->data_len; ++segments) {
+    length -= last->data_len;
+    last = last->next;
+  }
+  last->data_len = static_cast<uint16_t>(length);
+  packet.nb_segs = segments;
+  rte_pktmbuf_free(std::exchange(last->next, nullptr));
+}
 
 uint16_t SumSegments(const rte_mbuf& packet, const uint8_t* first, uint32_t length) {
   uint64_t sum = 0;

@@ -18,9 +18,7 @@ uint32_t Crc32cSegments(const rte_mbuf& packet, const uint8_t* first, uint32_t l
                         uint32_t crc = kCrc32cStart);
 
 // Cuts off what is behind the first `length` bytes, as the padding of a short frame.
-inline void CutTo(rte_mbuf& packet, uint32_t length) {
-  if (packet.pkt_len > length) rte_pktmbuf_trim(&packet, static_cast<uint16_t>(packet.pkt_len - length));
-}
+void CutTo(rte_mbuf& packet, uint32_t length);
 
 inline void DropBehindFirstSegment(rte_mbuf& packet) {
   if (packet.next == nullptr) return;

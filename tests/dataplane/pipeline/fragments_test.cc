@@ -279,7 +279,7 @@ TEST_F(FragmentsTest, AFloodOfManySourcesEvictsTheOldest) {
   const std::vector<FrameBytes> late = Fragments("10.0.0.1", 1000, "10.99.0.1", 53);
   SendOneByOne({late[1], late[2]});
   EXPECT_EQ(rig_.worker->fragments.waiting(), 256);
-  EXPECT_EQ(rig_.Count(Counter::kEvictedFragments), 2002u - 256u);
+  EXPECT_EQ(rig_.Count(Counter::kFragmentsEvicted), 2002u - 256u);
   rig_.Send({late[0]});
   EXPECT_EQ(rig_.released().size(), 2u);
   rig_.Advance(2);

@@ -106,6 +106,8 @@ std::vector<Case> Cases() {
       {"destination 0.0.0.0", Syn().To("0.0.0.0", 80).Bytes(), "dropped", Counter::kDropIpUnspecified},
       {"destination loopback", Syn().To("127.0.0.1", 80).Bytes(), "dropped", Counter::kDropIpLoopback},
       {"destination multicast", Syn().To("224.0.0.1", 80).Bytes(), "dropped", Counter::kDropIpMulticast},
+      {"destination broadcast", Syn().To("255.255.255.255", 80).Bytes(), "kernel input",
+       Counter::kKernelGroupAddress},
       {"ICMP from loopback", Syn().From("127.0.0.1", 0).IpProtocol(1).Payload("\013 exceeded").Bytes(),
        "dropped", Counter::kDropIpLoopback},
       {"a later fragment from loopback", Syn().From("127.0.0.1", 0).Fragment(3, false).Bytes(), "dropped",

@@ -71,7 +71,7 @@ TEST_F(PersistenceTest, TemplatesThatNoConnectionAssuredAreEvicted) {
     if (i % 100 == 0) rig_.Advance(10);
   }
   EXPECT_EQ(rig_.Count(Counter::kRefusedTemplatesFull), 0u);
-  EXPECT_GT(rig_.Count(Counter::kEvictedUnassuredTemplate), 1000u);
+  EXPECT_GT(rig_.Count(Counter::kTemplatesEvictedUnassured), 1000u);
   for (uint16_t port = 2000; port < 2004; ++port)
     EXPECT_EQ(Send("10.0.2.1", port, kTcpSyn), first) << "it has stayed with its server";
 }

@@ -58,7 +58,9 @@ TEST_F(VlanTest, AVlanTheHostIsNotInGoesNowhere) {
   const Packet syn = Packet().From("10.7.0.1", 1000).To("10.99.0.1", 80).Tcp(kTcpSyn);
   EXPECT_EQ(rig_.Send(Packet(syn).Vlan(8)).where, "dropped") << "8 is of the other port";
   EXPECT_EQ(rig_.Send(Packet(syn).Vlan(9).EtherType(kEtherTypeArp)).where, "dropped");
-  EXPECT_EQ(rig_.Count(Counter::kDropVlan), 2u);
+  const MacAddress group{{0x01, 0, 0x5e, 0, 0, 0x12}};
+  EXPECT_EQ(rig_.Send(Packet(syn).Macs(kMacOfClient, group).Vlan(8)).where, "dropped");
+  EXPECT_EQ(rig_.Count(Counter::kDropVlan), 3u);
 }
 
 // A tag that says a priority alone: the packet is untagged, and goes the plain way.

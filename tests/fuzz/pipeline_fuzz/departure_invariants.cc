@@ -89,7 +89,8 @@ class DepartureCheck {
       case Verdict::kHeld: return Demand(in.ip && in.ip->fragment_offset != 0, "only_fragments_wait", "");
       case Verdict::kWire:
       case Verdict::kKernelOutput: return departure.answered ? CheckAnswer(in) : CheckForwarded(in);
-      case Verdict::kSplit: return CheckForwarded(in);
+      // The pieces of a large echo's reply are checked with all other pieces.
+      case Verdict::kSplit: return departure.answered ? void() : CheckForwarded(in);
       default: return;
     }
   }
