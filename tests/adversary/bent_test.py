@@ -16,7 +16,7 @@ def unaccounted(counters):
     after_the_pipeline = ("drop_port_full", "drop_peer_full", "drop_kernel_full", "kernel_port_failed")
     reasons = sum(value for name, value in counters.items()
                   if name.startswith(("kernel_", "refused_", "drop_")) and name != "kernel_forwards" and name not in after_the_pipeline)
-    reasons += counters["echo_answered"] + counters["tunnel_errors"]
+    reasons += counters["echo_answered"] + counters["tunnel_errors"] + counters["fragments_evicted"]
     left = counters["sent"] + counters["drop_port_full"] + counters["kernel_forwards"] - counters["sent_reset"] - counters["sent_icmp"]
     return counters["received"] - reasons - left
 

@@ -192,7 +192,7 @@ class ForgedTest(unittest.TestCase):
             figures = siege.check_streams(self)
             note("fragments of every evil kind", frames=len(evil), honest_datagrams=f"{answered}/{tried}",
                  longest_stall_ms=figures["longest_ms"])
-            self.assertTrue(any(name.startswith("drop_fragment") for name in named), named)
+            self.assertGreater(named.get("fragments_evicted", 0), 0, "fragments that wait make room for others")
             self.assertGreaterEqual(answered, 0.95 * tried, "datagrams in fragments of an honest client")
 
     @staticmethod
