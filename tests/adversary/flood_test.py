@@ -19,6 +19,13 @@ class FloodTest(unittest.TestCase):
         with Siege("--connections", SMALL) as siege:
             siege.check_flood(self, "SYN flood", "syn", PORT, RATE, SECONDS)
 
+    # More than the link and the worker can take: what is lost is anybody's, but who is established is not starved.
+    def test_syn_at_full_speed(self):
+        with Siege("--connections", SMALL) as siege:
+            sent = sent_of(ended(siege.start_flood("syn", PORT, 10**9, SECONDS)))
+            note("SYN flood at full speed", frames=sent, longest_stall_ms=siege.figures()["longest_ms"])
+            siege.check_streams(self)
+
     def test_acknowledged_with_a_wrong_checksum(self):
         with Siege("--connections", SMALL) as siege:
             siege.check_flood(self, "SYN and ACK with a wrong checksum", "half", PORT, RATE, SECONDS)
