@@ -38,6 +38,7 @@ constexpr CounterRole RoleOf(Counter counter, std::string_view name) {
     case Counter::kKernelForwards: return CounterRole::kLeaving;
     case Counter::kDropPortFull:
     case Counter::kDropPeerFull:
+    case Counter::kDropPeerOpening:
     case Counter::kDropPortGone:
     case Counter::kDropKernelFull: return CounterRole::kOther;  // after the pipeline
     default: break;

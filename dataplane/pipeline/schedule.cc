@@ -198,6 +198,10 @@ bool ScheduleLane(Worker& worker, Batch& batch, int lane) {
     Drop(worker, batch, lane, Counter::kRefusedSource);
     return false;
   }
+  if (!worker.openings.Take()) {
+    Drop(worker, batch, lane, Counter::kDropOverload);
+    return false;
+  }
   if (!MayMoveState(batch, lane)) {
     Drop(worker, batch, lane, Counter::kDropTransportChecksum);
     return false;

@@ -42,7 +42,9 @@ void Transmit(Worker& worker, Batch& batch) {
         output.kernel_input[static_cast<size_t>(batch.kernel_class[lane])].Add(packet);
         break;
       case Verdict::kKernelOutput: output.kernel_output.Add(packet); break;
-      case Verdict::kPeer: output.peers[batch.owner[lane]].Add(packet); break;
+      case Verdict::kPeer:
+        (batch.Opens(lane) ? output.peer_openings : output.peers)[batch.owner[lane]].Add(packet);
+        break;
       case Verdict::kDrop: dropped[drops++] = packet; break;
       case Verdict::kWire:
       case Verdict::kHeld: break;

@@ -27,6 +27,7 @@
 #include "dataplane/pipeline/defence.h"
 #include "dataplane/pipeline/fragments.h"
 #include "dataplane/pipeline/kernel_class.h"
+#include "dataplane/pipeline/opening_budget.h"
 #include "dataplane/pipeline/rewrite_tunnel.h"
 #include "dataplane/pipeline/token_bucket.h"
 #include "dataplane/pipeline/worker_load.h"
@@ -48,12 +49,13 @@ struct PacketList {
 
 // What Transmit leaves for whoever runs the pipeline to send; emptied after every burst.
 struct Output {
-  explicit Output(int workers) : peers(workers) {}
+  explicit Output(int workers) : peers(workers), peer_openings(workers) {}
 
   std::array<PacketList, kMaxPorts> wire;
   std::array<PacketList, kKernelClasses> kernel_input;
   PacketList kernel_output;
   std::vector<PacketList> peers;
+  std::vector<PacketList> peer_openings;  // the same that would open a connection
 
   // Fragments of packets that were too large for their link: some for a packet, so they have a list of their
   // own.
@@ -103,6 +105,7 @@ struct Worker {
   ConnectionShares shares;
   uint32_t eviction_hand = 1;  // the next connection to look at for an idle one
   Defence defence;
+  OpeningBudget openings;
   uint32_t sweeps_seen = 0;
   // The next connection that a sweep looks at, and how many it still has to.
   uint32_t sweep_at = 1;

@@ -128,6 +128,9 @@ std::vector<CounterStatus> Dataplane::Counters() const {
     counters.push_back({"xdp_stale_dropped",
                         "packets it dropped because the worker did not answer and the kernel cannot go on",
                         counts.stale_dropped});
+    counters.push_back({"xdp_openings_dropped",
+                        "packets it dropped that would open connections, for the queue has too many of them",
+                        counts.openings_dropped});
     counters.push_back({"xdp_released", "packets it passed to the kernel because Sluice is not to forward",
                         counts.released});
     counters.push_back({"xdp_reattached", "times it was attached again after somebody had detached it",

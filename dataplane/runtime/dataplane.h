@@ -42,7 +42,7 @@ struct DataplaneOptions {
 struct PortStatus {
   std::string name;  // "eth0", as it is called now, or the DPDK name of a dedicated port
   std::string driver;
-  std::string kernel_interface;  // whose addresses, routes and neighbours the port has
+  std::string kernel_interface;    // whose addresses, routes and neighbours the port has
   int kernel_interface_index = 0;  // 0: it is away
   MacAddress mac;
   int queues = 0;

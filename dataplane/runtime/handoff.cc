@@ -8,6 +8,8 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "absl/strings/str_cat.h"
 
 namespace sluice {
@@ -46,6 +48,12 @@ int Handoff::Give(int worker, rte_mbuf** packets, int count) {
       ways_[worker]->ring, reinterpret_cast<void**>(packets), static_cast<unsigned>(count), nullptr));
   Wake(worker);
   return given;
+}
+
+int Handoff::GiveOpenings(int worker, rte_mbuf** packets, int count) {
+  const auto used = static_cast<int>(rte_ring_count(ways_[worker]->ring));
+  const int room = std::max(static_cast<int>(kHandoffRingSize / 2) - used, 0);
+  return room == 0 ? 0 : Give(worker, packets, std::min(count, room));
 }
 
 int Handoff::Take(int worker, rte_mbuf** packets, int limit) {

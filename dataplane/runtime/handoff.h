@@ -22,6 +22,8 @@ class Handoff {
 
   // Returns how many the worker's ring had room for; the caller keeps the rest.
   int Give(int worker, rte_mbuf** packets, int count);
+  // Packets that would open connections: the half of the ring that is filled last is not for them.
+  int GiveOpenings(int worker, rte_mbuf** packets, int count);
   int Take(int worker, rte_mbuf** packets, int limit);
 
   // Before it sleeps a worker says so; false: there is work, do not. It sleeps in poll(2) on wake_fd.

@@ -31,6 +31,12 @@ class Heartbeat {
     __atomic_store_n(&shared_->time_ns, kernel_clock(), __ATOMIC_RELAXED);
   }
 
+  // How many packets that open connections a queue may get until the next beat; the program has a bound of
+  // its own.
+  void SetOpenings(uint32_t allowed) {
+    if (shared_ != nullptr) __atomic_store_n(&shared_->openings, allowed, __ATOMIC_RELAXED);
+  }
+
   // The worker is not to have packets from now on.
   void Stop() {
     if (shared_ == nullptr) return;

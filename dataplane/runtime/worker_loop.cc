@@ -68,6 +68,7 @@ void WorkerLoop::ReadClock(bool was_busy) {
   load.last_round.store(now_ns, std::memory_order_relaxed);
   const auto lag = static_cast<int32_t>(worker_.now - worker_.wheel.LookedAtUntil());
   load.timer_lag.store(lag > 0 ? static_cast<uint32_t>(lag) : 0, std::memory_order_relaxed);
+  if (worker_.openings.Tick(now_ns)) heartbeat_.SetOpenings(worker_.openings.allowed());
   if (setup_.steers != nullptr && !setup_.steers->load(std::memory_order_relaxed)) {
     heartbeat_.Stop();
   } else {
@@ -95,6 +96,7 @@ bool WorkerLoop::ReceiveAll() {
     batch_.count = count;
     batch_.from_peer = false;
     worker_.counters.Add(Counter::kReceived, count);
+    worker_.openings.NoteBurst(count == kBurst);
     Process();
   }
   return any;
@@ -158,17 +160,22 @@ void WorkerLoop::Flush() {
   }
   if (kernel_drops > 0) worker_.counters.Add(Counter::kDropKernelFull, static_cast<uint64_t>(kernel_drops));
   if (worker_.workers == 1) return;
-  for (int peer = 0; peer < worker_.workers; ++peer) {
-    PacketList& list = output.peers[peer];
-    if (list.count == 0) continue;
-    const int given = setup_.handoff->Give(peer, list.packets, list.count);
+  for (int peer = 0; peer < worker_.workers; ++peer) HandOver(peer);
+}
+
+void WorkerLoop::HandOver(int peer) {
+  const auto settle = [&](PacketList& list, int given, Counter refusal) {
     worker_.counters.Add(Counter::kPeerGiven, static_cast<uint64_t>(given));
     if (given < list.count) {
       rte_pktmbuf_free_bulk(list.packets + given, static_cast<unsigned>(list.count - given));
-      worker_.counters.Add(Counter::kDropPeerFull, static_cast<uint64_t>(list.count - given));
+      worker_.counters.Add(refusal, static_cast<uint64_t>(list.count - given));
     }
     list.count = 0;
-  }
+  };
+  if (PacketList& list = worker_.output.peers[peer]; list.count > 0)
+    settle(list, setup_.handoff->Give(peer, list.packets, list.count), Counter::kDropPeerFull);
+  if (PacketList& list = worker_.output.peer_openings[peer]; list.count > 0)
+    settle(list, setup_.handoff->GiveOpenings(peer, list.packets, list.count), Counter::kDropPeerOpening);
 }
 
 void WorkerLoop::SendPieces() {

@@ -54,6 +54,7 @@ class WorkerLoop {
   bool SendForKernel();
   void Process();
   void Flush();
+  void HandOver(int peer);
   void SendPieces();
   void SendWire(size_t port, PacketList& list);
   void AnswerQuestions();

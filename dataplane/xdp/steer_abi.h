@@ -79,7 +79,17 @@ struct sluice_prefix_key_v6 {
 struct sluice_heartbeat {
   __u64 time_ns;
   __u64 limit_ns;
-  __u64 unused[6];
+  __u64 openings; /* how many segments that open connections a queue may get until the next beat */
+  __u64 unused[5];
+};
+
+/* Half of a socket's ring: so many of those may wait in it at most, whatever the worker allows. */
+#define SLUICE_MOST_OPENINGS 1024u
+
+/* Value of the array `openings`, one per queue of an interface: how many a queue has got since that beat. */
+struct sluice_openings {
+  __u64 beat;
+  __u64 count;
 };
 
 /* The one value of the array `stall`, memory-mapped by the daemon: what becomes of packets for a worker that
@@ -110,6 +120,7 @@ enum sluice_count {
   SLUICE_COUNT_STEERED,       /* to a worker */
   SLUICE_COUNT_STALE,         /* to the kernel, because the worker's heartbeat is too old */
   SLUICE_COUNT_STALE_DROPPED, /* dropped for that, because the kernel does not have the services */
+  SLUICE_COUNT_OPENINGS,      /* dropped: would open a connection, and the queue has too many of them */
   SLUICE_COUNT_RELEASED,      /* to the kernel, because Sluice is not to forward */
   SLUICE_COUNT_NO_SOCKET,     /* to the kernel, because the queue has no worker */
   SLUICE_COUNT_MAX

@@ -41,6 +41,8 @@ SLUICE_MAP(heartbeats, BPF_MAP_TYPE_ARRAY, SLUICE_MAX_WORKERS, BPF_F_MMAPABLE, _
 SLUICE_MAP(stall, BPF_MAP_TYPE_ARRAY, 1, BPF_F_MMAPABLE, __u32, struct sluice_stall);
 SLUICE_MAP(counts, BPF_MAP_TYPE_PERCPU_ARRAY, SLUICE_COUNT_MAX, 0, __u32, __u64);
 
+SLUICE_MAP(openings, BPF_MAP_TYPE_ARRAY, SLUICE_MAX_QUEUES, 0, __u32, struct sluice_openings);
+
 static __always_inline void count(__u32 what) {
   __u64* value = bpf_map_lookup_elem(&counts, &what);
   if (value) ++*value;

@@ -175,8 +175,10 @@ absl::StatusOr<std::unique_ptr<Steering>> Steering::Create(const SteeringOptions
   if (const absl::Status s = map_memory("heartbeats", kHeartbeatBytes, state.heartbeats); !s.ok()) return s;
   if (const absl::Status s = map_memory("hints", sizeof(sluice_hints), state.hints); !s.ok()) return s;
   if (const absl::Status s = map_memory("stall", sizeof(sluice_stall), state.stall); !s.ok()) return s;
-  for (int worker = 0; worker < options.workers; ++worker)
+  for (int worker = 0; worker < options.workers; ++worker) {
     state.heartbeats[worker].limit_ns = uint64_t{options.heartbeat_limit_ms} * 1'000'000;
+    state.heartbeats[worker].openings = SLUICE_MOST_OPENINGS;
+  }
   state.stub_file = memfd_create("sluice_stub.o", MFD_CLOEXEC);
   if (state.stub_file < 0 ||
       write(state.stub_file, stub_bpf, sizeof stub_bpf) != static_cast<ssize_t>(sizeof stub_bpf)) {
@@ -356,6 +358,7 @@ SteeringCounts Steering::Counts() const {
   return {.steered = total(SLUICE_COUNT_STEERED),
           .stale = total(SLUICE_COUNT_STALE),
           .stale_dropped = total(SLUICE_COUNT_STALE_DROPPED),
+          .openings_dropped = total(SLUICE_COUNT_OPENINGS),
           .released = total(SLUICE_COUNT_RELEASED),
           .no_socket = total(SLUICE_COUNT_NO_SOCKET)};
 }

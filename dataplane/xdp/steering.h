@@ -31,6 +31,7 @@ struct SteeringCounts {
   uint64_t steered = 0;
   uint64_t stale = 0;
   uint64_t stale_dropped = 0;
+  uint64_t openings_dropped = 0;
   uint64_t released = 0;
   uint64_t no_socket = 0;
 };

@@ -184,8 +184,10 @@ std::map<rte_mbuf*, Outcome> PipelineRig::TakeOutput() {
     }
   }
   CollectForKernel(output.kernel_output, outcomes);
-  for (size_t i = 0; i < output.peers.size(); ++i)
+  for (size_t i = 0; i < output.peers.size(); ++i) {
     Collect(output.peers[i], "peer " + std::to_string(i), outcomes);
+    Collect(output.peer_openings[i], "peer " + std::to_string(i), outcomes);
+  }
   for (int i = 0; i < output.piece_count; ++i) {
     PacketList one;
     one.Add(output.pieces[i]);

@@ -178,6 +178,30 @@ TEST_F(SteeringTest, LengthsAreChecked) {
   }
 }
 
+// A flood of SYNs does not fill a worker's ring: the rest of it is for connections that there are.
+TEST_F(SteeringTest, AQueueGetsSoManyOpeningsUntilTheNextBeat) {
+  const FrameBytes v6 = Packet().From("fd00:a::1", 1000).To("fd00:99::1", 80).Tcp(kTcpSyn).Bytes();
+  Apply({{Ours("fd00:99::1", 80), EndpointRole::kVirtual, true}});
+  steering_->heartbeat(0)->openings = 3;
+  EXPECT_EQ(Ask(Request().Bytes()), "sluice");
+  EXPECT_EQ(Ask(Request().IpOptions({1, 1, 1, 0}).Bytes()), "sluice");
+  EXPECT_EQ(Ask(v6), "sluice");
+  EXPECT_EQ(Ask(Request().Bytes()), "nobody");
+  EXPECT_EQ(Ask(v6), "nobody");
+  EXPECT_EQ(Ask(Request().Tcp(kTcpAck).Bytes()), "sluice");
+  EXPECT_EQ(Ask(Request().Tcp(kTcpSyn | kTcpAck).Bytes()), "sluice");
+  EXPECT_EQ(Ask(Request().To("10.99.0.1", 22).Bytes()), "kernel") << "not Sluice's";
+  EXPECT_EQ(steering_->Counts().openings_dropped, 2u);
+  Beat();
+  EXPECT_EQ(Ask(Request().Bytes()), "sluice");
+  // Half a ring at most, whatever the worker says, while it cannot say anything.
+  steering_->heartbeat(0)->openings = UINT32_MAX;
+  Beat();
+  int steered = 0;
+  for (int i = 0; i < 1500; ++i) steered += Ask(Request().Bytes()) == "sluice";
+  EXPECT_EQ(steered, 1024);
+}
+
 TEST_F(SteeringTest, ASilentWorkersPacketsWhereTheKernelHasTheServices) {
   steering_->SetPassesStalled(true);
   Beat(50);

@@ -2,6 +2,7 @@
 #include "tests/fuzz/pipeline_fuzz/workers.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
 
 #include "dataplane/net/check.h"
@@ -125,11 +126,24 @@ Burst Workers::RunOnce(int index, Batch& batch, bool released) {
   return burst;
 }
 
+namespace {
+
+// To whom the packets of a list are handed over, if they are.
+std::optional<size_t> PeerOf(const Output& output, const PacketList* list) {
+  for (size_t i = 0; i < output.peers.size(); ++i) {
+    if (list == &output.peers[i] || list == &output.peer_openings[i]) return i;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
 void Workers::TakeOutput(int index, const Batch& batch, Burst& burst) {
   Output& output = workers[index]->output;
   std::map<PacketList*, std::multiset<rte_mbuf*>> expected;
   for (PacketList& list : output.wire) expected[&list];
   for (PacketList& list : output.peers) expected[&list];
+  for (PacketList& list : output.peer_openings) expected[&list];
   for (PacketList& list : output.kernel_input) expected[&list];
   expected[&output.kernel_output];
   for (int lane = 0; lane < batch.count; ++lane) {
@@ -147,7 +161,9 @@ void Workers::TakeOutput(int index, const Batch& batch, Burst& burst) {
         list = &output.kernel_input[static_cast<size_t>(batch.kernel_class[lane])];
         break;
       case Verdict::kKernelOutput: list = &output.kernel_output; break;
-      case Verdict::kPeer: list = &output.peers[batch.owner[lane]]; break;
+      case Verdict::kPeer:
+        list = &(batch.Opens(lane) ? output.peer_openings : output.peers)[batch.owner[lane]];
+        break;
       case Verdict::kHeld: break;
       default: known_.erase(packet);
     }
@@ -165,10 +181,10 @@ void Workers::TakeOutput(int index, const Batch& batch, Burst& burst) {
   }
   for (auto& [list, packets] : expected) {
     if (!IsListOf(*list, packets)) burst.fault = "an output list holds other packets than verdicts say";
-    const bool to_peer = list >= output.peers.data() && list < output.peers.data() + output.peers.size();
+    const std::optional<size_t> peer = PeerOf(output, list);
     for (int i = 0; i < list->count; ++i) {
-      if (to_peer) {
-        rings_[static_cast<size_t>(list - output.peers.data())].push_back(list->packets[i]);
+      if (peer) {
+        rings_[*peer].push_back(list->packets[i]);
         continue;
       }
       known_.erase(list->packets[i]);
