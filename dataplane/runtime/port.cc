@@ -15,6 +15,7 @@
 #include "dataplane/runtime/frame_size.h"
 #include "dataplane/runtime/pci_device.h"
 #include "dataplane/runtime/xdp_socket.h"
+#include "dataplane/xdp/interface.h"
 
 namespace sluice {
 namespace {
@@ -100,7 +101,7 @@ absl::Status Port::AddDevice(const std::string& vdev_name, const std::string& ar
     const std::lock_guard lock(mutex_);
     queues_.push_back(added);
   }
-  if (const int error = rte_eth_dev_start(id); error != 0) return failed("cannot be started", error);
+  if (const int error = StartDevice(id); error != 0) return failed("cannot be started", error);
   // IPv6 asks for neighbours by multicast, and routing daemons speak so. A device that cannot choose gets
   // all.
   if (!shared_) rte_eth_allmulticast_enable(id);
@@ -109,6 +110,13 @@ absl::Status Port::AddDevice(const std::string& vdev_name, const std::string& ar
   const std::lock_guard lock(mutex_);
   std::copy(std::begin(mac.addr_bytes), std::end(mac.addr_bytes), mac_.bytes.begin());
   return absl::OkStatus();
+}
+
+// The AF_XDP driver switches promiscuous mode off, and writes back all flags of the interface for that.
+int Port::StartDevice(uint16_t id) {
+  if (!shared_) return rte_eth_dev_start(id);
+  const FlagsGuard guard(interface_index());
+  return rte_eth_dev_start(id);
 }
 
 absl::StatusOr<rte_eth_conf> Port::ConfigurationOf(const rte_eth_dev_info& info, int queues,

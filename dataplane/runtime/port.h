@@ -78,6 +78,7 @@ class Port {
   absl::Status CloseDevices(rte_mempool* pool);
   absl::Status AddDevice(const std::string& vdev_name, const std::string& arguments, int queues,
                          rte_mempool* pool);
+  int StartDevice(uint16_t id);
   absl::StatusOr<rte_eth_conf> ConfigurationOf(const rte_eth_dev_info& info, int queues, rte_mempool* pool);
 
   std::string name_;

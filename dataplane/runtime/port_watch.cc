@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/runtime/port_watch.h"
 
-#include <linux/netlink.h>
-#include <linux/rtnetlink.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -22,17 +20,6 @@ constexpr int kLookEveryMs = 100;
 constexpr int kGatheringMs = 2;
 
 void Say(const std::string& what) { std::fprintf(stderr, "sluiced: %s\n", what.c_str()); }
-
-// Tells that some link has changed; -1: there is none, and looking now and then must do.
-int OpenLinkEvents() {
-  const int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
-  sockaddr_nl address{};
-  address.nl_family = AF_NETLINK;
-  address.nl_groups = RTMGRP_LINK;
-  if (fd < 0 || bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return fd;
-  close(fd);
-  return -1;
-}
 
 // Events only say that it is time to look.
 void Drain(int events) {
@@ -217,6 +204,7 @@ absl::Status PortWatch::Take(size_t port) {
   status.xdp_mode = *mode;
   const absl::StatusOr<InterfaceState> attached = ReadInterface(now->index);
   if (attached.ok()) Judge(*attached, status);
+  status.mac = now->mac;  // another by now is found by the next look
   Note(port, status);
   return absl::OkStatus();
 }

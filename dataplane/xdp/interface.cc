@@ -101,6 +101,7 @@ absl::StatusOr<InterfaceState> Read(LinkRequest request) {
     return absl::InternalError("netlink: not an interface");
   const auto* link = static_cast<const ifinfomsg*>(NLMSG_DATA(header));
   InterfaceState state{.index = link->ifi_index};
+  state.is_up = (link->ifi_flags & IFF_UP) != 0;
   state.link_up = (link->ifi_flags & (IFF_UP | IFF_RUNNING)) == (IFF_UP | IFF_RUNNING);
   ForEachAttribute(IFLA_RTA(link), static_cast<int>(IFLA_PAYLOAD(header)), [&](const rtattr& attribute) {
     switch (attribute.rta_type & NLA_TYPE_MASK) {
@@ -115,6 +116,20 @@ absl::StatusOr<InterfaceState> Read(LinkRequest request) {
     }
   });
   return state;
+}
+
+// Calls `receive` with every link that events tell of.
+template <class Receive>
+void ForEachEvent(int events, const Receive& receive) {
+  std::vector<char> buffer(kAnswerBytes);
+  for (ssize_t length; (length = recv(events, buffer.data(), buffer.size(), 0)) > 0;) {
+    auto rest = static_cast<unsigned>(length);
+    for (auto* header = reinterpret_cast<const nlmsghdr*>(buffer.data()); NLMSG_OK(header, rest);
+         header = NLMSG_NEXT(header, rest)) {
+      if (header->nlmsg_type == RTM_NEWLINK && header->nlmsg_len >= NLMSG_LENGTH(sizeof(ifinfomsg)))
+        receive(*static_cast<const ifinfomsg*>(NLMSG_DATA(header)));
+    }
+  }
 }
 
 }  // namespace
@@ -141,6 +156,43 @@ absl::Status SetInterfaceMac(int index, const MacAddress& mac) {
   request.header.nlmsg_flags |= NLM_F_ACK;
   Add(request, IFLA_ADDRESS, mac.bytes.data(), mac.bytes.size());
   return Ask(request).status();
+}
+
+absl::Status SetInterfaceUp(int index, bool is_up) {
+  LinkRequest request = RequestAbout(RTM_NEWLINK, index);
+  request.header.nlmsg_flags |= NLM_F_ACK;
+  request.link.ifi_flags = is_up ? IFF_UP : 0;
+  request.link.ifi_change = IFF_UP;
+  return Ask(request).status();
+}
+
+int OpenLinkEvents() {
+  const int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE);
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  address.nl_groups = RTMGRP_LINK;
+  if (fd < 0 || bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) return fd;
+  close(fd);
+  return -1;
+}
+
+FlagsGuard::FlagsGuard(int index) : index_(index), events_(OpenLinkEvents()) {
+  const absl::StatusOr<InterfaceState> now = ReadInterface(index);
+  was_up_ = now.ok() && now->is_up;
+}
+
+// Two changes that end where they began are somebody's, and that of the driver which did not know of it.
+FlagsGuard::~FlagsGuard() {
+  if (events_ < 0) return;
+  int changes = 0;
+  bool is_up = was_up_;
+  ForEachEvent(events_, [&](const ifinfomsg& link) {
+    if (link.ifi_index != index_ || ((link.ifi_flags & IFF_UP) != 0) == is_up) return;
+    is_up = !is_up;
+    ++changes;
+  });
+  if (changes >= 2 && is_up == was_up_) SetInterfaceUp(index_, !was_up_).IgnoreError();
+  close(events_);
 }
 
 }  // namespace sluice

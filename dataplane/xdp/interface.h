@@ -1,6 +1,6 @@
 // An interface of the kernel, asked by its index over rtnetlink: what it is called now, its addresses, its
 // link, and the XDP programs attached to it.
-// Threads: pure questions; any.
+// Threads: any; a guard, one.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
@@ -18,7 +18,8 @@ struct InterfaceState {
   std::string name;
   MacAddress mac;
   int mtu = 0;
-  bool link_up = false;  // by the operator, and with a carrier
+  bool is_up = false;    // by the operator
+  bool link_up = false;  // and with a carrier
   // Ids of XDP programs, by where they run; 0: none.
   uint32_t native_program = 0;
   uint32_t generic_program = 0;
@@ -35,5 +36,24 @@ absl::StatusOr<InterfaceState> ReadInterface(int index);
 absl::StatusOr<InterfaceState> FindInterface(const std::string& name);
 
 absl::Status SetInterfaceMac(int index, const MacAddress& mac);
+absl::Status SetInterfaceUp(int index, bool is_up);
+
+// Mends a fault of drivers that read the flags of an interface and write them back: an interface that
+// somebody sets up or down in between is not afterwards. Lives while a driver may do so.
+class FlagsGuard {
+ public:
+  explicit FlagsGuard(int index);
+  ~FlagsGuard();
+  FlagsGuard(const FlagsGuard&) = delete;
+  FlagsGuard& operator=(const FlagsGuard&) = delete;
+
+ private:
+  const int index_;
+  int events_ = -1;
+  bool was_up_ = false;
+};
+
+// A socket that has something to read when some link has changed; it does not block. -1: there is none.
+int OpenLinkEvents();
 
 }  // namespace sluice

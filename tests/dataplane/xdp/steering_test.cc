@@ -351,6 +351,24 @@ TEST_F(SteeringTest, InterfacesAreAskedByIndex) {
   EXPECT_THAT(std::string(FindInterface("nope").status().message()), HasSubstr("nope"));
 }
 
+// A driver reads that it is down, somebody sets it up, and the driver writes what it has read.
+TEST_F(SteeringTest, FlagsThatADriverWritesBack) {
+  const auto is_up_after = [](bool before, const std::vector<bool>& changes) {
+    EXPECT_TRUE(SetInterfaceUp(Index(), before).ok());
+    {
+      const FlagsGuard guard(Index());
+      for (const bool change : changes) EXPECT_TRUE(SetInterfaceUp(Index(), change).ok());
+    }
+    return Present().is_up;
+  };
+  EXPECT_TRUE(is_up_after(false, {true, false}));
+  EXPECT_FALSE(is_up_after(true, {false, true}));
+  EXPECT_TRUE(is_up_after(false, {true})) << "somebody's alone";
+  EXPECT_FALSE(is_up_after(true, {false}));
+  EXPECT_FALSE(is_up_after(false, {}));
+  EXPECT_TRUE(is_up_after(true, {}));
+}
+
 TEST_F(SteeringTest, TheStubIsAFileForTheDriver) {
   bpf_object* object = bpf_object__open_file(steering_->StubProgramPath().c_str(), nullptr);
   ASSERT_NE(object, nullptr);
