@@ -47,6 +47,7 @@ class ConfigStore {
   absl::StatusOr<v1::ApplyResponse> Commit(const v1::ApplyRequest& request)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void CheckRoom(size_t destinations, Problems& problems);
+  static void CheckMemory(size_t request_bytes, Problems& problems);
   v1::ConfigDiff Whole() const;
   v1::ConfigDiff DiffOf(const std::map<ServiceKey, std::optional<v1::Service>>& touched, bool global) const
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

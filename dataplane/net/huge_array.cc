@@ -3,9 +3,11 @@
 
 #include <sys/mman.h>
 
+#include <cerrno>
 #include <cstdint>
-
-#include "dataplane/net/check.h"
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
 
 namespace sluice {
 namespace {
@@ -27,7 +29,12 @@ void* AllocateHuge(size_t bytes, Pages pages) {
   const size_t length = RoundUp(bytes, unit);
   void* reserved = mmap(nullptr, length + unit, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  SLUICE_CHECK(reserved != MAP_FAILED);
+  if (reserved == MAP_FAILED) {
+    std::fprintf(
+        stderr, "sluiced: %zu MB of address space are refused: %s; allow more (ulimit -v), or ask for less\n",
+        length >> 20, std::strerror(errno));
+    std::abort();
+  }
   const uintptr_t start = reinterpret_cast<uintptr_t>(reserved);
   const uintptr_t aligned = RoundUp(start, unit);
   if (aligned != start) munmap(reserved, aligned - start);

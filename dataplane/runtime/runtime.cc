@@ -7,13 +7,16 @@
 #include <rte_ethdev.h>
 #include <rte_launch.h>
 #include <rte_lcore.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "dataplane/net/memory_room.h"
 #include "dataplane/runtime/eal.h"
 #include "dataplane/runtime/packet_pool.h"
 
@@ -28,18 +31,38 @@ constexpr int kMegabytesBesides = 64;
 // The connection itself, its place in the table, the free list, the timer wheel and the eviction lists.
 constexpr uint64_t kBytesPerConnection = 64 + 26 + 4 + 8 + 8;
 // The template itself, its hash chain's head, the free list, the age lists and the timer wheel.
+constexpr uint64_t kReserveBytes = uint64_t{64} << 20;  // for the moment when memory is short
 constexpr uint64_t kBytesPerTemplate = sizeof(Template) + 8 + 4 + 8 + 8;
+
+// What is reserved without being used: tables by destination, and of workers; IPv6's addresses. Better
+// refused here than half-way, when interfaces are taken.
+absl::Status CheckAddressSpace(uint64_t needed, int workers) {
+  constexpr uint64_t kPerDestination = 256;
+  const uint64_t of_workers =
+      (sizeof(StatisticsLine) + sizeof(Worker::Tunnel)) * static_cast<uint64_t>(workers);
+  const uint64_t reserved = 2 * needed + kMaxDestinations * (kPerDestination + of_workers) + kReserveBytes;
+  void* trial = mmap(nullptr, reserved, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (trial == MAP_FAILED) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat(reserved >> 20, " MB of address space are needed, and refused: ", std::strerror(errno),
+                     "; allow more (ulimit -v), or ask for fewer --connections and --templates"));
+  }
+  munmap(trial, reserved);
+  return absl::OkStatus();
+}
 
 absl::Status CheckMemory(const DataplaneOptions& options) {
   const uint64_t needed =
       kBytesPerConnection * options.connections_per_worker * static_cast<uint64_t>(options.workers) +
       kBytesPerTemplate * options.templates;
-  const uint64_t present =
-      static_cast<uint64_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<uint64_t>(sysconf(_SC_PAGESIZE));
-  if (needed <= present / 10 * 9) return absl::OkStatus();
-  return absl::InvalidArgumentError(absl::StrCat(
-      "--connections ", options.connections_per_worker, " for ", options.workers, " workers and --templates ",
-      options.templates, " take ", needed >> 20, " MB when full, and this machine has ", present >> 20));
+  const MemoryRoom room = RoomForMemory();
+  if (needed > room.bytes / 10 * 9) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--connections ", options.connections_per_worker, " for ", options.workers,
+                     " workers and --templates ", options.templates, " take ", needed >> 20,
+                     " MB when full, and ", room.limit, " leaves ", room.bytes >> 20));
+  }
+  return CheckAddressSpace(needed, options.workers);
 }
 
 int PacketsFor(int queues) { return queues * kPacketsPerQueue + kPacketsBesides; }
@@ -110,6 +133,7 @@ absl::Status Dataplane::Runtime::Check(const DataplaneOptions& options) {
         absl::StrCat("--workers ", options.workers, ": must be 1..", kMaxWorkers));
   }
   if (const absl::Status memory = CheckMemory(options); !memory.ok()) return memory;
+  MemoryReserve::Hold(kReserveBytes);
   if (!options.interfaces.empty()) {
     if (const absl::Status permitted = CheckPermission(); !permitted.ok()) return permitted;
   }

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import unittest
+from pathlib import Path
 
 from common import VIP, Lab, main, run
 
@@ -24,6 +25,30 @@ class WrongUseTest(unittest.TestCase):
         self.assertTrue(result.stderr.startswith("sluiced: "), result.stderr)
         for word in says:
             self.assertIn(word, result.stderr)
+
+    def test_what_does_not_fit_into_memory_is_refused(self):
+        with Lab() as lab:
+            links = lab.ip("lb", "-o", "link").stdout
+            self.refused(lab, lab.build / "bin/sluiced", "--interface", "front", "--listen", lab.socket,
+                         says=["MB of address space", "ulimit -v"], prefix=["prlimit", f"--as={1 << 30}"])
+            self.assertEqual(lab.ip("lb", "-o", "link").stdout, links)
+            lab.start_http_servers()
+            lab.start_sluiced()
+            lab.add_service()
+            status = dict(line.split(":", 1) for line in Path(f"/proc/{lab.sluiced.pid}/status").read_text(encoding="utf8").splitlines())
+            left = 150 << 20
+            run("prlimit", "--pid", lab.sluiced.pid, f"--as={int(status['VmSize'].split()[0]) * 1024 + left}")
+            services = [{"key": {"protocol": "TCP", "address": f"10.98.{i // 250}.{1 + i % 250}", "port": 80}, "scheduler": "rr",
+                         "destinations": [{"address": f"10.65.{j}.{1 + i % 250}", "port": 80, "method": "NAT"} for j in range(100)]}
+                        for i in range(2000)]
+            file = lab.folder / "large.json"
+            file.write_text(json.dumps({"services": services}), encoding="utf8")
+            applied = lab.sluice("apply", "-f", file, check=False)
+            self.assertNotEqual(applied.returncode, 0)
+            self.assertIn("ulimit -v", applied.stderr)
+            self.assertIsNone(lab.sluiced.poll(), lab.log_text())
+            self.assertTrue(lab.fetch().startswith("server"), "what is forwarded goes on")
+            lab.adm(f"-A -t {VIP}:81 -s rr")
 
     def test_sluiced(self):
         with Lab() as lab:
@@ -122,7 +147,7 @@ class WrongUseTest(unittest.TestCase):
              "sloppy_sctp, run_estimation, lblc_expiration, lblcr_expiration, nat_icmp_send, pmtu_disc, schedule_icmp"),
             (f"-A -t {VIP}:81 --laddr 10.65.0.100%nope", 255, '"nope": this host has no such interface'),
             ("--delete-laddr 10.65.0.100", 255, "there is no local address 10.65.0.100"),
-            ("-A -t [fe80::1]:80", 255, "fe80::1: must be a unicast address, not ::, ::1, of ff00::/8 or of fe80::/10"),
+            ("-A -t [fe80::1]:80", 255, "fe80::1: must be a unicast address, not of ::/96, ff00::/8 or fe80::/10"),
             ("--add-fwmark-rule 7,icmp,10.0.0.0/8", 2,
              "invalid fwmark rule `7,icmp,10.0.0.0/8': must be MARK,tcp|udp|sctp|any,PREFIX[,PORT[-PORT]]"),
             ("--delete-fwmark-rule 7,tcp,10.0.0.0/8", 255, "there is no rule tcp 10.0.0.0/8 ports 0-65535 to mark 7"),
