@@ -34,14 +34,14 @@ class LocalPorts {
   std::array<uint16_t, 65536> place_{};
 };
 
-// What pools of the same local address towards the same real server have in common: one of a destination
-// without a port of its own gives ports for connections to any, so that it may meet the others.
-// Threads: Add the control thread; MayMeet anyone.
+// What pools of the same local address towards the same real server have in common: one that gives ports for
+// connections to any port of the server may meet the others. Those are of destinations without a port of
+// their own, and of persistent services of several ports, which keep the port that the client asked for.
+// Threads: Add... the control thread; MayMeet anyone.
 class PortPoolKin {
  public:
-  void Add(Be16 server_port) {
-    (server_port == Be16{} ? has_any_port_ : has_own_port_).store(true, std::memory_order_relaxed);
-  }
+  void AddAnyPort() { has_any_port_.store(true, std::memory_order_relaxed); }
+  void AddOwnPort() { has_own_port_.store(true, std::memory_order_relaxed); }
   bool MayMeet() const {
     return has_any_port_.load(std::memory_order_relaxed) && has_own_port_.load(std::memory_order_relaxed);
   }

@@ -14,11 +14,17 @@ PortPoolKey KinKeyOf(const PortPoolKey& key) {
 
 }  // namespace
 
-PortPool* PortPools::Retain(const PortPoolKey& key) {
+PortPool* PortPools::Retain(const PortPoolKey& key, bool to_any_port) {
   Entry& entry = entries_[key];
   ++entry.references;
   entry.was_idle = false;
-  if (entry.pool != nullptr) return entry.pool.get();
+  if (entry.pool == nullptr) Make(key, entry);
+  if (to_any_port) entry.kin->AddAnyPort();
+  if (key.server.port != Be16{}) entry.kin->AddOwnPort();
+  return entry.pool.get();
+}
+
+void PortPools::Make(const PortPoolKey& key, Entry& entry) {
   std::weak_ptr<const LocalPorts>& known = ports_[{key.local, key.server.protocol}];
   std::shared_ptr<const LocalPorts> ports = known.lock();
   if (ports == nullptr) {
@@ -26,15 +32,13 @@ PortPool* PortPools::Retain(const PortPoolKey& key) {
     known = ports;
   }
   std::weak_ptr<PortPoolKin>& known_kin = kin_[KinKeyOf(key)];
-  std::shared_ptr<PortPoolKin> kin = known_kin.lock();
-  if (kin == nullptr) {
-    kin = std::make_shared<PortPoolKin>();
-    known_kin = kin;
+  entry.kin = known_kin.lock();
+  if (entry.kin == nullptr) {
+    entry.kin = std::make_shared<PortPoolKin>();
+    known_kin = entry.kin;
   }
-  kin->Add(key.server.port);
-  entry.pool = std::make_shared<PortPool>(ports, kin);
+  entry.pool = std::make_shared<PortPool>(ports, entry.kin);
   changed_ = true;
-  return entry.pool.get();
 }
 
 void PortPools::Release(const PortPoolKey& key) {

@@ -20,7 +20,8 @@ class PortPools {
   explicit PortPools(const FlowOwners& owners) : owners_(owners) {}
 
   // Makes it if need be. It lives until it was released as often and no connection has a port of it.
-  PortPool* Retain(const PortPoolKey& key);
+  // `to_any_port`: for connections to other ports of the server, too.
+  PortPool* Retain(const PortPoolKey& key, bool to_any_port);
   void Release(const PortPoolKey& key);
   // Those that are used, and nothing that a worker could take meanwhile. nullptr: there are none.
   std::shared_ptr<const PortPoolIndex> Index();
@@ -30,9 +31,12 @@ class PortPools {
  private:
   struct Entry {
     std::shared_ptr<PortPool> pool;
+    std::shared_ptr<PortPoolKin> kin;
     uint32_t references = 0;
     bool was_idle = false;  // had no references when Index was called last
   };
+
+  void Make(const PortPoolKey& key, Entry& entry);
 
   const FlowOwners owners_;
   std::map<std::pair<IpAddress, Protocol>, std::weak_ptr<const LocalPorts>> ports_;

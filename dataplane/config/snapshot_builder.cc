@@ -213,6 +213,8 @@ std::vector<PortPoolKey> SnapshotBuilder::AddLocalSources(Service& service) {
   for (const DestinationSpec& wanted : spec.destinations) {
     if (wanted.method != ForwardingMethod::kFullNat) continue;
     const Endpoint endpoint = EndpointOf(spec.key, wanted.address, wanted.port);
+    const bool has_several_ports = spec.key.port == Be16{} || spec.key.port == kFtpPort;
+    const bool to_any_port = wanted.port == Be16{} || (service.is_persistent && has_several_ports);
     const auto candidate = std::find_if(
         service.candidates.begin(), service.candidates.end(),
         [&](const Candidate& each) { return each.address == wanted.address && each.port == wanted.port; });
@@ -222,7 +224,7 @@ std::vector<PortPoolKey> SnapshotBuilder::AddLocalSources(Service& service) {
       if (local.address.IsV4() != wanted.address.IsV4()) continue;
       for (const Protocol protocol : ProtocolsOf(spec.key)) {
         const PortPoolKey key = {local.address, {endpoint.address, endpoint.port, protocol}};
-        sources.push_back({local.address, local.interface, protocol, port_pools_.Retain(key)});
+        sources.push_back({local.address, local.interface, protocol, port_pools_.Retain(key, to_any_port)});
         keys.push_back(key);
       }
     }

@@ -204,6 +204,20 @@ TEST_F(FullNatTest, ServicesThatShareAServerDoNotMeet) {
 }
 
 // What is removed goes on for the connections that have it, and is forgotten afterwards.
+// Of a persistent service of every port a client reaches the port it asked for, whatever the server's own is.
+TEST_F(FullNatTest, APersistentServiceOfEveryPortMeetsOthers) {
+  PipelineRig rig;
+  rig.SetGlobal({.local_addresses = {Local("10.1.0.100")}});
+  ServiceSpec every_port = Service({FullNatServer("10.1.0.1", 54)});
+  every_port.key = {*IpAddress::Parse("10.99.0.2"), Be16{}, Protocol::kUdp};
+  every_port.persistence.timeout_seconds = 300;
+  rig.AddService(every_port);
+  rig.AddService(Service({FullNatServer("10.1.0.1", 53)}));
+  EXPECT_EQ(Describe(rig.Send(Question(1, "10.99.0.2")).frame),
+            "10.1.0.100:1024 > 10.1.0.1:53 udp ttl 63 len 28");
+  EXPECT_EQ(Describe(rig.Send(Question(2)).frame), "10.1.0.100:1025 > 10.1.0.1:53 udp ttl 63 len 28");
+}
+
 TEST_F(FullNatTest, RemovedAddressesServersAndServices) {
   PipelineRig rig;
   rig.SetGlobal({.local_addresses = {Local("10.1.0.100")}});
