@@ -202,7 +202,8 @@ Arrival PacketGrammar::Deliver(FrameBytes frame, bool from_servers) {
   Arrival arrival{.port = static_cast<uint16_t>(dice_.OneIn(12) ? dice_.Below(kPorts) : from_servers)};
   const FrameView view = LookAtFrame(frame);
   arrival.checksum_is_good = dice_.OneIn(4) && view.ip && IsIpv4HeaderSound(*view.ip);
-  // Devices fill a buffer before they go on to the next.
+  // Devices fill a buffer before they go on to the next; some put headers into one of their own.
+  if (dice_.OneIn(12)) arrival.segments.push_back(dice_.Below(200));
   for (size_t at = kBuffer; at < frame.size(); at += kBuffer) arrival.segments.push_back(kBuffer);
   arrival.frame = std::move(frame);
   return arrival;
