@@ -151,6 +151,7 @@ inline bool Lengthen(Worker& worker, Batch& batch, int lane, const NextHop& hop,
   rte_mbuf& packet = *batch.packet[lane];
   const uint32_t length = batch.ip_length[lane] + overhead;
   if (length > hop.mtu || packet.data_off < overhead + kMostInFront) return false;
+  if (packet.nb_segs > 1 && packet.pkt_len != sizeof(EthernetHeader) + batch.ip_length[lane]) return false;
   if (length > LeastPathMtu(false) &&  // asking costs a cache line
       length > worker.destinations.PathMtu(batch.connection[lane]->destination_id, worker.now))
     return false;
