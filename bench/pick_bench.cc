@@ -1,6 +1,7 @@
 // How long a pick takes, of every scheduler, in the states in which servers may be: a table for each number
 // of them. Every pick is timed by itself; what is shown is the mean of the middle half, less what the timing
-// costs. SPDX-License-Identifier: Apache-2.0
+// costs.
+// SPDX-License-Identifier: Apache-2.0
 #include <x86intrin.h>
 
 #include <algorithm>

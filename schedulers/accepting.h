@@ -1,6 +1,7 @@
 // Who of a service's candidates accepts new connections: asked of a word for up to 32 of them, so that a pick
 // among thousands takes as long when nobody is left as when all are. Made with the scheduler, of candidates
-// that never change; what it reads anew each time is who is overloaded. Threads: any number at once.
+// that never change; what it reads anew each time is who is overloaded.
+// Threads: any number at once.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

@@ -1,6 +1,7 @@
 // Where a service's destinations are in its list, by their ids: for schedulers that remember destinations.
-// One that was removed and comes back has its id again. Threads: made with the scheduler; any number ask at
-// once. SPDX-License-Identifier: Apache-2.0
+// One that was removed and comes back has its id again.
+// Threads: made with the scheduler; any number ask at once.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <bit>

@@ -1,5 +1,6 @@
 // The hashes of IPVS's hash schedulers, bit for bit as in Linux 6.1 and 6.12 on 64-bit machines, so that a
-// flow goes to the same destination whether Sluice or the kernel schedules it. Threads: pure functions.
+// flow goes to the same destination whether Sluice or the kernel schedules it.
+// Threads: pure functions.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

@@ -1,7 +1,7 @@
 // Where a walk along a service's list stands: the last choice, by its ordinal, and its index as a hint where
 // to find it. Ordinals only grow and new destinations come first in the list, so "behind this one" keeps its
-// meaning when destinations come and go, as the kernel's list pointer does. SPDX-License-Identifier:
-// Apache-2.0
+// meaning when destinations come and go, as the kernel's list pointer does.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <algorithm>

@@ -1,7 +1,8 @@
 // What lblc and lblcr remember: for every virtual address something about the destinations it went to.
 // Entries that nobody asks for are dropped, as the kernel does it once a minute, but some at a time. All
-// memory comes at construction, and no function's work grows with what is remembered. Threads: the caller's
-// lock. SPDX-License-Identifier: Apache-2.0
+// memory comes at construction, and no function's work grows with what is remembered.
+// Threads: the caller's lock.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <algorithm>

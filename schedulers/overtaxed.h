@@ -1,5 +1,6 @@
 // When lblc and lblcr leave the destination that an address has: it has more active connections than its
-// weight, while another has less than half as many as its own. Threads: any number at once.
+// weight, while another has less than half as many as its own.
+// Threads: any number at once.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

@@ -1,6 +1,7 @@
 // The destinations that lblcr has found for an address, the newest first. The kernel's sets grow without
-// limit; one that has outgrown this one is everybody's. Threads: the caller's lock. SPDX-License-Identifier:
-// Apache-2.0
+// limit; one that has outgrown this one is everybody's.
+// Threads: the caller's lock.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,7 @@
 // Entries of a table that go first when it is full: in a list for each reason, the oldest first. Which list
-// an entry is in, if any, the entry itself says. Threads: the caller's. SPDX-License-Identifier: Apache-2.0
+// an entry is in, if any, the entry itself says.
+// Threads: the caller's.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>

@@ -1,7 +1,8 @@
 // How many connections each network of clients and each service has in a worker's table. Networks are /24 in
 // IPv4 and /64 in IPv6, services are told apart by their number; both by a hash into few counters, so that
-// one in thousands is counted together with another. Threads: belongs to one worker. SPDX-License-Identifier:
-// Apache-2.0
+// one in thousands is counted together with another.
+// Threads: belongs to one worker.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

@@ -2,9 +2,11 @@
 // clients and a virtual endpoint (or a mark), and the destination they go to; connections made from it hold
 // it. In shards, each with a lock, a hash table and a timer wheel; memory comes at construction. In a full
 // shard a new template takes the place of one that is worth less (dataplane/README.md, "When something is
-// full"). Threads: workers, when a connection comes, goes, or is first established. Nobody else: a thread
-// that may be interrupted while it has a lock would hold up all of them, so control asks a worker
-// (runtime/template_query.h). SPDX-License-Identifier: Apache-2.0
+// full").
+// Threads: workers, when a connection comes, goes, or is first established. Nobody else: a thread that may be
+// interrupted while it has a lock would hold up all of them, so control asks a worker
+// (runtime/template_query.h).
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,7 @@
 // How much memory this process may still take, whoever limits it: the machine, its control groups, or the
-// limit of its address space. Threads: any. SPDX-License-Identifier: Apache-2.0
+// limit of its address space.
+// Threads: any.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstddef>

@@ -29,7 +29,7 @@ uint32_t OldestUnanswered(Worker& worker) {
 bool IsIdle(const Worker& worker, const Connection& connection) {
   const Jiffies idle = IdleTime(worker, connection);
   if (static_cast<int32_t>(idle) < 0) return false;  // the timeout was made longer meanwhile
-  if (connection.protocol == Protocol::kUdp) return idle >= kIdleUdp;
+  if (connection.protocol == Protocol::kUdp) return idle >= (connection.in_packets <= 1 ? kIdleExchange : kIdleUdp);
   const bool is_young = connection.Has(kConnectionNoOutput) && connection.in_packets <= kYoungPackets;
   return idle >= (is_young ? kIdleYoung : kIdleEstablished);
 }

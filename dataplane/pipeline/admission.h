@@ -1,6 +1,7 @@
 // Admission: a place in the connection table for a new connection, and who goes for it when there is none.
-// The policy in words is in dataplane/README.md, "When something is full"; its numbers are here. Threads: the
-// worker that owns the table. SPDX-License-Identifier: Apache-2.0
+// The policy in words is in dataplane/README.md, "When something is full"; its numbers are here.
+// Threads: the worker that owns the table.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include "dataplane/pipeline/connection_life.h"
@@ -16,6 +17,7 @@ inline constexpr uint32_t kUnansweredShare = 8;
 inline constexpr uint32_t kShareOfOne = 2;
 // How long a connection must have been without packets to count as idle.
 inline constexpr Jiffies kIdleUdp = JiffiesFromSeconds(1);
+inline constexpr Jiffies kIdleExchange = JiffiesFromSeconds(1) / 10;  // a datagram and its reply, as of DNS
 inline constexpr Jiffies kIdleEstablished = JiffiesFromSeconds(60);
 // Where replies do not pass, a connection of so few packets may be a spoofed handshake.
 inline constexpr Jiffies kIdleYoung = JiffiesFromSeconds(5);

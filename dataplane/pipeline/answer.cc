@@ -75,6 +75,10 @@ void Answer(Worker& worker, Batch& batch) {
       worker.counters.Add(Counter::kAnswerNoRoute);
       continue;
     }
+    if (hop.kind != NextHopKind::kWire && !worker.kernel_buckets.forwards.Take(worker.now)) {
+      worker.counters.Add(Counter::kAnswerKernelFull);
+      continue;
+    }
     if (!Compose(worker, batch, lane, sender)) continue;
     // The reply to a large echo may leave over a smaller link than the request came by.
     const bool is_too_large = hop.kind == NextHopKind::kWire && batch.ip_length[lane] > hop.mtu;
@@ -84,7 +88,7 @@ void Answer(Worker& worker, Batch& batch) {
     }
     worker.counters.Add(batch.answer[lane] == Reply::kReset ? Counter::kSentReset : Counter::kSentIcmp);
     if (hop.kind != NextHopKind::kWire) {
-      SendByKernel(worker, batch, lane, sender);
+      PutForKernel(worker, batch, lane, sender);
       continue;
     }
     PutEthernet(*batch.packet[lane], batch.ip[lane], hop);

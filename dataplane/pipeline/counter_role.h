@@ -31,7 +31,8 @@ constexpr CounterRole RoleOf(Counter counter, std::string_view name) {
     case Counter::kResetLimited:
     case Counter::kAnswerNoRoute:
     case Counter::kAnswerNoHeadroom:
-    case Counter::kAnswerTooLarge: return CounterRole::kAnswer;
+    case Counter::kAnswerTooLarge:
+    case Counter::kAnswerKernelFull: return CounterRole::kAnswer;
     case Counter::kEchoAnswered:
     case Counter::kTunnelErrors: return CounterRole::kReason;
     case Counter::kSplit:

@@ -45,6 +45,8 @@ constexpr std::array<CounterDescription, kCounterCount> kDescriptions = {{
      "ICMP errors not sent, for want of room in the packet's buffer"},
     {Counter::kAnswerTooLarge, "answer_too_large",
      "echo replies not sent, for they may not be split and are larger than the link takes"},
+    {Counter::kAnswerKernelFull, "answer_kernel_full",
+     "resets, ICMP errors and echo replies not sent, for the kernel was to send too many"},
     {Counter::kOnePacket, "one_packet", "datagrams scheduled by themselves"},
     {Counter::kKernelArp, "kernel_arp", "ARP, given to the kernel"},
     {Counter::kKernelIpv6Headers, "kernel_ipv6_headers",

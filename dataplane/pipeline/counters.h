@@ -36,6 +36,7 @@ enum class Counter : uint8_t {
   kAnswerNoRoute,
   kAnswerNoHeadroom,
   kAnswerTooLarge,
+  kAnswerKernelFull,
   kOnePacket,
   kKernelArp,
   kKernelIpv6Headers,

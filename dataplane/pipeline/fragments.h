@@ -1,7 +1,8 @@
 // Fragments of one datagram share its ports, which only the first has: they are remembered by addresses,
 // protocol (IPv4) and identification, and fragments that come before the first wait for it. Bounded memory
 // and time, whatever comes: a set of four datagrams gives up its oldest; of the packets that wait the oldest
-// goes, and no source has more than half of the places. Threads: belongs to one worker.
+// goes, and no source has more than half of the places.
+// Threads: belongs to one worker.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

@@ -1,6 +1,6 @@
 // Packets for the kernel by who can make many of them: each class has a ring and a budget of its own, so that
-// no flood of one costs packets of another. The table of reasons is in to_kernel.cc. SPDX-License-Identifier:
-// Apache-2.0
+// no flood of one costs packets of another. The table of reasons is in to_kernel.cc.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <array>

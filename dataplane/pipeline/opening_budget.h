@@ -1,7 +1,9 @@
 // How many packets may open connections in a millisecond while a worker is behind: established connections
 // keep a share of its queues and of its time, whatever a flood brings. Without a backlog there is no limit;
 // with one the budget shrinks by a quarter a millisecond, to a least that always remains, and grows again
-// when it is gone. Threads: belongs to one worker. SPDX-License-Identifier: Apache-2.0
+// when it is gone.
+// Threads: belongs to one worker.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <algorithm>

@@ -52,5 +52,7 @@ inline void AnswerWith(Worker& worker, Batch& batch, int lane, Reply reply, Coun
 void GiveToKernel(Worker& worker, Batch& batch, int lane, Counter reason);
 // Rewritten, but not for a neighbour that Sluice knows.
 void SendByKernel(Worker& worker, Batch& batch, int lane, const IpAddress& next_stop);
+// The same of a packet that is within the budget.
+void PutForKernel(Worker& worker, Batch& batch, int lane, const IpAddress& next_stop);
 
 }  // namespace sluice

@@ -74,6 +74,10 @@ void GiveToKernel(Worker& worker, Batch& batch, int lane, Counter reason) {
 void SendByKernel(Worker& worker, Batch& batch, int lane, const IpAddress& next_stop) {
   if (!worker.kernel_buckets.forwards.Take(worker.now))
     return Drop(worker, batch, lane, kForwardsBudget.over);
+  PutForKernel(worker, batch, lane, next_stop);
+}
+
+void PutForKernel(Worker& worker, Batch& batch, int lane, const IpAddress& next_stop) {
   worker.counters.Add(Counter::kKernelForwards);
   PutNextStop(*batch.packet[lane], batch.ip[lane], next_stop);
   batch.verdict[lane] = Verdict::kKernelOutput;

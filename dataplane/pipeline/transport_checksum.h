@@ -1,6 +1,7 @@
 // Whether the checksum of a TCP segment or an SCTP packet is right. Sluice does not look at it for every
 // packet: it mends checksums by what it changes, and endpoints judge. But what is wrong must not move a
-// state. SPDX-License-Identifier: Apache-2.0
+// state.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include "dataplane/pipeline/batch.h"

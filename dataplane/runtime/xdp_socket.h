@@ -1,5 +1,7 @@
 // AF_XDP sockets of this process, and the buffers that DPDK's driver leaves in their rings when it closes
-// them. Threads: the one that opens and closes ports. SPDX-License-Identifier: Apache-2.0
+// them.
+// Threads: the one that opens and closes ports.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <set>

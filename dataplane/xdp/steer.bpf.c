@@ -1,7 +1,7 @@
 // Decides, for every packet an interface receives, whether it is Sluice's: then it goes to the worker's
 // AF_XDP socket. All else is the kernel's. While a worker does not answer, its packets are the kernel's if
-// the kernel can carry the services, and otherwise nobody's: TCP sends them again. SPDX-License-Identifier:
-// BSD-2-Clause OR GPL-2.0-only
+// the kernel can carry the services, and otherwise nobody's: TCP sends them again.
+// SPDX-License-Identifier: BSD-2-Clause OR GPL-2.0-only
 #include <linux/if_ether.h>
 
 #include "dataplane/xdp/steer_v4.bpf.h"

@@ -30,7 +30,7 @@ class WrongUseTest(unittest.TestCase):
         with Lab() as lab:
             links = lab.ip("lb", "-o", "link").stdout
             self.refused(lab, lab.build / "bin/sluiced", "--interface", "front", "--listen", lab.socket,
-                         says=["MB of address space", "ulimit -v"], prefix=["prlimit", f"--as={1 << 30}"])
+                         says=["MB of address space", "ulimit -v"], prefix=["prlimit", f"--as={512 << 20}"])
             self.assertEqual(lab.ip("lb", "-o", "link").stdout, links)
             lab.start_http_servers()
             lab.start_sluiced()

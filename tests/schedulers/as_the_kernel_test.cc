@@ -1,5 +1,6 @@
 // Every scheduler beside a plain one that looks at candidate after candidate, in states of every kind: they
-// choose the same, pick after pick. SPDX-License-Identifier: Apache-2.0
+// choose the same, pick after pick.
+// SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
 #include <random>

@@ -1,5 +1,6 @@
 // A service of many destinations whose loads and thresholds change as they may: some have ids that had been
-// used before, some weigh nothing, and places in groups have gaps. SPDX-License-Identifier: Apache-2.0
+// used before, some weigh nothing, and places in groups have gaps.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <cstdint>

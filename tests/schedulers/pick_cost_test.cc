@@ -1,6 +1,6 @@
 // No pick among 1,000 servers takes long, whatever their state: counted in instructions, of which a processor
-// does some thousands in a microsecond. bench/pick_bench.cc measures time. SPDX-License-Identifier:
-// Apache-2.0
+// does some thousands in a microsecond. bench/pick_bench.cc measures time.
+// SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
 #include <algorithm>

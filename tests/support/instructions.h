@@ -1,8 +1,9 @@
 // Counts the instructions of a function, and those of them that other cores must wait for (read-modify-writes
 // with a LOCK prefix, and XCHG with memory): the processor stops after each, so that nothing in what is
 // measured need know of it, and no release build pays for it. Unlike time, they are the same on a busy
-// machine. Threads: one at a time; only the caller's instructions are counted. SPDX-License-Identifier:
-// Apache-2.0
+// machine.
+// Threads: one at a time; only the caller's instructions are counted.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 namespace sluice {
