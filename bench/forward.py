@@ -53,6 +53,7 @@ def parser():
                          "to another worker than its flow's: in all turns, or in turns of their own (beside). Every queue is offered as much")
     options.add_argument("--changes", type=number, default=0, help="of the configuration, a second, in turns of their own")
     options.add_argument("--sync", action="store_true", help="workers tell of their connections, in turns of their own")
+    options.add_argument("--backlog", action="store_true", help="every burst is full, as of a queue that overflows")
     options.add_argument("--connections", type=number, default=0, help="room in the table of each worker")
     options.add_argument("--rounds", type=int, default=5)
     options.add_argument("--seconds", type=float, default=1.0, help="of each turn")
@@ -73,7 +74,7 @@ def measure(options, alone=False, under=()):
     for name in ("flows", "method", "family", "protocol", "scheduler", "services", "workers", "new", "answers", "fragments",
                  "to", "hand_over", "connections", "changes", "rounds", "seconds", "warm_up"):
         command += [f"--{name.replace('_', '-')}", str(getattr(options, name))]
-    command += ["--sync", "yes" if options.sync else "no"]
+    command += ["--sync", "yes" if options.sync else "no", "--backlog", "yes" if options.backlog else "no"]
     limit = 120 + 6 * (options.rounds + 2) * (options.seconds + 1)
     ended = subprocess.run([str(word) for word in command], check=False, stdout=subprocess.PIPE, text=True, timeout=limit)
     if ended.returncode != 0:
@@ -116,6 +117,11 @@ class Result:
 
     def opened(self, name):
         return [turn["counts"].get("connections_created", 0) / turn["seconds"] for turn in self.turns[name]]
+
+    def evictions(self, name):
+        """For a connection that was opened, the least of the rounds."""
+        evicted = [sum(n for key, n in turn["counts"].items() if key.startswith("evicted_")) for turn in self.turns[name]]
+        return min(n / max(1, turn["counts"].get("connections_created", 0)) for n, turn in zip(evicted, self.turns[name]))
 
     def shares(self, name, of):
         """Of the rate of another, generator and all: median, least, most."""

@@ -32,6 +32,8 @@ bool KeepsPort(ForwardingMethod method) {
 
 constexpr int kClientSide = 1;  // interfaces
 constexpr int kServerSide = 2;
+constexpr int kClientPort = 0;  // what they go out by
+constexpr int kServerPort = 1;
 
 }  // namespace
 
@@ -83,8 +85,8 @@ void Balancer::Configure(const Traffic& traffic) {
     snapshots_.Put(spec);
   }
   ForwardingSpec spec;
-  spec.links[kClientSide] = {.mac = kMacOfSluice, .mtu = 1500, .up = true, .port = 0};
-  spec.links[kServerSide] = {.mac = kMacOfSluice, .mtu = 1500, .up = true, .port = 1};
+  spec.links[kClientSide] = {.mac = kMacOfSluice, .mtu = 1500, .up = true, .port = kClientPort};
+  spec.links[kServerSide] = {.mac = kMacOfSluice, .mtu = 1500, .up = true, .port = kServerPort};
   const bool v6 = traffic.options().v6;
   const IpAddress gateway = *IpAddress::Parse(v6 ? "fdff::1" : "10.255.0.1");
   const IpAddress host = *IpAddress::Parse(v6 ? "fdff::2" : "10.255.0.2");
@@ -124,23 +126,41 @@ std::vector<uint32_t> Balancer::FlowsOf(const Traffic& traffic, int worker) cons
 bool Balancer::OpenFlows(Traffic& traffic, rte_mempool* pool) {
   std::vector<std::vector<uint32_t>> waiting(workers_.size());
   Batch batch;
-  const auto open = [&](Worker& worker, std::vector<uint32_t>& flows) {
-    // The second packet makes it a connection that need not make room for others.
-    for (const uint8_t flags : {kTcpSyn, kTcpAck}) {
-      worker.now = Clock::ToJiffies(clock_.Nanoseconds());
-      batch.count = static_cast<int>(flows.size());
-      SLUICE_CHECK(rte_pktmbuf_alloc_bulk(pool, batch.packet, static_cast<unsigned>(batch.count)) == 0);
-      for (size_t i = 0; i < flows.size(); ++i) {
-        batch.packet[i]->port = receive_;
-        traffic.WriteOfClient(batch.packet[i], flows[i], flags);
-      }
-      ProcessBurst(worker, batch);
-      PacketList& sent = worker.output.wire[1];
-      if (sent.count != batch.count) return false;
-      for (size_t i = 0; i < flows.size(); ++i) traffic.LearnAtServer(flows[i], *sent.packets[i]);
-      rte_pktmbuf_free_bulk(sent.packets, static_cast<unsigned>(sent.count));
-      sent.count = 0;
+  const ForwardingMethod method = WayOf(options_.method).method;
+  const bool replies_pass = method == ForwardingMethod::kNat || method == ForwardingMethod::kFullNat;
+  // A packet of every flow: write(packet, flow) makes it, and see(flow, packet) what came out of `port`.
+  const auto exchange = [&](Worker& worker, const std::vector<uint32_t>& flows, int port, const auto& write,
+                            const auto& see) {
+    worker.now = Clock::ToJiffies(clock_.Nanoseconds());
+    batch.count = static_cast<int>(flows.size());
+    SLUICE_CHECK(rte_pktmbuf_alloc_bulk(pool, batch.packet, static_cast<unsigned>(batch.count)) == 0);
+    for (size_t i = 0; i < flows.size(); ++i) {
+      batch.packet[i]->port = receive_;
+      write(batch.packet[i], flows[i]);
     }
+    ProcessBurst(worker, batch);
+    PacketList& sent = worker.output.wire[port];
+    if (sent.count != batch.count) return false;
+    for (size_t i = 0; i < flows.size(); ++i) see(flows[i], *sent.packets[i]);
+    rte_pktmbuf_free_bulk(sent.packets, static_cast<unsigned>(sent.count));
+    sent.count = 0;
+    return true;
+  };
+  // A whole handshake where replies pass: else it would be evicted before others.
+  const auto open = [&](Worker& worker, std::vector<uint32_t>& flows) {
+    const auto from_client = [&](uint8_t flags) {
+      return exchange(
+          worker, flows, kServerPort,
+          [&](rte_mbuf* packet, uint32_t flow) { traffic.WriteOfClient(packet, flow, flags); },
+          [&](uint32_t flow, const rte_mbuf& sent) { traffic.LearnAtServer(flow, sent); });
+    };
+    const auto from_server = [&] {
+      return exchange(
+          worker, flows, kClientPort,
+          [&](rte_mbuf* packet, uint32_t flow) { traffic.WriteAnswer(packet, flow, kTcpSyn | kTcpAck); },
+          [](uint32_t, const rte_mbuf&) {});
+    };
+    if (!from_client(kTcpSyn) || (replies_pass && !from_server()) || !from_client(kTcpAck)) return false;
     flows.clear();
     return true;
   };

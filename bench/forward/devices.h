@@ -45,8 +45,10 @@ class Devices {
         rte_pktmbuf_free_bulk(packets, count);
         return uint16_t{0};
       }
-      source.Write(packets, count);
-      return count;
+      const uint16_t offered = source.Offers(count);
+      if (offered < count) rte_pktmbuf_free(packets[offered]);
+      source.Write(packets, offered);
+      return offered;
     };
     const auto look = [](uint16_t, uint16_t, rte_mbuf** packets, uint16_t count, void* devices) {
       if (Referee* referee = static_cast<Devices*>(devices)->referee_) referee->Look(packets, count);

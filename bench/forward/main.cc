@@ -74,6 +74,7 @@ bool ParseOptions(int argc, char** argv, Options& options) {
       {"--changes", number(options.changes)},
       {"--alone", [&](const std::string& value) { return options.alone = value == "yes", true; }},
       {"--sync", [&](const std::string& value) { return options.sync = value == "yes", true; }},
+      {"--backlog", [&](const std::string& value) { return traffic.backlog = value == "yes", true; }},
       {"--to", [&](const std::string& value) { return traffic.to_last = value == "last", true; }},
       {"--hand-over",
        [&](const std::string& value) {

@@ -121,10 +121,10 @@ void Traffic::WriteOfClient(rte_mbuf* packet, uint32_t flow, uint8_t tcp_flags) 
   Write(packet, ClientOf(flow), ClientPortOf(flow), ServiceOf(flow), kServicePort, tcp_flags);
 }
 
-void Traffic::WriteAnswer(rte_mbuf* packet, uint32_t flow) const {
+void Traffic::WriteAnswer(rte_mbuf* packet, uint32_t flow, uint8_t tcp_flags) const {
   const FlowAtServer& at_server = at_server_[flow];
   Write(packet, ServerAt(at_server.server), kServerPort,
-        at_server.local == 0xff ? ClientOf(flow) : LocalAt(at_server.local), at_server.local_port, kTcpAck);
+        at_server.local == 0xff ? ClientOf(flow) : LocalAt(at_server.local), at_server.local_port, tcp_flags);
 }
 
 void Traffic::WriteFragment(rte_mbuf* packet, uint32_t flow, uint16_t identification, bool first) const {
@@ -178,7 +178,7 @@ void Source::Write(rte_mbuf** packets, int count) {
       traffic_.WriteOfClient(packets[i], NextFresh(), kTcpSyn);
       ++fresh;
     } else if (IsDue(answers_owed_, answer_share_)) {
-      traffic_.WriteAnswer(packets[i], flows[i]);
+      traffic_.WriteAnswer(packets[i], flows[i], kTcpAck);
     } else if (i + 1 < count && IsDue(fragments_owed_, fragment_share_)) {
       traffic_.WriteFragment(packets[i], flows[i], ++identification_, true);
       traffic_.WriteFragment(packets[i + 1], flows[i], identification_, false);

@@ -32,6 +32,7 @@ struct TrafficOptions {
   double fresh = 0;      // shares of the packets, 0..1
   double answers = 0;
   double fragments = 0;
+  bool backlog = false;  // every burst is full
 };
 
 // What a real server sees of a flow, and answers to.
@@ -69,7 +70,7 @@ class Traffic {
   const FlowAtServer& AtServer(uint32_t flow) const { return at_server_[flow]; }
 
   void WriteOfClient(rte_mbuf* packet, uint32_t flow, uint8_t tcp_flags) const;
-  void WriteAnswer(rte_mbuf* packet, uint32_t flow) const;
+  void WriteAnswer(rte_mbuf* packet, uint32_t flow, uint8_t tcp_flags) const;
   // IPv4: the first of two fragments, or the second.
   void WriteFragment(rte_mbuf* packet, uint32_t flow, uint16_t identification, bool first) const;
   void PrefetchAtServer(uint32_t flow) const { __builtin_prefetch(&at_server_[flow]); }
@@ -105,6 +106,13 @@ class Source {
   bool IsAhead() const {
     return other_ != nullptr && counts_.packets.load(std::memory_order_relaxed) >
                                     other_->counts_.packets.load(std::memory_order_relaxed) + kMostAhead;
+  }
+
+  // Packets of the next burst, of so many that fit. A queue that has a burst for every call is one that
+  // overflows, and workers shed openings then: without a backlog one in four bursts is a packet short.
+  uint16_t Offers(uint16_t count) {
+    const bool is_short = !traffic_.options().backlog && count == kBurst && ++bursts_ % 4 == 0;
+    return is_short ? count - 1 : count;
   }
 
   // Called with every burst, on the worker's thread.
@@ -144,6 +152,7 @@ class Source {
   uint32_t state_ = 1;
   uint32_t next_fresh_;
   uint16_t identification_ = 0;
+  uint32_t bursts_ = 0;
   uint32_t fresh_share_, answer_share_, fragment_share_;  // of 2^32
   uint32_t fresh_owed_ = 0, answers_owed_ = 0, fragments_owed_ = 0;
   Counts counts_;

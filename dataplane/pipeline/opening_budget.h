@@ -1,7 +1,7 @@
 // How many packets may open connections in a millisecond while a worker is behind: established connections
 // keep a share of its queues and of its time, whatever a flood brings. Without a backlog there is no limit;
-// with one the budget shrinks by a quarter a millisecond, to a least that always remains, and grows again
-// when it is gone.
+// with one the budget shrinks by a quarter a millisecond, but not below a quarter of all packets, so that new
+// clients get in too, and grows again when the backlog is gone.
 // Threads: belongs to one worker.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -18,7 +18,8 @@ class OpeningBudget {
   static constexpr uint64_t kIntervalNs = 1'000'000;
 
   // The worker has taken a burst from a queue: a full one says that more may wait there.
-  void NoteBurst(bool is_full) {
+  void NoteBurst(uint32_t packets, bool is_full) {
+    packets_ += packets;
     ++bursts_;
     full_bursts_ += is_full;
   }
@@ -28,19 +29,20 @@ class OpeningBudget {
     begun_at_ns_ = now_ns;
     const bool is_behind = bursts_ >= kFewBursts && full_bursts_ == bursts_;
     if (is_behind) {
-      allowed_ = std::max(kLeast, std::min(allowed_, taken_) / 4 * 3);
+      allowed_ = std::max({kLeast, packets_ / 4, std::min(allowed_, taken_) / 4 * 3});
     } else if (allowed_ != kUnlimited) {
       allowed_ = allowed_ < kMuch ? allowed_ + allowed_ / 8 : kUnlimited;
     }
-    bursts_ = full_bursts_ = taken_ = 0;
+    packets_ = bursts_ = full_bursts_ = taken_ = 0;
     return true;
   }
   // False: one more is too many.
   bool Take() {
-    if (taken_ >= allowed_) return false;
+    if (IsExhausted()) return false;
     ++taken_;
     return true;
   }
+  bool IsExhausted() const { return taken_ >= allowed_; }
   uint32_t allowed() const { return allowed_; }
 
  private:
@@ -48,6 +50,7 @@ class OpeningBudget {
   static constexpr uint32_t kMuch = 1 << 14;
 
   uint64_t begun_at_ns_ = 0;
+  uint32_t packets_ = 0;
   uint32_t bursts_ = 0;
   uint32_t full_bursts_ = 0;
   uint32_t taken_ = 0;

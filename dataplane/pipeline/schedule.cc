@@ -303,8 +303,10 @@ LaneMask Schedule(Worker& worker, Batch& batch, LaneMask fresh) {
   FindServices(worker, batch, fresh);
   LaneMask refused = HandOver(worker, batch, fresh);
   fresh &= ~refused;
-  PrefetchServices(batch, fresh);
-  PrefetchRoom(worker, std::popcount(fresh));
+  if (!worker.openings.IsExhausted()) {
+    PrefetchServices(batch, fresh);
+    PrefetchRoom(worker, std::popcount(fresh));
+  }
   bool created_any = false;
   for (int lane : Lanes(fresh)) {
     if (batch.verdict[lane] != Verdict::kNone) {  // replaced by an earlier lane

@@ -96,7 +96,7 @@ bool WorkerLoop::ReceiveAll() {
     batch_.count = count;
     batch_.from_peer = false;
     worker_.counters.Add(Counter::kReceived, count);
-    worker_.openings.NoteBurst(count == kBurst);
+    worker_.openings.NoteBurst(count, count == kBurst);
     Process();
   }
   return any;

@@ -15,7 +15,7 @@ class OpeningBudgetTest : public testing::Test {
   int Live(int openings, bool behind) {
     int taken = 0;
     for (int i = 0; i < openings; ++i) taken += budget_.Take();
-    for (int i = 0; i < 10; ++i) budget_.NoteBurst(behind);
+    for (int i = 0; i < 10; ++i) budget_.NoteBurst(1, behind);
     now_ += OpeningBudget::kIntervalNs;
     EXPECT_TRUE(budget_.Tick(now_));
     return taken;
@@ -41,9 +41,22 @@ TEST_F(OpeningBudgetTest, BehindItShrinksToTheLeastAndGrowsAgain) {
   EXPECT_LT(milliseconds, 100);
 }
 
+// A flood that takes everything it can get: a quarter of all packets may open a connection still.
+TEST_F(OpeningBudgetTest, ABacklogThatNothingHelpsAgainst) {
+  constexpr int kBursts = 1000;
+  for (int interval = 1; interval <= 100; ++interval) {
+    int taken = 0;
+    for (int i = 0; i < kBursts * kBurst; ++i) taken += budget_.Take();
+    for (int i = 0; i < kBursts; ++i) budget_.NoteBurst(kBurst, true);
+    ASSERT_TRUE(budget_.Tick(static_cast<uint64_t>(interval) * OpeningBudget::kIntervalNs));
+    EXPECT_GE(taken, kBursts * kBurst / 4);
+  }
+  EXPECT_EQ(budget_.allowed(), kBursts * kBurst / 4);
+}
+
 TEST_F(OpeningBudgetTest, AFewFullBurstsAreNoBacklog) {
-  budget_.NoteBurst(true);
-  budget_.NoteBurst(true);
+  budget_.NoteBurst(kBurst, true);
+  budget_.NoteBurst(kBurst, true);
   EXPECT_TRUE(budget_.Tick(OpeningBudget::kIntervalNs));
   EXPECT_EQ(budget_.allowed(), OpeningBudget::kUnlimited);
 }
@@ -55,7 +68,7 @@ TEST_F(OpeningBudgetTest, WhatIsTooManyIsDroppedUnderAName) {
     return rig.Send(Packet().From("10.0.0.1", port).To("10.99.0.1", 80).Tcp(flags)).where;
   };
   EXPECT_EQ(send(1000, kTcpSyn), "wire 1");
-  for (int i = 0; i < 10; ++i) rig.worker->openings.NoteBurst(true);
+  for (int i = 0; i < 10; ++i) rig.worker->openings.NoteBurst(1, true);
   ASSERT_TRUE(rig.worker->openings.Tick(OpeningBudget::kIntervalNs));
   int opened = 0;
   for (uint16_t port = 2000; port < 2200; ++port) opened += send(port, kTcpSyn) == "wire 1";
