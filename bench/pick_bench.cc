@@ -143,7 +143,7 @@ const State kStates[] = {
     {"every load changed", SmallWeight, {}, [](Service& service) { service.Stir(); }},
 };
 
-// Of the middle half.
+// Mean of the middle half.
 double Mean(std::vector<uint64_t>& times) {
   std::sort(times.begin(), times.end());
   const auto quarter = static_cast<long>(times.size() / 4);

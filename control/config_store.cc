@@ -137,8 +137,8 @@ void ConfigStore::CheckRoom(size_t destinations, Problems& problems) {
 // A change is refused before it takes memory that is not there: an allocation that fails would end the
 // process, and with it what is forwarded.
 void ConfigStore::CheckMemory(size_t request_bytes, Problems& problems) {
-  // Of a byte on the wire, as measured with services of 10 and 100 real servers: the request and its copies,
-  // the configuration before and after it, and the XDP program's maps.
+  // Memory for a byte on the wire, measured with services of 10 and 100 real servers: the request and its
+  // copies, the configuration before and after it, and the XDP program's maps.
   constexpr uint64_t kBytesForOne = 64;
   constexpr uint64_t kSmallChange = 1 << 20;  // not worth the question
   const uint64_t needed = request_bytes * kBytesForOne;

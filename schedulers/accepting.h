@@ -1,4 +1,4 @@
-// Who of a service's candidates accepts new connections: asked of a word for up to 32 of them, so that a pick
+// Candidates of a service that accept new connections: a word says it of up to 32 of them, so that a pick
 // among thousands takes as long when nobody is left as when all are. Made with the scheduler, of candidates
 // that never change; what it reads anew each time is who is overloaded.
 // Threads: any number at once.
@@ -32,7 +32,7 @@ class Accepting {
     }
     return kNoCandidate;
   }
-  // Of those that accept; 0: nobody does.
+  // Greatest weight of those that accept; 0: nobody does.
   int32_t GreatestWeight() const;
   int Count() const {
     int count = 0;
@@ -75,7 +75,7 @@ class Accepting {
     uint32_t run;
     uint32_t mask;
   };
-  // Of a service with so few, their own lines are in the cache sooner than what is here.
+  // Few candidates: their own lines are in the cache sooner than what is here.
   static constexpr size_t kFew = 8;
   using Weights = std::array<int32_t, LoadGroup::kSize>;  // by bit
 

@@ -32,7 +32,7 @@ struct LoadShare {
 // More than any other.
 inline constexpr LoadShare kEndless = {1, 0};
 
-// Who may be chosen, unless a share says otherwise.
+// Candidates that may be chosen, unless a share says otherwise.
 struct AnyShare {
   static constexpr bool kEvenOverloaded = false;
   static bool Serves(const DestinationLoad&, int32_t) { return true; }
@@ -74,7 +74,7 @@ int FindLeastLoaded(std::span<const Candidate> candidates) {
   return best;
 }
 
-// The same, for any number of candidates: of many, it keeps the winner of each group whose changes are
+// Search among any number of candidates: of many, it keeps the winner of each group whose changes are
 // counted together, and looks again only at groups that have changed.
 // Threads: Find by any number of workers.
 template <class Share>

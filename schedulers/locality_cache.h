@@ -146,7 +146,7 @@ class LocalityCache {
   SchedulerClock::time_point next_tick_{};
   int64_t ticks_ = 1;
   SchedulerClock::time_point over_since_ = SchedulerClock::time_point::min();
-  // Of the scan that goes on.
+  // Position of the scan that goes on.
   uint32_t left_ = 0;
   uint32_t rover_ = 0;
   uint32_t room_wanted_ = 0;

@@ -59,8 +59,7 @@ struct SchedulerSetup {
   // How many of them, at the end of the list, the service had before it got this scheduler; the others were
   // added since, one by one.
   size_t present_before = 0;
-  // Of lblc and lblcr: how long they remember what nobody asks for, and to how many addresses connections may
-  // go.
+  // Limits of lblc and lblcr: how long they remember what nobody asks for, and how many addresses.
   uint32_t expiration_seconds = 86400;
   uint32_t virtual_addresses = kAnyAddresses;
   static constexpr uint32_t kAnyAddresses = UINT32_MAX;

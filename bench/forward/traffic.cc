@@ -86,7 +86,7 @@ void Traffic::LearnAtServer(uint32_t flow, const rte_mbuf& sent) {
   }
 }
 
-void Traffic::Write(rte_mbuf* packet, const IpAddress& source, Be16 source_port, const IpAddress& destination,
+[[gnu::always_inline]] inline void Traffic::Write(rte_mbuf* packet, const IpAddress& source, Be16 source_port, const IpAddress& destination,
                     Be16 destination_port, uint8_t tcp_flags) const {
   SetFrame(packet, frame_, frame_length_);
   uint8_t* ip = rte_pktmbuf_mtod_offset(packet, uint8_t*, kEthernet);

@@ -86,7 +86,7 @@ class DestinationTable {
   Be16 port(DestinationId id) const { return ports_[id]; }
   // Of its service; 0: none.
   uint32_t fwmark(DestinationId id) const { return fwmarks_[id]; }
-  // The same for all destinations of a service, and rarely for those of another.
+  // Number of the service: one for all its destinations, and rarely another service's.
   uint16_t service_number(DestinationId id) const { return service_numbers_[id]; }
   void SetEndpoint(DestinationId id, const Endpoint& endpoint, const ServiceKey& service) {
     addresses_[id] = endpoint.address;

@@ -33,7 +33,7 @@ inline AddressFault FaultOf(const Ipv6Address& address) {
   return address.IsV4Mapped() || address.IsV4Compatible() ? AddressFault::kIpv4Notation : AddressFault::kNone;
 }
 
-// Whether neither address of a packet can have a fault, in few steps; false: FaultOf tells. IPv4's two
+// True if neither address of a packet can have a fault, in few steps; false: FaultOf tells. IPv4's two
 // addresses are as a FlowTuple has them.
 inline bool AreAddressesPlain(uint64_t ipv4_addresses) {
   const auto is_plain = [](uint32_t first) { return (first - 1 < 223) & (first != 127); };

@@ -44,7 +44,7 @@ void LowerToAddressSpace(MemoryRoom& room) {
   Lower(room, LeftOf(limit.rlim_cur, used), "the limit of the address space (ulimit -v)");
 }
 
-// Of version 2, up to the root: every group above has a say. "0::/system.slice/sluiced.service"
+// Limits of version 2, up to the root: every group above has a say. "0::/system.slice/sluiced.service"
 void LowerToControlGroups(MemoryRoom& room) {
   std::ifstream file("/proc/self/cgroup");
   std::string line;

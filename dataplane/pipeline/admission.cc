@@ -29,7 +29,8 @@ uint32_t OldestUnanswered(Worker& worker) {
 bool IsIdle(const Worker& worker, const Connection& connection) {
   const Jiffies idle = IdleTime(worker, connection);
   if (static_cast<int32_t>(idle) < 0) return false;  // the timeout was made longer meanwhile
-  if (connection.protocol == Protocol::kUdp) return idle >= (connection.in_packets <= 1 ? kIdleExchange : kIdleUdp);
+  if (connection.protocol == Protocol::kUdp)
+    return idle >= (connection.in_packets <= 1 ? kIdleExchange : kIdleUdp);
   const bool is_young = connection.Has(kConnectionNoOutput) && connection.in_packets <= kYoungPackets;
   return idle >= (is_young ? kIdleYoung : kIdleEstablished);
 }
@@ -54,7 +55,7 @@ bool IsOverShare(const Worker& worker, const Connection& connection, const Conne
          worker.shares.OfService(worker.destinations.service_number(connection.destination_id)) > share;
 }
 
-// Of some connections those of a network or service with more than its share, and of these the longest idle.
+// Victim among some connections: of a network or service with more than its share, the longest idle one.
 uint32_t FindOverShare(Worker& worker) {
   uint32_t found = 0;
   Jiffies longest = 0;

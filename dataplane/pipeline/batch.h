@@ -48,7 +48,7 @@ enum class Reply : uint8_t {
   kTooBig,
 };
 
-// What an ICMP error says of a packet in a tunnel, and of the way to it.
+// Quoted tunnel packet of an ICMP error, and what the error says of the way to it.
 struct QuotedTunnel {
   IpAddress source;
   IpAddress destination;

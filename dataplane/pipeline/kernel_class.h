@@ -19,9 +19,9 @@ enum class KernelClass : uint8_t {
 };
 inline constexpr int kKernelClasses = 4;
 
-// What one worker gives the kernel in a second, and at once. All of it is more than the kernel port's thread
-// can carry, which takes turns (runtime/kernel_port.cc): a budget bounds what a flood costs the kernel, and
-// its stack.
+// Budgets of what one worker gives the kernel in a second, and at once. Together they exceed what the kernel
+// port's thread can carry, which serves the rings interleaved (runtime/kernel_port.cc): a budget bounds what
+// a flood costs the kernel, and its stack.
 struct KernelBudget {
   uint32_t per_second;
   uint32_t burst;
@@ -33,7 +33,7 @@ inline constexpr std::array<KernelBudget, kKernelClasses> kKernelBudgets = {{
     {200'000, 4000, Counter::kDropKernelHost},
     {200'000, 4000, Counter::kDropKernelStray},
 }};
-// Of rewritten packets whose next hop the kernel is to find.
+// Rewritten packets whose next hop the kernel is to find.
 inline constexpr KernelBudget kForwardsBudget = {200'000, 4000, Counter::kDropKernelForwards};
 
 // A worker's.

@@ -231,7 +231,7 @@ void RewriteLane(Worker& worker, Batch& batch, int lane) {
   }
   const bool tunnelled = GoesIntoTunnel(batch, lane);
   const uint32_t in_front = BytesBefore(*batch.packet[lane], batch.ip[lane]);
-  // What a frame has behind its packet stays out of tunnels, and is not too large for a link.
+  // Padding behind the packet stays out of tunnels, and makes no packet too large for a link.
   if (tunnelled || batch.packet[lane]->pkt_len > in_front + hop.mtu)
     CutTo(*batch.packet[lane], in_front + batch.ip_length[lane]);
   TunnelSpec tunnel;

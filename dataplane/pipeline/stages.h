@@ -48,11 +48,11 @@ inline void AnswerWith(Worker& worker, Batch& batch, int lane, Reply reply, Coun
   batch.answer[lane] = reply;
   batch.answer_mtu[lane] = mtu;
 }
-// What is over the budget of its class is dropped under that name (kernel_class.h).
+// Packets over the budget of their class are dropped under that name (kernel_class.h).
 void GiveToKernel(Worker& worker, Batch& batch, int lane, Counter reason);
 // Rewritten, but not for a neighbour that Sluice knows.
 void SendByKernel(Worker& worker, Batch& batch, int lane, const IpAddress& next_stop);
-// The same of a packet that is within the budget.
+// Gives a packet that is within the budget.
 void PutForKernel(Worker& worker, Batch& batch, int lane, const IpAddress& next_stop);
 
 }  // namespace sluice

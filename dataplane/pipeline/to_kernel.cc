@@ -8,7 +8,7 @@ namespace sluice {
 namespace {
 
 constexpr Be16 kBgpPort = Be16::FromHost(179);
-// Of one hop, its echo, and of several hops (RFC 5881, RFC 5883).
+// BFD of one hop, its echo, and of several hops (RFC 5881, RFC 5883).
 constexpr Be16 kBfdPorts[] = {Be16::FromHost(3784), Be16::FromHost(3785), Be16::FromHost(4784)};
 
 // Solicitations and advertisements of routers and neighbours, and redirects (RFC 4861): who routes them

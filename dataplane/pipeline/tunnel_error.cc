@@ -18,7 +18,7 @@ struct Bytes {
   Bytes From(uint32_t at) const { return at <= length ? Bytes{start + at, length - at} : Bytes{nullptr, 0}; }
 };
 
-// Of a packet in a tunnel: what follows its outer IP header. Nothing: it is none, or not all of it is there.
+// Inner packet of a tunnel packet. Nothing: it is none, or not all of it is there.
 std::optional<Bytes> InsideOf(const Worker& worker, uint8_t protocol, const Bytes& payload) {
   constexpr uint32_t kLeast = 8;
   if (payload.length < kLeast) return std::nullopt;
@@ -101,7 +101,7 @@ Reply ReplyOf(bool is_v6, bool inner_is_v6, const IcmpHeader& icmp) {
   return icmp.type == (is_v6 ? 3 : 11) ? Reply::kTimeExceeded : Reply::kHostUnreachable;
 }
 
-// Whether the packet that an error quotes could be one of ours: from where we send, to that real server, as
+// True if the packet that an error quotes could be one of ours: from where we send, to that real server, as
 // we put packets of this flow into its tunnel. Anybody else could lower the path MTU of all clients of the
 // server.
 bool IsOurTunnel(const Worker& worker, const Batch& batch, int lane) {

@@ -56,7 +56,7 @@ class ConnectionQuery final : public Question {
   }
 };
 
-// What another balancer can be told of, some at a time: what is open, or what is being opened.
+// Connections that another balancer can be told of, some at a time: open ones, or those being opened.
 class UpdateQuery final : public Question {
  public:
   static constexpr int kRoom = 256;

@@ -29,9 +29,9 @@ namespace {
 
 constexpr unsigned kKernelRingSize = 1024;
 constexpr int kChunk = 32;
-// Of others than neighbours and routing, before the taps are looked at.
+// Turns of other classes than neighbours and routing before the taps are read.
 constexpr int kTurns = 4;
-// Of 2 KiB each, a buffer or what is left of one without its tag: a packet of 64 KiB.
+// Parts of 2 KiB each, a buffer or what is left of one without its tag: a packet of 64 KiB.
 constexpr int kMostParts = 40;
 constexpr uint32_t kLargestPacket = UINT16_MAX + sizeof(Ipv6Header);
 constexpr size_t kLargestTag = sizeof(VlanTag);

@@ -34,8 +34,8 @@ constexpr uint64_t kBytesPerConnection = 64 + 26 + 4 + 8 + 8;
 constexpr uint64_t kReserveBytes = uint64_t{64} << 20;  // for the moment when memory is short
 constexpr uint64_t kBytesPerTemplate = sizeof(Template) + 8 + 4 + 8 + 8;
 
-// What is reserved without being used: tables by destination, and of workers; IPv6's addresses. Better
-// refused here than half-way, when interfaces are taken.
+// Address space is reserved without being used: tables by destination and of workers, IPv6's addresses. A
+// refusal here is better than one half-way, when interfaces are taken.
 absl::Status CheckAddressSpace(uint64_t needed, int workers) {
   constexpr uint64_t kPerDestination = 256;
   const uint64_t of_workers =

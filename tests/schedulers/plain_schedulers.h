@@ -101,7 +101,7 @@ class PlainSourceHashing {
   std::vector<size_t> buckets_;
 };
 
-// Of mh only the fallback, beside an mh without: who would have a client that the kernel sends elsewhere.
+// Fallback of mh, beside an mh without: who would have a client that the kernel sends elsewhere.
 class PlainMaglevFallback {
  public:
   PlainMaglevFallback(Scheduler& without_fallback, CandidateSpan everybody_accepts)

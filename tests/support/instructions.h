@@ -12,7 +12,7 @@ namespace sluice {
 bool CanCountInstructions();
 
 struct Instructions {
-  // What does more is counted no further, and runs on at full speed.
+  // Code that does more is counted no further, and runs on at full speed.
   static constexpr int kMost = 100'000;
 
   int all = 0;

@@ -326,7 +326,7 @@ namespace {
 
 constexpr uint16_t kGuePort = 6080;
 
-// What is about the IP header of a packet around another: not its identification, which is anybody's.
+// Outer IP header in words: without its identification, which is anybody's.
 std::string DescribeOuter(const IpView& ip, const char* what) {
   char text[240];
   std::snprintf(text, sizeof text, "%s > %s %s tos %02x%s ttl %d len %d", ip.Address(0).c_str(),

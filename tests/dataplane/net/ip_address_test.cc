@@ -36,7 +36,7 @@ TEST(IpAddressTest, FamiliesAndKinds) {
   EXPECT_LT(*IpAddress::Parse("9.255.255.255"), *IpAddress::Parse("10.0.0.0"));
 }
 
-// The same bytes in a packet of either family are two addresses.
+// Equal bytes in packets of either family are two addresses.
 TEST(IpAddressTest, TheFamilyIsNotInTheBytes) {
   const IpAddress v4 = *IpAddress::Parse("10.0.0.1");
   const IpAddress compatible = IpAddress::FromV6(Ipv6Address{v4.bytes});

@@ -269,7 +269,7 @@ TEST_F(FragmentsTest, AFloodFillsItsPlacesAndNoMore) {
   EXPECT_EQ(rig_.worker->fragments.waiting(), 0);
 }
 
-// Of many sources the latest wait: what came a moment ago is likeliest to see its first.
+// Fragments of many sources: the latest wait, for they are likeliest to see their first.
 TEST_F(FragmentsTest, AFloodOfManySourcesEvictsTheOldest) {
   Serve(ForwardingMethod::kNat);
   for (uint16_t i = 0; i < 2000; ++i) {

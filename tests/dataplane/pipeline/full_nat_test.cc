@@ -26,7 +26,7 @@ Packet Question(uint32_t client, const std::string& to = "10.99.0.1") {
   const std::string from = "10.0." + std::to_string(client / 50'000) + ".1";
   return Packet().From(from, static_cast<uint16_t>(1001 + client % 50'000)).To(to, 53).Udp();
 }
-// Of "ADDRESS:PORT > ...".
+// Source in "ADDRESS:PORT > ...".
 std::string SourceOf(const Outcome& outcome) {
   const std::string text = Describe(outcome.frame);
   return text.substr(0, text.find(' '));
@@ -34,7 +34,7 @@ std::string SourceOf(const Outcome& outcome) {
 
 class FullNatTest : public testing::Test {
  protected:
-  // Of the real server, to whoever it takes for the client.
+  // Reply of the real server, to whoever it takes for the client.
   static void Reply(PipelineRig& rig, const std::string& client) {
     const size_t colon = client.rfind(':');
     const auto port = static_cast<uint16_t>(std::stoi(client.substr(colon + 1)));

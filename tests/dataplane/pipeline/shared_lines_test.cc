@@ -33,7 +33,7 @@ class SharedLinesTest : public testing::Test {
     rig_.AddService(spec);
   }
 
-  // Of one packet, alone in its burst, from its arrival until it is ready to be sent.
+  // LOCKed instructions for one packet, alone in its burst, from its arrival until it is ready to be sent.
   int Locked(const Packet& packet, uint16_t port = 0) {
     const FrameBytes frame = packet.Bytes();
     rte_mbuf* buffer = rte_pktmbuf_alloc(PacketPoolForTest());

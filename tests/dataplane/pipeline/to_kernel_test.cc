@@ -1,4 +1,4 @@
-// What the kernel is given: by class, and of each class no more than its budget.
+// Packets for the kernel: by class, and of each class no more than its budget.
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 

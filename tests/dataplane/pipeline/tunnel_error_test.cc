@@ -153,7 +153,7 @@ TEST_F(TunnelErrorTest, AnMtuBeyondSixteenBitsIsNoMtu) {
   EXPECT_EQ(rig_.Send(FromClient("fd00:99::1", 1300)).where, "wire 1");
 }
 
-// What was learnt half a year ago is not new again because the clock has come round.
+// A path MTU learnt half a year ago is not new again because the clock has come round.
 TEST_F(TunnelErrorTest, WhatIsForgottenIsClearedBeforeTheClockComesRound) {
   Serve("10.99.0.1", "10.1.0.1", {});
   const DestinationId id = rig_.snapshot->services.All()[0]->candidates[0].id;

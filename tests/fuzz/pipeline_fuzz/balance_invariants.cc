@@ -84,7 +84,7 @@ void CheckTable(const Worker& worker, const std::vector<Flow>& flows, Complaints
                     [&] { return std::to_string(size); });
 }
 
-// Who goes first when the table is full, and who has how much of it.
+// Admission: what goes first when the table is full, and who has how much of it.
 void CheckAdmission(const Worker& worker, const std::vector<Flow>& flows, Complaints& complaints) {
   uint32_t closed = 0, unanswered = 0;
   std::map<uint32_t, uint32_t> of_service;

@@ -31,13 +31,13 @@ class Book {
   // By the longest prefix, over links that are up, to neighbours that are known.
   std::vector<Way> WaysTo(const Address& target) const;
   bool HasVlan(uint16_t port, uint16_t vlan) const;
-  // Of the link; 0: there is none.
+  // MTU of the link; 0: there is none.
   uint16_t MtuOf(uint16_t port, std::optional<uint16_t> vlan) const;
-  // Whether packets with these names are for the service.
+  // True if packets with these names are for the service.
   bool IsFor(const ServiceKey& key, const Names& names) const;
   // The service of a destination; of an id that was freed: the last. nullptr: of none, ever.
   const ServiceKey* ServiceOf(DestinationId id) const;
-  // Of a datagram that is scheduled by itself: to every destination that it may go to.
+  // Flows of a datagram that is scheduled by itself: to every destination that it may go to.
   std::vector<Flow> OnePacketFlows(const Names& names) const;
 
  private:

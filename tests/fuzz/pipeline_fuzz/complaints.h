@@ -1,4 +1,4 @@
-// What broke an invariant: its name, by which findings are told apart, and what was seen.
+// Complaints: the name of a broken invariant, by which findings are told apart, and what was seen.
 // Threads: belongs to one.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once

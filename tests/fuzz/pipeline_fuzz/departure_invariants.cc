@@ -48,7 +48,7 @@ size_t Excess(const FrameView& view, const Departure& departure, uint16_t mtu) {
   return length > most ? length - most : 0;
 }
 
-// What came, but for a priority tag, which says nothing about who it is for.
+// Frame without a priority tag, which says nothing about who it is for.
 FrameBytes WithoutPriorityTag(const Arrival& arrival) {
   FrameBytes frame = arrival.frame;
   if (LookAtFrame(frame).vlan == 0) frame.erase(frame.begin() + 12, frame.begin() + 16);

@@ -76,7 +76,7 @@ FrameView LookAtFrame(ByteSpan frame);
 
 enum class Soundness { kRight, kWrong, kNobodyKnows };
 bool IsIpv4HeaderSound(const IpView& ip);
-// Of the transport's checksum, of the packet it is in if that is not whole: nobody knows.
+// Soundness of the transport's checksum; of a packet that is not whole nobody knows.
 Soundness TransportSoundness(const IpView& ip);
 
 }  // namespace sluice::fuzz

@@ -1,4 +1,4 @@
-// What must hold whatever comes: the oracle of the fuzzer.
+// Invariants that must hold whatever comes: the oracle of the fuzzer.
 // Threads: belongs to one.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -11,7 +11,7 @@ namespace sluice::fuzz {
 
 // Each packet has one verdict and one counter, and is in one list.
 void CheckVerdicts(const Burst& burst, Complaints& complaints);
-// What leaves is what came in, but for what had to change, and goes where it belongs. `flows`: as they are
+// Departures are what came in, but for what had to change, and go where they belong. `flows`: as they are
 // after it.
 void CheckDepartures(const Burst& burst, const std::vector<Flow>& flows, const Book& book,
                      Complaints& complaints);

@@ -27,7 +27,7 @@ struct PacketMaker {
   FrameBytes icmp;  // instead of a transport: its type, code, 0, 0 and what follows
 
   FrameBytes Frame() const { return InEthernet(Ip(Transport())); }
-  // The same in fragments of so many bytes (a multiple of eight).
+  // Fragments of the packet, of so many bytes each (a multiple of eight).
   std::vector<FrameBytes> Fragments(size_t each) const;
 
   FrameBytes Transport() const;

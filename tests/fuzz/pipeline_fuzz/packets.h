@@ -17,7 +17,7 @@ class PacketGrammar {
 
   // One packet, or the fragments of one. `flows`: those that there are.
   std::vector<Arrival> Next(const std::vector<Flow>& flows);
-  // What went out may come back, quoted in an error.
+  // A packet that went out may come back, quoted in an error.
   void Remember(const FrameBytes& sent);
 
  private:

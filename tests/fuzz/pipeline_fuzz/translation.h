@@ -10,11 +10,11 @@ namespace sluice::fuzz {
 
 // The names of a packet with ports.
 Names NamesOf(const IpView& ip);
-// Of the packet that an ICMP error quotes, if it quotes a balanced one with its ports.
+// Packet that an ICMP error quotes, if it quotes a balanced one with its ports.
 std::optional<IpView> QuotedBy(const IpView& icmp);
 bool IsIcmpError(const IpView& ip);
 
-// What is wrong with `out`, which is the packet `in` of this connection after its way; empty: nothing.
+// Fault of `out`, which is the packet `in` of this connection after its way; empty: none.
 // `tunnel`: of the destination, meant only for packets that go into one.
 std::string FaultOf(const IpView& in, const IpView& out, const Flow& flow, Direction direction,
                     const TunnelSpec& tunnel);

@@ -29,7 +29,7 @@ struct Arrival {
   std::vector<size_t> segments;
 };
 
-// What became of one packet of a burst.
+// Fate of one packet of a burst.
 struct Departure {
   Arrival arrival;
   Verdict verdict = Verdict::kNone;
@@ -75,7 +75,7 @@ class Workers {
     for (const Arrival& arrival : arrivals) packets.push_back(Allocate(arrival));
     Process(worker, packets, false, see);
   }
-  // What peers have handed over; false: nothing.
+  // Takes packets that peers have handed over; false: there are none.
   template <class See>
   bool TakeFromPeers(int worker, See see) {
     std::vector<rte_mbuf*> packets;
