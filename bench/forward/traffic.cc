@@ -2,6 +2,7 @@
 #include "bench/forward/traffic.h"
 
 #include <cstring>
+#include <type_traits>
 
 #include "dataplane/net/check.h"
 #include "dataplane/net/checksum.h"
@@ -16,10 +17,6 @@ constexpr uint32_t kMostFresh = 1u << 31;
 constexpr uint16_t kShortest = 60;
 
 uint32_t ShareOf(double share) { return static_cast<uint32_t>(share * 4294967295.0); }
-
-size_t ChecksumAt(Protocol protocol) {
-  return protocol == Protocol::kTcp ? offsetof(TcpHeader, checksum) : offsetof(UdpHeader, checksum);
-}
 
 void SetFrame(rte_mbuf* packet, const uint8_t* frame, uint16_t length) {
   uint8_t* to = rte_pktmbuf_mtod(packet, uint8_t*);
@@ -45,9 +42,8 @@ Traffic::Traffic(const TrafficOptions& options) : options_(options), at_server_(
   frame_length_ = static_cast<uint16_t>(bytes.size());
   std::memcpy(frame_, bytes.data(), bytes.size());
   const uint8_t* transport = frame_ + kEthernet + (options.v6 ? sizeof(Ipv6Header) : sizeof(Ipv4Header));
-  uint16_t checksum;
-  std::memcpy(&checksum, transport + ChecksumAt(options.protocol), sizeof checksum);
-  transport_sum_ = static_cast<uint16_t>(~checksum);
+  if (options.protocol == Protocol::kTcp)
+    transport_sum_ = static_cast<uint16_t>(~reinterpret_cast<const TcpHeader*>(transport)->checksum);
   if (options.v6) return;
   const auto& ip = *reinterpret_cast<const Ipv4Header*>(frame_ + kEthernet);
   header_sum_ = FoldSum(SumBytes(&ip, sizeof ip)) + static_cast<uint16_t>(~ip.checksum);
@@ -86,45 +82,66 @@ void Traffic::LearnAtServer(uint32_t flow, const rte_mbuf& sent) {
   }
 }
 
-[[gnu::always_inline]] inline void Traffic::Write(rte_mbuf* packet, const IpAddress& source, Be16 source_port, const IpAddress& destination,
-                    Be16 destination_port, uint8_t tcp_flags) const {
+// The address itself, as the header has it: an IpAddress is assembled in bytes, and a load of it waits for
+// them.
+template <>
+Be32 Traffic::Wire<Be32>(Network network, uint32_t number) const {
+  return Be32::FromHost((uint32_t{network} << 24) + number);
+}
+template <>
+Ipv6Address Traffic::Wire<Ipv6Address>(Network network, uint32_t number) const {
+  return Address(network, number).V6();
+}
+
+template <class Header, class Ip>
+void Traffic::Write(rte_mbuf* packet, Ip source, Be16 source_port, Ip destination, Be16 destination_port,
+                    uint8_t tcp_flags) const {
   SetFrame(packet, frame_, frame_length_);
-  uint8_t* ip = rte_pktmbuf_mtod_offset(packet, uint8_t*, kEthernet);
-  uint8_t* transport = ip + (options_.v6 ? sizeof(Ipv6Header) : sizeof(Ipv4Header));
-  // The frame's own is right for no addresses and ports at all.
-  uint64_t sum = transport_sum_ + uint64_t{source_port.raw} + destination_port.raw;
-  if (options_.v6) {
-    auto& header = *reinterpret_cast<Ipv6Header*>(ip);
-    header.source = source.V6();
-    header.destination = destination.V6();
-    sum += SumBytes(&header.source, 2 * sizeof header.source);
-  } else {
-    auto& header = *reinterpret_cast<Ipv4Header*>(ip);
-    header.source = source.V4();
-    header.destination = destination.V4();
-    header.checksum =
-        static_cast<uint16_t>(~FoldSum(uint64_t{header_sum_} + header.source.raw + header.destination.raw));
-    sum += uint64_t{header.source.raw} + header.destination.raw;
+  auto& ip = *rte_pktmbuf_mtod_offset(packet, Header*, kEthernet);
+  ip.source = source;
+  ip.destination = destination;
+  uint64_t sum = 0;
+  if constexpr (std::is_same_v<Ip, Be32>) {
+    sum = uint64_t{source.raw} + destination.raw;
+    ip.checksum = static_cast<uint16_t>(~FoldSum(header_sum_ + sum));
   }
+  auto* transport = reinterpret_cast<uint8_t*>(&ip + 1);
   auto& ports = *reinterpret_cast<UdpHeader*>(transport);
   ports.source_port = source_port;
   ports.destination_port = destination_port;
-  if (options_.protocol == Protocol::kTcp) {
-    reinterpret_cast<TcpHeader*>(transport)->flags = tcp_flags;
-    sum += SumOfChange16(uint16_t{kTcpAck} << 8, static_cast<uint16_t>(tcp_flags << 8));
-  }
-  const auto checksum = static_cast<uint16_t>(~FoldSum(sum));
-  std::memcpy(transport + ChecksumAt(options_.protocol), &checksum, sizeof checksum);
+  // Nobody verifies UDP's on the way: it is right for no addresses and ports at all.
+  if (options_.protocol != Protocol::kTcp) return;
+  if constexpr (!std::is_same_v<Ip, Be32>) sum = SumBytes(&ip.source, 2 * sizeof ip.source);
+  auto& tcp = *reinterpret_cast<TcpHeader*>(transport);
+  tcp.flags = tcp_flags;
+  tcp.checksum = static_cast<uint16_t>(
+      ~FoldSum(transport_sum_ + sum + source_port.raw + destination_port.raw +
+               SumOfChange16(uint16_t{kTcpAck} << 8, static_cast<uint16_t>(tcp_flags << 8))));
+}
+
+template <class Header, class Ip>
+void Traffic::WriteFromClient(rte_mbuf* packet, uint32_t flow, uint8_t tcp_flags) const {
+  Write<Header, Ip>(packet, Wire<Ip>(kClients, flow >> 12), ClientPortOf(flow),
+                    Wire<Ip>(kServices, ServiceNumberOf(flow)), kServicePort, tcp_flags);
 }
 
 void Traffic::WriteOfClient(rte_mbuf* packet, uint32_t flow, uint8_t tcp_flags) const {
-  Write(packet, ClientOf(flow), ClientPortOf(flow), ServiceOf(flow), kServicePort, tcp_flags);
+  if (options_.v6) return WriteFromClient<Ipv6Header, Ipv6Address>(packet, flow, tcp_flags);
+  WriteFromClient<Ipv4Header, Be32>(packet, flow, tcp_flags);
+}
+
+template <class Header, class Ip>
+void Traffic::WriteFromServer(rte_mbuf* packet, uint32_t flow, uint8_t tcp_flags) const {
+  const FlowAtServer& at_server = at_server_[flow];
+  Write<Header, Ip>(
+      packet, Wire<Ip>(kServers, at_server.server + 1u), kServerPort,
+      at_server.local == 0xff ? Wire<Ip>(kClients, flow >> 12) : Wire<Ip>(kLocals, at_server.local + 1u),
+      at_server.local_port, tcp_flags);
 }
 
 void Traffic::WriteAnswer(rte_mbuf* packet, uint32_t flow, uint8_t tcp_flags) const {
-  const FlowAtServer& at_server = at_server_[flow];
-  Write(packet, ServerAt(at_server.server), kServerPort,
-        at_server.local == 0xff ? ClientOf(flow) : LocalAt(at_server.local), at_server.local_port, tcp_flags);
+  if (options_.v6) return WriteFromServer<Ipv6Header, Ipv6Address>(packet, flow, tcp_flags);
+  WriteFromServer<Ipv4Header, Be32>(packet, flow, tcp_flags);
 }
 
 void Traffic::WriteFragment(rte_mbuf* packet, uint32_t flow, uint16_t identification, bool first) const {

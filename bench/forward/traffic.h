@@ -56,9 +56,7 @@ class Traffic {
   static uint32_t FlowOf(const IpAddress& address, Be16 port) {
     return NumberOf(address) << 12 | (port.ToHost() - 1024u);
   }
-  IpAddress ServiceOf(uint32_t flow) const {
-    return ServiceAt(options_.to_last ? options_.services - 1 : flow % options_.services);
-  }
+  IpAddress ServiceOf(uint32_t flow) const { return ServiceAt(ServiceNumberOf(flow)); }
   IpAddress ServiceAt(uint32_t service) const { return Address(kServices, service); }
   IpAddress ServerAt(int server) const { return Address(kServers, static_cast<uint32_t>(server) + 1); }
   IpAddress LocalAt(int local) const { return Address(kLocals, static_cast<uint32_t>(local) + 1); }
@@ -78,11 +76,21 @@ class Traffic {
  private:
   enum Network : uint8_t { kClients = 11, kServices = 10, kServers = 12, kLocals = 13 };
   IpAddress Address(Network network, uint32_t number) const;
+  template <class Ip>
+  Ip Wire(Network network, uint32_t number) const;
+  uint32_t ServiceNumberOf(uint32_t flow) const {
+    return options_.to_last ? options_.services - 1 : flow % options_.services;
+  }
   static uint32_t NumberOf(const IpAddress& address) {
     return uint32_t{address.bytes[13]} << 16 | uint32_t{address.bytes[14]} << 8 | address.bytes[15];
   }
-  void Write(rte_mbuf* packet, const IpAddress& source, Be16 source_port, const IpAddress& destination,
-             Be16 destination_port, uint8_t tcp_flags) const;
+  template <class Header, class Ip>
+  void Write(rte_mbuf* packet, Ip source, Be16 source_port, Ip destination, Be16 destination_port,
+             uint8_t tcp_flags) const;
+  template <class Header, class Ip>
+  void WriteFromClient(rte_mbuf* packet, uint32_t flow, uint8_t tcp_flags) const;
+  template <class Header, class Ip>
+  void WriteFromServer(rte_mbuf* packet, uint32_t flow, uint8_t tcp_flags) const;
 
   const TrafficOptions options_;
   std::vector<FlowAtServer> at_server_;  // by flow

@@ -159,7 +159,9 @@ TEST(AsTheKernelTest, MhFallback) {
         }
         ++beyond;
         ASSERT_TRUE(expected == kNoCandidate || chosen != kNoCandidate);
-        if (chosen != kNoCandidate) ASSERT_TRUE(many.candidates[static_cast<size_t>(chosen)].CanAccept());
+        if (chosen != kNoCandidate) {
+          ASSERT_TRUE(many.candidates[static_cast<size_t>(chosen)].CanAccept());
+        }
         ASSERT_EQ(fast->Pick(flow, many.candidates), chosen) << "the client stays where it is";
       }
     }

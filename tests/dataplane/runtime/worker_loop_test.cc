@@ -131,8 +131,9 @@ class WorkerLoopTest : public testing::Test {
   // nothing waits longer than it must, so that no opening is one too many (OpeningBudget).
   void Offer(int count) {
     for (int i = 0; i < count; ++i) {
-      if (i % (kBurst / 2) == 0)
+      if (i % (kBurst / 2) == 0) {
         ASSERT_TRUE(WaitFor([&] { return Count(Counter::kReceived) >= offered_ + static_cast<uint64_t>(i); }));
+      }
       const Packet packet =
           Packet()
               .Udp()
