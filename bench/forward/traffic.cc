@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "bench/forward/traffic.h"
 
+#include <array>
+#include <bit>
 #include <cstring>
 #include <type_traits>
 
@@ -90,7 +92,8 @@ Be32 Traffic::Wire<Be32>(Network network, uint32_t number) const {
 }
 template <>
 Ipv6Address Traffic::Wire<Ipv6Address>(Network network, uint32_t number) const {
-  return Address(network, number).V6();
+  constexpr uint64_t kFirst = 0xfd;
+  return std::bit_cast<Ipv6Address>(std::array{kFirst, uint64_t{Wire<Be32>(network, number).raw} << 32});
 }
 
 template <class Header, class Ip>
