@@ -1,4 +1,4 @@
-// What the straw man keeps of a flow: a cache line, or two of IPv6. An Address is a Be32 or an Ipv6Address.
+// Straw man's entry of a flow: a cache line, or two of IPv6. An Address is a Be32 or an Ipv6Address.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 

@@ -120,7 +120,7 @@ class DestinationTable {
   // read-modify-write of the destination's line, and one of its group's if somebody watches.
   void AddConnection(DestinationId id, bool active);
   void RemoveConnection(DestinationId id, bool active);
-  // One of its connections became active, or no longer is.
+  // A connection of the destination became active, or no longer is.
   void SetActive(DestinationId id, bool active) {
     DestinationLoad& load = loads_[id];
     if (active) {

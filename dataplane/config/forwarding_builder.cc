@@ -22,7 +22,7 @@ Block BlockOf(const IpAddress& prefix, int length, uint32_t route) {
   return block;
 }
 
-// False: it was the highest address of its family.
+// Returns false after the highest address of its family.
 bool Increment(IpAddress& address) {
   const int offset = (128 - address.bits()) / 8;
   for (int byte = 15; byte >= offset; --byte) {

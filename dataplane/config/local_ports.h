@@ -34,7 +34,7 @@ class LocalPorts {
   std::array<uint16_t, 65536> place_{};
 };
 
-// What pools of the same local address towards the same real server have in common: one that gives ports for
+// Pools of the same local address towards the same real server share this: one that gives ports for
 // connections to any port of the server may meet the others. Those are of destinations without a port of
 // their own, and of persistent services of several ports, which keep the port that the client asked for.
 // Threads: Add... the control thread; MayMeet anyone.

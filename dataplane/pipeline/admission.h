@@ -31,7 +31,7 @@ inline constexpr int kPortLooks = 32;
 Connection* Admit(Worker& worker, Batch& batch, int lane, const NewConnection& wanted);
 
 // Full NAT: evicts a connection to this destination, closed or unanswered, so that there is a local port.
-// False: there is none among the first.
+// Returns false if there is none among the first.
 bool EvictForPort(Worker& worker, Batch& batch, int lane, DestinationId destination);
 
 // Asks for the memory of so many connections that will be kept, and of those that will be evicted for them.

@@ -61,7 +61,7 @@ class FragmentTable {
   int DropStale(Jiffies now);
   // How many the Holds since the last call have freed to make a place.
   int TakeEvicted() { return std::exchange(evicted_count_, 0); }
-  // Whose first has not come, or that nobody has taken yet.
+  // Fragments whose first has not come, or that nobody has taken yet.
   int waiting() const { return waiting_count_ + released_count_; }
 
  private:
@@ -83,7 +83,7 @@ class FragmentTable {
     rte_mbuf* packet = nullptr;
     Jiffies since = 0;
   };
-  // What is compared before the key, of all places at once; an empty place has 0.
+  // Tag compared before the key, of all places at once; an empty place has 0.
   static uint32_t TagOf(uint64_t hash) { return static_cast<uint32_t>(hash >> 32) | 1; }
   uint64_t HashOf(const Key& key) const;
   uint32_t SourceTagOf(const Key& key) const { return AddressWord(key.source, secret_).raw | 1; }

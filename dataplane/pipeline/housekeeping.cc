@@ -14,7 +14,7 @@ constexpr uint32_t kSweepAtOnce = 128;
 constexpr Jiffies kIdleBeforeLottery = JiffiesFromSeconds(60);
 constexpr uint32_t kDropEntryShare = 32;  // one of so many connections is looked at in a second
 
-// What the timer wheel says may be over is over, or is filed again. Returns how many those were.
+// Expires what the timer wheel says is due, or files it again. Returns how many those were.
 int ExpireSome(Worker& worker) {
   uint32_t due[kBurst];
   const int count = worker.wheel.TakeDue(worker.now, due, kBurst);

@@ -36,7 +36,7 @@ class OpeningBudget {
     packets_ = bursts_ = full_bursts_ = taken_ = 0;
     return true;
   }
-  // False: one more is too many.
+  // Returns false if one more is too many.
   bool Take() {
     if (IsExhausted()) return false;
     ++taken_;
