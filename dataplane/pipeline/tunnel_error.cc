@@ -58,15 +58,16 @@ Outer OuterOf(uint8_t* about, uint32_t quoted) {
   return outer;
 }
 
-// The flow of an inner packet, of which the ports are there.
+// The flow of an inner packet whose ports are quoted, and are inside the length that its header claims.
 bool SetInner(const Worker& worker, Batch& batch, int lane, const Bytes& inner) {
   constexpr uint32_t kPorts = 4;
   if (inner.start == nullptr || inner.length < sizeof(Ipv4Header)) return false;
   if (!IsV6Header(inner.start)) {
     const auto& ip = *reinterpret_cast<const Ipv4Header*>(inner.start);
     const auto header = static_cast<uint32_t>(ip.header_length());
+    const uint32_t length = std::min<uint32_t>(inner.length, ip.total_length.ToHost());
     const bool is_first = (ip.flags_and_offset.raw & kIpv4FragmentOffset.raw) == 0;
-    if (inner.start[0] >> 4 != 4 || header < sizeof ip || inner.length < header + kPorts || !is_first ||
+    if (inner.start[0] >> 4 != 4 || header < sizeof ip || length < header + kPorts || !is_first ||
         !IsBalanced(static_cast<Protocol>(ip.protocol))) {
       return false;
     }
@@ -78,8 +79,10 @@ bool SetInner(const Worker& worker, Batch& batch, int lane, const Bytes& inner) 
   } else {
     if (inner.length < sizeof(Ipv6Header)) return false;
     const auto& ip = *reinterpret_cast<const Ipv6Header*>(inner.start);
-    const std::optional<Ipv6Transport> found = FindIpv6Transport(ip, inner.length);
-    if (!found || found->IsLaterFragment() || inner.length < found->at + kPorts ||
+    const uint32_t length =
+        std::min<uint32_t>(inner.length, uint32_t{ip.payload_length.ToHost()} + sizeof ip);
+    const std::optional<Ipv6Transport> found = FindIpv6Transport(ip, length);
+    if (!found || found->IsLaterFragment() || length < found->at + kPorts ||
         !IsBalanced(static_cast<Protocol>(found->protocol))) {
       return false;
     }

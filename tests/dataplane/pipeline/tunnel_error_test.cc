@@ -198,5 +198,23 @@ TEST_F(TunnelErrorTest, WhatIsNotAboutOursIsTheKernels) {
   EXPECT_EQ(SayAbout(sent.frame, 3, 1, 0, 44).where, "wire 0") << "with the ports";
 }
 
+// A relayed error would quote no ports, and its receiver could not tell whose it is.
+TEST_F(TunnelErrorTest, AnInnerPacketThatEndsBeforeItsPortsIsTheKernels) {
+  constexpr size_t kEthernet = 14;
+  Serve("10.99.0.1", "10.1.0.1", {});
+  FrameBytes sent = rig_.Send(FromClient("10.99.0.1", 10)).frame;
+  sent[kEthernet + 20 + 3] = 23;  // total length
+  EXPECT_EQ(SayAbout(sent, 3, 1, 0).where, "kernel input");
+  sent[kEthernet + 20 + 3] = 24;
+  EXPECT_EQ(SayAbout(sent, 3, 1, 0).where, "wire 0") << "with the ports";
+
+  Serve("fd00:99::1", "fd00:b::1", {});
+  FrameBytes sent_v6 = rig_.Send(FromClient("fd00:99::1", 10)).frame;
+  sent_v6[kEthernet + 40 + 5] = 3;  // payload length
+  EXPECT_EQ(SayAbout(sent_v6, 1, 0, 0).where, "kernel input");
+  sent_v6[kEthernet + 40 + 5] = 4;
+  EXPECT_EQ(SayAbout(sent_v6, 1, 0, 0).where, "wire 0") << "with the ports";
+}
+
 }  // namespace
 }  // namespace sluice
