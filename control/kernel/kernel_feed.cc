@@ -18,10 +18,14 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr unsigned kGroups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_NEIGH;
+constexpr unsigned kGroups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV6_IFADDR | RTMGRP_IPV4_ROUTE |
+                             RTMGRP_IPV6_ROUTE | RTMGRP_NEIGH | 1u << (RTNLGRP_NEXTHOP - 1);
 // Changes come in crowds; what follows this closely is handed on together.
 constexpr auto kGathering = 2ms;
 constexpr auto kConfirmEvery = 1s;
+constexpr auto kRetryEvery = 100ms;
+// Reading tables takes at most one part in so many of the thread's time, however fast they change.
+constexpr int kShareOfReading = 4;
 // Addresses looked at and questions asked in one round.
 constexpr int kAddressesPerRound = 20'000;
 constexpr int kQuestionsPerRound = 1'000;
@@ -93,8 +97,9 @@ void KernelFeed::Run() {
   Clock::time_point next_confirmation = Clock::now();
   Clock::time_point hand_on_at = Clock::time_point::max();
   while (!stop_.load()) {
-    const auto wait =
-        std::chrono::ceil<std::chrono::milliseconds>(std::min(next_confirmation, hand_on_at) - Clock::now());
+    const bool is_in_doubt = everything_in_doubt_ || routes_in_doubt_;
+    const Clock::time_point next = std::min({next_confirmation, hand_on_at, is_in_doubt ? read_after_ : hand_on_at});
+    const auto wait = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now());
     pollfd polled[] = {{notifications_->fd(), POLLIN, 0}, {wake_fd_, POLLIN, 0}};
     poll(polled, 2, static_cast<int>(std::max<int64_t>(wait.count(), 0)));
     if (polled[1].revents != 0) {
@@ -125,18 +130,20 @@ void KernelFeed::Follow() {
     routes_in_doubt_ |= change.routes_in_doubt;
   });
   if (!received.ok()) everything_in_doubt_ = true;
+  const Clock::time_point begin = Clock::now();
+  if ((!everything_in_doubt_ && !routes_in_doubt_) || begin < read_after_) return;
   if (everything_in_doubt_) {
-    everything_in_doubt_ = !ReadAll().ok();
-    changed_ = true;
-  } else if (routes_in_doubt_) {
-    state_.ForgetRoutes();
+    everything_in_doubt_ = routes_in_doubt_ = !ReadAll().ok();
+  } else {
     routes_in_doubt_ = !ReadTable(RTM_GETROUTE).ok();
-    changed_ = true;
   }
+  changed_ = true;
+  const Clock::time_point end = Clock::now();
+  const bool has_failed = everything_in_doubt_ || routes_in_doubt_;
+  read_after_ = end + (has_failed ? Clock::duration(kRetryEvery) : (kShareOfReading - 1) * (end - begin));
 }
 
 absl::Status KernelFeed::ReadAll() {
-  state_.ForgetAll();
   for (const uint16_t type : {RTM_GETLINK, RTM_GETADDR, RTM_GETROUTE, RTM_GETNEIGH}) {
     if (const absl::Status read = ReadTable(type); !read.ok()) return read;
   }
@@ -146,6 +153,7 @@ absl::Status KernelFeed::ReadAll() {
 absl::Status KernelFeed::ReadTable(uint16_t type) {
   absl::Status read;
   for (int tries = 0; tries < 5; ++tries) {
+    state_.Forget(type);
     read = requests_->Dump(type, [this](const nlmsghdr& message) { state_.Apply(message); });
     if (!absl::IsUnavailable(read)) break;
   }

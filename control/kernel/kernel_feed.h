@@ -73,6 +73,7 @@ class KernelFeed {
   bool changed_ = false;
   bool routes_in_doubt_ = false;
   bool everything_in_doubt_ = false;
+  Clock::time_point read_after_{};
   IpAddress confirm_after_;  // where the next round goes on
 
   Mutex mutex_;

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <optional>
 #include <string_view>
+#include <tuple>
 
 #include "dataplane/net/headers.h"
 
@@ -126,6 +127,23 @@ std::optional<RouteKind> KindOf(uint8_t type) {
   }
 }
 
+bool HasLegsOf(const RouteSpec& route, const RouteSpec& other) {
+  return std::all_of(other.legs.begin(), other.legs.end(), [&](const RouteLeg& leg) {
+    return std::find(route.legs.begin(), route.legs.end(), leg) != route.legs.end();
+  });
+}
+
+// Of IPv6 the kernel tells of them in another order than it lists them.
+void SortLegs(std::vector<RouteLeg>& legs) {
+  std::sort(legs.begin(), legs.end(), [](const RouteLeg& a, const RouteLeg& b) {
+    return std::tie(a.interface, a.gateway, a.weight) < std::tie(b.interface, b.gateway, b.weight);
+  });
+}
+
+bool IsLinkLocal(const IpAddress& address) {
+  return !address.IsV4() && address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0) == 0x80;
+}
+
 bool IsInternet(int family) { return family == AF_INET || family == AF_INET6; }
 
 // 0: it is no VLAN, or none of those that are told by 802.1Q's tag.
@@ -156,11 +174,18 @@ KernelChange KernelState::Apply(const nlmsghdr& message) {
     case RTM_DELROUTE: return ApplyRoute(message);
     case RTM_NEWNEIGH:
     case RTM_DELNEIGH: return ApplyNeighbour(message);
+    case RTM_NEWNEXTHOP: return {.routes_in_doubt = (message.nlmsg_flags & NLM_F_REPLACE) != 0};
+    case RTM_DELNEXTHOP: return {.routes_in_doubt = true};
     default: return {};
   }
 }
 
-void KernelState::ForgetAll() { *this = KernelState(); }
+void KernelState::Forget(uint16_t dump) {
+  if (dump == RTM_GETLINK) links_.clear();
+  if (dump == RTM_GETADDR) addresses_.clear();
+  if (dump == RTM_GETROUTE) routes_.clear();
+  if (dump == RTM_GETNEIGH) neighbours_.clear();
+}
 
 KernelChange KernelState::ApplyLink(const nlmsghdr& message) {
   const auto* header = HeaderOf<ifinfomsg>(message);
@@ -178,7 +203,9 @@ KernelChange KernelState::ApplyLink(const nlmsghdr& message) {
                   .parent = attributes.Get<int>(IFLA_LINK).value_or(0),
                   .vlan = VlanOf(attributes)};
   Link& known = links_[header->ifi_index];
-  const KernelChange change{.any = known != link, .routes_in_doubt = known.up != link.up};
+  // Without a carrier a route loses its legs there; with one it has them again.
+  const KernelChange change{.any = known != link,
+                            .routes_in_doubt = known.up != link.up || known.carrier != link.carrier};
   known = link;
   return change;
 }
@@ -221,27 +248,43 @@ KernelChange KernelState::ApplyRoute(const nlmsghdr& message) {
   RouteSpec route{.prefix = name.prefix, .prefix_length = name.prefix_length, .kind = *kind};
   if (*kind == RouteKind::kUnicast) {
     route.legs = LegsOf(attributes, family);
+    if (family == AF_INET6) SortLegs(route.legs);
     route.source = attributes.GetAddress(RTA_PREFSRC, family);
   }
-  const auto known = routes_.find(name);
-  if (known == routes_.end()) {
-    routes_.emplace(name, std::move(route));
+  return AddRoute(name, std::move(route), message.nlmsg_flags);
+}
+
+// Routes may share a name. The kernel uses the first: a table is read in that order, and `ip route append` adds
+// behind it, any other way of adding in front. Of IPv6, legs that are added come with those that were there.
+KernelChange KernelState::AddRoute(const RouteName& name, RouteSpec spec, uint16_t flags) {
+  const auto [known, is_new] = routes_.try_emplace(name);
+  Route& route = known->second;
+  if (is_new || (flags & NLM_F_REPLACE) != 0 || route.spec == spec) {
+    if (!is_new && route.spec == spec) return {};
+    route.spec = std::move(spec);
     return {.any = true};
   }
-  // `ip route append`: of IPv4 the kernel goes on using the first; of IPv6 it says the whole of them.
-  if (family == AF_INET && (message.nlmsg_flags & NLM_F_APPEND) != 0) return {};
-  if (known->second == route) return {};
-  known->second = std::move(route);
+  const bool is_v4 = name.prefix.IsV4();
+  if (!is_v4 && HasLegsOf(spec, route.spec)) {
+    route.spec = std::move(spec);
+    return {.any = true};
+  }
+  route.has_others = true;
+  const bool is_behind = !is_v4 || (flags & (NLM_F_MULTI | NLM_F_APPEND)) != 0;
+  if (is_behind) return {};
+  route.spec = std::move(spec);
   return {.any = true};
 }
 
-// Of several legs the kernel tells of each that goes.
+// Which of several it was is not told well: of legs, of routes with one name. Link-local networks, which every
+// interface has, are on no packet's way.
 KernelChange KernelState::DeleteRoute(const RouteName& name) {
   const auto known = routes_.find(name);
   if (known == routes_.end()) return {};
-  const bool is_part = !name.prefix.IsV4() && known->second.legs.size() > 1;
+  const bool is_part = !name.prefix.IsV4() && known->second.spec.legs.size() > 1;
+  const bool is_one_of_several = known->second.has_others && !IsLinkLocal(name.prefix);
   routes_.erase(known);
-  return {.any = true, .routes_in_doubt = is_part};
+  return {.any = true, .routes_in_doubt = is_part || is_one_of_several};
 }
 
 KernelChange KernelState::ApplyNeighbour(const nlmsghdr& message) {
@@ -275,7 +318,8 @@ ForwardingSpec KernelState::Spec(const std::map<int, uint16_t>& port_of_interfac
   }
   // Names are sorted by prefix, then table, then priority: of a prefix in both tables, local (255) is the
   // later.
-  for (const auto& [name, route] : routes_) {
+  for (const auto& [name, known] : routes_) {
+    const RouteSpec& route = known.spec;
     const bool again = !spec.routes.empty() && spec.routes.back().prefix == name.prefix &&
                        spec.routes.back().prefix_length == name.prefix_length;
     if (!again) {

@@ -19,7 +19,7 @@
 namespace sluice {
 
 // What a message changed, and whether the kernel is known to have changed routes without saying so: it does
-// when a link goes down or an address is removed.
+// when a link goes down, an address is removed or a nexthop object changes.
 struct KernelChange {
   bool any = false;
   bool routes_in_doubt = false;
@@ -29,9 +29,8 @@ class KernelState {
  public:
   // A message that makes no sense changes nothing.
   KernelChange Apply(const nlmsghdr& message);
-  // Forgets a table that is about to be read anew.
-  void ForgetAll();
-  void ForgetRoutes() { routes_.clear(); }
+  // Forgets a table that is about to be read anew: RTM_GETROUTE's, and so on.
+  void Forget(uint16_t dump);
 
   // `port_of_interface`: which interfaces the data path has, by index.
   ForwardingSpec Spec(const std::map<int, uint16_t>& port_of_interface) const;
@@ -64,16 +63,22 @@ class KernelState {
     friend auto operator<=>(const RouteName&, const RouteName&) = default;
   };
 
+  struct Route {
+    RouteSpec spec;  // of several with one name, the one that the kernel uses
+    bool has_others = false;
+  };
+
   KernelChange ApplyLink(const nlmsghdr& message);
   KernelChange ApplyAddress(const nlmsghdr& message);
   KernelChange ApplyRoute(const nlmsghdr& message);
   void NameSources(ForwardingSpec& spec) const;
+  KernelChange AddRoute(const RouteName& name, RouteSpec spec, uint16_t flags);
   KernelChange DeleteRoute(const RouteName& name);
   KernelChange ApplyNeighbour(const nlmsghdr& message);
 
   std::map<int, Link> links_;
   std::map<IpAddress, std::set<int>> addresses_;  // and the interfaces that have them
-  std::map<RouteName, RouteSpec> routes_;
+  std::map<RouteName, Route> routes_;
   std::map<NeighbourName, Neighbour> neighbours_;
 };
 

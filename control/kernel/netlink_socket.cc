@@ -2,6 +2,8 @@
 #include "control/kernel/netlink_socket.h"
 
 #include <libmnl/libmnl.h>
+#include <linux/if_addr.h>
+#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
@@ -17,6 +19,16 @@ constexpr size_t kBufferBytes = 64 * 1024;
 // Thousands of neighbours may change at once.
 constexpr int kReceiveBufferBytes = 4 * 1024 * 1024;
 
+// Every kind of table has a header of its own in front of its requests; in all of them zero means everything.
+size_t HeaderBytesOf(uint16_t dump) {
+  switch (dump) {
+    case RTM_GETLINK: return sizeof(ifinfomsg);
+    case RTM_GETADDR: return sizeof(ifaddrmsg);
+    case RTM_GETNEIGH: return sizeof(ndmsg);
+    default: return sizeof(rtmsg);
+  }
+}
+
 }  // namespace
 
 NetlinkSocket::NetlinkSocket() : buffer_(kBufferBytes) {}
@@ -30,6 +42,9 @@ absl::StatusOr<std::unique_ptr<NetlinkSocket>> NetlinkSocket::Open(unsigned grou
   result->socket_ = mnl_socket_open2(protocol, SOCK_CLOEXEC);
   if (result->socket_ == nullptr) return absl::ErrnoToStatus(errno, "no netlink socket");
   setsockopt(result->fd(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBufferBytes, sizeof kReceiveBufferBytes);
+  // A request that is not as the kernel wants it is refused, where it would only be logged. Linux 4.20.
+  const int strict = 1;
+  setsockopt(result->fd(), SOL_NETLINK, NETLINK_GET_STRICT_CHK, &strict, sizeof strict);
   if (mnl_socket_bind(result->socket_, groups, MNL_SOCKET_AUTOPID) != 0)
     return absl::ErrnoToStatus(errno, "netlink socket");
   return result;
@@ -42,8 +57,7 @@ absl::Status NetlinkSocket::Dump(uint16_t type, const Receiver& receive) {
   nlmsghdr* header = mnl_nlmsg_put_header(request);
   header->nlmsg_type = type;
   header->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
-  // Every kind of dump request may begin with this; the family is unspecified.
-  mnl_nlmsg_put_extra_header(header, sizeof(rtmsg));
+  mnl_nlmsg_put_extra_header(header, HeaderBytesOf(type));
   return Query(*header, receive);
 }
 
