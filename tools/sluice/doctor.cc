@@ -71,7 +71,7 @@ class Doctor {
       const char* name;
     };
     constexpr Needed kNeeded[] = {
-        {12, "CAP_NET_ADMIN"}, {13, "CAP_NET_RAW"}, {14, "CAP_IPC_LOCK"}, {39, "CAP_BPF"}};
+        {12, "CAP_NET_ADMIN"}, {13, "CAP_NET_RAW"}, {14, "CAP_IPC_LOCK"}, {21, "CAP_SYS_ADMIN"}};
     uint64_t effective = 0;
     std::istringstream status(machine_.Read("/proc/self/status").value_or(""));
     for (std::string line; std::getline(status, line);) {
