@@ -19,9 +19,14 @@
 namespace sluice::kubernetes {
 namespace {
 
-constexpr size_t kLargestAnswer = size_t{512} << 20;
-// A watch may be silent for minutes: only the connection itself tells that its other end is gone.
-constexpr int kIdleSeconds = 30, kProbeSeconds = 5;
+// Of an answer that nobody receives: enough to say why it was refused.
+constexpr size_t kLargestBody = size_t{256} << 10;
+constexpr size_t kLongestWords = 500;
+// A peer that is gone is noticed within half a minute, also while it owes us nothing.
+constexpr int kIdleSeconds = 15, kProbeSeconds = 5;
+// API servers ask for 32 s at most.
+constexpr int kLongestRetryAfter = 60;
+constexpr auto kLook = std::chrono::milliseconds(500);
 
 int KeepAlive(void*, curl_socket_t socket, curlsocktype) {
   const int on = 1, gone_ms = (kIdleSeconds + 3 * kProbeSeconds) * 1000;
@@ -43,6 +48,15 @@ std::string FileText(const std::string& path) {
 
 }  // namespace
 
+std::string Printable(std::string_view text) {
+  std::string printable;
+  for (const char each : text.substr(0, kLongestWords)) {
+    const auto byte = static_cast<unsigned char>(each);
+    printable.push_back(byte < 0x20 || byte >= 0x7f ? '?' : each);
+  }
+  return printable;
+}
+
 std::string Query(std::string_view name, std::string_view value) {
   std::string query = absl::StrCat(absl::string_view(name.data(), name.size()), "=");
   for (const char each : value) {
@@ -62,35 +76,38 @@ std::string ApiClient::Answer::Describe() const {
   if (!body.empty() && body.front() == '{') Read(json, status);
   std::string said =
       status.message.empty() ? body.substr(0, std::min<size_t>(body.find('\n'), 200)) : status.message;
+  said = Printable(said);
   return absl::StrCat("HTTP ", code, said.empty() ? "" : ": ", said, error.empty() ? "" : ": ", error);
 }
 
 ApiClient::ApiClient(const ApiAccess& access)
-    : access_(access), credentials_(access), curl_(curl_easy_init()) {}
+    : access_(access), credentials_(access), curl_(curl_easy_init()), multi_(curl_multi_init()) {}
 
-ApiClient::~ApiClient() { curl_easy_cleanup(curl_); }
+ApiClient::~ApiClient() {
+  curl_easy_cleanup(curl_);
+  curl_multi_cleanup(multi_);
+}
 
-ApiClient::Answer ApiClient::Get(const std::string& path, std::chrono::seconds patience) {
-  return Do(path, patience, nullptr, nullptr);
+void ApiClient::Stop() {
+  stop_.store(true);
+  if (multi_ != nullptr) curl_multi_wakeup(multi_);
+}
+
+ApiClient::Answer ApiClient::Get(const std::string& path, const Limits& limits, const Receive& receive) {
+  return Do(path, limits, nullptr, receive);
 }
 
 ApiClient::Answer ApiClient::Post(const std::string& path, const std::string& body,
                                   std::chrono::seconds patience) {
-  return Do(path, patience, &body, nullptr);
+  return Do(path, {patience, patience}, &body, nullptr);
 }
 
-ApiClient::Answer ApiClient::Watch(const std::string& path,
-                                   const std::function<bool(std::string_view)>& receive) {
-  return Do(path, std::chrono::seconds(0), nullptr, receive);
-}
-
-ApiClient::Answer ApiClient::Do(const std::string& path, std::chrono::seconds patience,
-                                const std::string* body,
-                                const std::function<bool(std::string_view)>& receive) {
-  Answer answer = DoOnce(path, patience, body, receive);
-  if (answer.code == 401) {
+ApiClient::Answer ApiClient::Do(const std::string& path, const Limits& limits, const std::string* body,
+                                const Receive& receive) {
+  Answer answer = DoOnce(path, limits, body, receive);
+  if (answer.code == 401 && !is_stopped()) {
     credentials_.Forget();
-    answer = DoOnce(path, patience, body, receive);
+    answer = DoOnce(path, limits, body, receive);
   }
   // Another server, if there is one, may be well.
   if (answer.code == 0 && !access_.servers.empty()) server_ = (server_ + 1) % access_.servers.size();
@@ -101,10 +118,11 @@ struct ApiClient::Transfer {
   ApiClient* client;
   const std::string& server;
   const char* method;
-  const std::function<bool(std::string_view)>& receive;
+  const Receive& receive;
   Answer& answer;
   bool ended_by_us = false;
   bool is_counted = false;
+  std::chrono::steady_clock::time_point heard_at = std::chrono::steady_clock::now();
 
   // A watch is answered long before it ends.
   void Count(long code) {
@@ -112,19 +130,24 @@ struct ApiClient::Transfer {
   }
   static size_t Body(char* bytes, size_t, size_t count, void* self) {
     auto& transfer = *static_cast<Transfer*>(self);
+    transfer.heard_at = std::chrono::steady_clock::now();
     curl_easy_getinfo(transfer.client->curl_, CURLINFO_RESPONSE_CODE, &transfer.answer.code);
+    std::string& body = transfer.answer.body;
+    bool goes_on = true;
     if (transfer.receive && transfer.answer.code == 200) {
-      if (transfer.receive({bytes, count})) return count;
-      transfer.ended_by_us = true;
-      return 0;
+      goes_on = transfer.receive({bytes, count});
+    } else {
+      body.append(bytes, std::min(count, kLargestBody - body.size()));
+      goes_on = body.size() < kLargestBody;
     }
-    if (transfer.answer.body.size() + count > kLargestAnswer) return 0;
-    transfer.answer.body.append(bytes, count);
-    return count;
+    if (goes_on) return count;
+    transfer.ended_by_us = true;
+    return 0;
   }
   static size_t Header(char* bytes, size_t, size_t count, void* self) {
     const absl::string_view line(bytes, count);
     auto& transfer = *static_cast<Transfer*>(self);
+    transfer.heard_at = std::chrono::steady_clock::now();
     if (line == "\r\n") {
       long code = 0;
       curl_easy_getinfo(transfer.client->curl_, CURLINFO_RESPONSE_CODE, &code);
@@ -134,25 +157,72 @@ struct ApiClient::Transfer {
     int seconds = 0;
     if (line.size() > kName.size() && absl::AsciiStrToLower(line.substr(0, kName.size())) == kName &&
         absl::SimpleAtoi(absl::StripAsciiWhitespace(line.substr(kName.size())), &seconds))
-      transfer.answer.retry_after_seconds = std::clamp(seconds, 0, 300);
+      transfer.answer.retry_after_seconds = std::clamp(seconds, 0, kLongestRetryAfter);
     return count;
-  }
-  static int Progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
-    return static_cast<Transfer*>(self)->client->is_stopped() ? 1 : 0;
   }
 };
 
-ApiClient::Answer ApiClient::DoOnce(const std::string& path, std::chrono::seconds patience,
-                                    const std::string* body,
-                                    const std::function<bool(std::string_view)>& receive) {
+// Runs one request until it is over, it is silent or long for too long, or we are stopped.
+void ApiClient::Perform(Transfer& transfer, const Limits& limits) {
+  const auto end = std::chrono::steady_clock::now() + limits.in_all;
+  char reason[CURL_ERROR_SIZE] = "";
+  curl_easy_setopt(curl_, CURLOPT_ERRORBUFFER, reason);
+  curl_multi_add_handle(multi_, curl_);
+  std::string& error = transfer.answer.error;
+  for (int running = 1; error.empty();) {
+    if (curl_multi_perform(multi_, &running) != CURLM_OK || running == 0) break;
+    const auto now = std::chrono::steady_clock::now();
+    if (is_stopped()) {
+      error = "it was stopped";
+    } else if (now - transfer.heard_at > limits.silence) {
+      error = absl::StrCat(transfer.server, ": silent for ", limits.silence.count(), " s");
+      transfer.answer.is_silent = true;
+    } else if (now > end) {
+      error = absl::StrCat(transfer.server, ": the answer is not over after ", limits.in_all.count(), " s");
+    } else {
+      curl_multi_poll(multi_, nullptr, 0, static_cast<int>(kLook.count()), nullptr);
+    }
+  }
+  int left = 0;
+  const CURLMsg* const message = curl_multi_info_read(multi_, &left);
+  if (message != nullptr && message->data.result != CURLE_OK && !transfer.ended_by_us)
+    error = absl::StrCat(transfer.server, ": ",
+                         reason[0] != '\0' ? reason : curl_easy_strerror(message->data.result));
+  curl_easy_getinfo(curl_, CURLINFO_RESPONSE_CODE, &transfer.answer.code);
+  curl_multi_remove_handle(multi_, curl_);
+  curl_easy_setopt(curl_, CURLOPT_ERRORBUFFER, nullptr);
+}
+
+absl::Status ApiClient::Secure(const Credentials& credentials) {
+  // Only who the cluster's own authority vouches for; its file may have changed since.
+  const std::string ca = access_.ca_data.empty() ? FileText(access_.ca_file) : access_.ca_data;
+  if (ca.empty() && !access_.ca_file.empty() && !access_.skips_verification)
+    return absl::NotFoundError(
+        absl::StrCat(access_.ca_file, ": is empty or cannot be read: must be the cluster's CA, as PEM"));
+  const curl_blob ca_blob = BlobOf(ca);
+  if (!ca.empty()) curl_easy_setopt(curl_, CURLOPT_CAINFO_BLOB, &ca_blob);
+  if (access_.skips_verification) {
+    curl_easy_setopt(curl_, CURLOPT_SSL_VERIFYPEER, 0L);
+    curl_easy_setopt(curl_, CURLOPT_SSL_VERIFYHOST, 0L);
+  }
+  const curl_blob certificate = BlobOf(credentials.certificate), key = BlobOf(credentials.key);
+  if (!credentials.certificate.empty()) {
+    curl_easy_setopt(curl_, CURLOPT_SSLCERT_BLOB, &certificate);
+    curl_easy_setopt(curl_, CURLOPT_SSLKEY_BLOB, &key);
+  }
+  return absl::OkStatus();
+}
+
+ApiClient::Answer ApiClient::DoOnce(const std::string& path, const Limits& limits, const std::string* body,
+                                    const Receive& receive) {
   Answer answer;
-  if (access_.servers.empty() || curl_ == nullptr) return answer.error = "no API server is known", answer;
+  if (access_.servers.empty() || curl_ == nullptr || multi_ == nullptr)
+    return answer.error = "no API server is known", answer;
   const absl::StatusOr<Credentials> credentials = credentials_.Get();
   if (!credentials.ok()) return answer.error = std::string(credentials.status().message()), answer;
   std::string server = access_.servers[server_];
   while (server.ends_with('/')) server.pop_back();
   Transfer transfer{this, server, body == nullptr ? "GET" : "POST", receive, answer};
-  char reason[CURL_ERROR_SIZE] = "";
   CURL* const curl = curl_;
   curl_easy_reset(curl);
   curl_easy_setopt(curl, CURLOPT_URL, (server + path).c_str());
@@ -160,34 +230,18 @@ ApiClient::Answer ApiClient::DoOnce(const std::string& path, std::chrono::second
   curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
   curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
   curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, 10L);
-  curl_easy_setopt(curl, CURLOPT_TIMEOUT, static_cast<long>(patience.count()));
   curl_easy_setopt(curl, CURLOPT_USERAGENT, "sluice-kube");
   curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "gzip");
   curl_easy_setopt(curl, CURLOPT_BUFFERSIZE, 256L * 1024);
-  curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, reason);
   curl_easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, KeepAlive);
   curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, Transfer::Body);
   curl_easy_setopt(curl, CURLOPT_WRITEDATA, &transfer);
   curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, Transfer::Header);
   curl_easy_setopt(curl, CURLOPT_HEADERDATA, &transfer);
-  curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-  curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, Transfer::Progress);
-  curl_easy_setopt(curl, CURLOPT_XFERINFODATA, &transfer);
   if (!access_.proxy_url.empty()) curl_easy_setopt(curl, CURLOPT_PROXY, access_.proxy_url.c_str());
   curl_easy_setopt(curl, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);  // a proxy's answer is not the server's
-  // Only who the cluster's own authority vouches for; its file may have changed since.
-  const std::string ca = access_.ca_data.empty() ? FileText(access_.ca_file) : access_.ca_data;
-  const curl_blob ca_blob = BlobOf(ca);
-  if (!ca.empty()) curl_easy_setopt(curl, CURLOPT_CAINFO_BLOB, &ca_blob);
-  if (access_.skips_verification) {
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYPEER, 0L);
-    curl_easy_setopt(curl, CURLOPT_SSL_VERIFYHOST, 0L);
-  }
-  const curl_blob certificate = BlobOf(credentials->certificate), key = BlobOf(credentials->key);
-  if (!credentials->certificate.empty()) {
-    curl_easy_setopt(curl, CURLOPT_SSLCERT_BLOB, &certificate);
-    curl_easy_setopt(curl, CURLOPT_SSLKEY_BLOB, &key);
-  }
+  if (const absl::Status secure = Secure(*credentials); !secure.ok())
+    return answer.error = std::string(secure.message()), answer;
   curl_slist* headers = curl_slist_append(nullptr, "Accept: application/json");
   if (!credentials->token.empty())
     headers = curl_slist_append(headers, absl::StrCat("Authorization: Bearer ", credentials->token).c_str());
@@ -213,13 +267,10 @@ ApiClient::Answer ApiClient::DoOnce(const std::string& path, std::chrono::second
     curl_easy_setopt(curl, CURLOPT_URL, url_with_name.c_str());
   }
   curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-  const CURLcode result = curl_easy_perform(curl);
+  Perform(transfer, limits);
   curl_slist_free_all(headers);
   curl_slist_free_all(connect_to);
-  curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &answer.code);
-  if (result != CURLE_OK && !transfer.ended_by_us)
-    answer.error = absl::StrCat(server, ": ", reason[0] != '\0' ? reason : curl_easy_strerror(result));
-  if (result != CURLE_OK && answer.code != 200 && answer.body.empty()) answer.code = 0;
+  if (!answer.error.empty() && answer.code != 200 && answer.body.empty()) answer.code = 0;
   transfer.Count(answer.code);
   return answer;
 }

@@ -85,6 +85,8 @@ std::string KubeMetrics::Page() const {
   One(page, "sluice_kube_api_watches_total", "counter", "Watches begun", watches.load());
   One(page, "sluice_kube_api_events_total", "counter", "Events of watches", events.load());
   One(page, "sluice_kube_api_errors_total", "counter", "Lists and watches that failed", api_errors.load());
+  One(page, "sluice_kube_api_refused_objects_total", "counter",
+      "Objects left out because they break the rules of Kubernetes' API", refused_objects.load());
   return page;
 }
 

@@ -160,6 +160,7 @@ int Main(const std::vector<std::string>& arguments) {
                                               metrics.watches.store(sum(&ReflectorCounts::watches));
                                               metrics.events.store(sum(&ReflectorCounts::events));
                                               metrics.api_errors.store(sum(&ReflectorCounts::errors));
+                                              metrics.refused_objects.store(sum(&ReflectorCounts::refused));
                                               std::string page = metrics.Page() + ProcessMetrics();
                                               access->counts->Print(page);
                                               return HttpServer::Page{.text = page};

@@ -147,37 +147,11 @@ absl::StatusOr<EventOf<Object>> ReadEvent(std::string_view line) {
   return event;
 }
 
-// A list, or a page of one.
-template <class Object>
-struct ListOf {
-  std::vector<Object> items;
+// What a list, or a page of one, says of itself.
+struct ListMeta {
   std::string version;
   std::string rest;  // names the next page; empty: it is the last
 };
-struct ListMeta {
-  std::string version;
-  std::string rest;
-};
 void Read(JsonReader& json, ListMeta& meta);
-
-template <class Object>
-absl::StatusOr<ListOf<Object>> ReadList(std::string_view text) {
-  ListOf<Object> list;
-  JsonReader json(text);
-  json.Object([&](std::string_view key) {
-    if (key == "items") {
-      json.Array([&] { Read(json, list.items.emplace_back()); });
-    } else if (key == "metadata") {
-      ListMeta meta;
-      Read(json, meta);
-      list.version = std::move(meta.version);
-      list.rest = std::move(meta.rest);
-    } else {
-      json.Skip();
-    }
-  });
-  if (!json.ok() || !json.AtEnd()) return absl::DataLossError("a list of the API server's: " + json.error());
-  return list;
-}
 
 }  // namespace sluice::kubernetes

@@ -13,7 +13,9 @@
 #include <thread>
 
 #include "control/kubernetes/api_client.h"
+#include "control/kubernetes/backoff.h"
 #include "control/kubernetes/cluster.h"
+#include "control/kubernetes/objects.h"
 
 namespace sluice::kubernetes {
 
@@ -30,28 +32,20 @@ struct ReflectorCounts {
   std::atomic<uint64_t> watches{0};
   std::atomic<uint64_t> events{0};
   std::atomic<uint64_t> errors{0};
-};
-
-// How long to wait before the next try: longer each time, and never as long as others wait.
-class Backoff {
- public:
-  std::chrono::milliseconds Next();
-  void Reset() { delay_ = kFirst; }
-
- private:
-  using Clock = std::chrono::steady_clock;
-  static constexpr std::chrono::milliseconds kFirst{800}, kLongest{30'000};
-  static constexpr std::chrono::minutes kForgotten{2};
-  std::chrono::milliseconds delay_ = kFirst;
-  Clock::time_point last_{};
-  std::minstd_rand random_{std::random_device{}()};
+  std::atomic<uint64_t> refused{0};  // objects left out: what they say breaks the API's rules
 };
 
 template <class Object>
 class Reflector {
  public:
-  Reflector(const ApiAccess& access, Collection collection, Cluster& cluster)
-      : collection_(std::move(collection)), cluster_(cluster), client_(access), thread_([this] { Run(); }) {}
+  // `silence`: of a watch, before it is taken up again on another connection.
+  Reflector(const ApiAccess& access, Collection collection, Cluster& cluster,
+            std::chrono::seconds silence = std::chrono::seconds(25))
+      : collection_(std::move(collection)),
+        cluster_(cluster),
+        silence_(silence),
+        client_(access),
+        thread_([this] { Run(); }) {}
   ~Reflector() {
     client_.Stop();
     thread_.join();
@@ -60,37 +54,52 @@ class Reflector {
 
  private:
   enum class Outcome {
-    kGoOn,        // the watch ended: watch again from where it was
-    kListAgain,   // what it would go on from is too old
-    kListNewest,  // the server does not know that version yet
-    kTryLater,    // it was refused, or failed
+    kDone,   // the list is complete, or the watch has ended as watches do: a watch comes next, at once
+    kAgain,  // it failed: the same again, after a pause
+    kList,   // what a watch would go on from is of no use: a list comes next, after a pause
   };
 
   void Run();
   Outcome List();
+  // One page of a list; `kDone`: it is in `list`.
+  struct Listing;
+  Outcome ListPage(Listing& list);
+  Outcome Adopt(Listing& list);
   Outcome Watch();
+  // How a watch that nobody refused has ended.
+  Outcome WatchEnded(const ApiClient::Answer& answer, std::chrono::steady_clock::duration lived);
   // One event of a watch; false: it must end, with `outcome_`.
   bool Take(std::string_view line);
+  bool TakeFault(std::string_view line, const std::string& type, const std::string& what);
+  bool TakeError(const ApiStatus& status);
   Outcome Refused(const ApiClient::Answer& answer, const char* what);
+  Outcome Failed(Outcome outcome, const std::string& what);
+  void RefuseObject(const std::string& what);
   // A plain watch from a version of the future is silent for ever.
   bool IsKnown();
   std::string Path() const;
+  std::chrono::milliseconds Pause();
   void Wait(std::chrono::milliseconds time);
   void Say(const std::string& what);
 
   const Collection collection_;
   Cluster& cluster_;
+  const std::chrono::seconds silence_;
   ApiClient client_;
   ReflectorCounts counts_;
   // The thread's own.
-  std::string version_;  // up to which everything is known
-  bool wants_newest_ = false;
+  std::string version_;        // up to which everything is known
+  bool wants_newest_ = false;  // a list at any version that is known would be refused
+  bool uses_pages_ = true;
   bool uses_fields_ = true;
-  Outcome outcome_ = Outcome::kGoOn;
+  Outcome outcome_ = Outcome::kDone;
   uint64_t events_of_watch_ = 0;
-  int wait_seconds_ = -1;  // that the server asked for
+  // The server had our version a moment ago, and nothing has broken since.
+  std::chrono::steady_clock::time_point known_until_{};
+  int retry_after_seconds_ = 0;  // that the server asked for; 0: it did not
   Backoff backoff_;
   std::string said_;
+  std::chrono::steady_clock::time_point said_at_{};
   std::minstd_rand random_{std::random_device{}()};
   std::thread thread_;
 };

@@ -14,6 +14,7 @@
 
 #include "control/kubernetes/cluster.h"
 #include "control/kubernetes/kube_options.h"
+#include "control/kubernetes/list_reader.h"
 #include "control/kubernetes/program.h"
 #include "control/kubernetes/virtual_services.h"
 #include "dataplane/net/check.h"
@@ -123,8 +124,16 @@ class Fuzz {
   void TryList() {
     std::string text = R"({"kind":"ServiceList","metadata":{"resourceVersion":"7","continue":"x"},"items":[)";
     for (uint32_t i = Below(4); i > 0; --i) text += One(services_) + (i > 1 ? "," : "");
-    const auto list = ReadList<ServiceObject>(Mutated(text + "]}"));
-    ++(list.ok() ? read_ : unread_);
+    const std::string list = Mutated(text + "]}");
+    ListReader reader("ServiceList", [&](std::string_view object) {
+      ServiceObject service;
+      Parse(std::string(object), service);
+    });
+    for (size_t at = 0, size = 0; at < list.size(); at += size) {
+      size = 1 + Below(200);
+      if (!reader.Add(std::string_view(list).substr(at, size))) break;
+    }
+    ++(reader.Finish().ok() ? read_ : unread_);
     const auto event =
         ReadEvent<SliceObject>(Mutated(R"({"type":")" + std::string(Below(3) == 0 ? "ERROR" : "ADDED") +
                                        R"(","object":)" + One(slices_) + "}"));

@@ -10,8 +10,6 @@
 #include <filesystem>
 #include <fstream>
 
-#include "control/kubernetes/reflector.h"
-
 namespace sluice::kubernetes {
 namespace {
 
@@ -125,19 +123,6 @@ TEST_F(CredentialsTest, APod) {
   setenv("KUBERNETES_SERVICE_PORT", "443", 1);
   EXPECT_THAT(InCluster()->servers, ElementsAre("https://[fd00::1]:443"));
   unsetenv("KUBERNETES_SERVICE_HOST");
-}
-
-TEST(BackoffTest, LongerEachTimeAndNeverTheSame) {
-  Backoff backoff;
-  std::chrono::milliseconds least{800};
-  for (int i = 0; i < 10; ++i) {
-    const std::chrono::milliseconds wait = backoff.Next();
-    EXPECT_GE(wait, least);
-    EXPECT_LT(wait, 2 * least);
-    least = std::min<std::chrono::milliseconds>(2 * least, std::chrono::seconds(30));
-  }
-  backoff.Reset();
-  EXPECT_LT(backoff.Next().count(), 1600);
 }
 
 }  // namespace

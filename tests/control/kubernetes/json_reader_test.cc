@@ -170,16 +170,5 @@ TEST(ObjectsTest, AnEvent) {
   EXPECT_FALSE(ReadEvent<ServiceObject>(R"({"type":"ADDED","object":{"metadata":)").ok());
 }
 
-TEST(ObjectsTest, APageOfAList) {
-  const auto list = ReadList<ServiceObject>(
-      R"({"kind":"ServiceList","metadata":{"resourceVersion":"7","continue":"abc"},"items":[{"metadata":{"name":"a"}},{}]})");
-  ASSERT_TRUE(list.ok());
-  EXPECT_EQ(list->items.size(), 2u);
-  EXPECT_EQ(list->version, "7");
-  EXPECT_EQ(list->rest, "abc");
-  EXPECT_FALSE(ReadList<ServiceObject>(R"({"items":[{"metadata":{"name":"a"}})").ok());
-  EXPECT_FALSE(ReadList<ServiceObject>("<html>").ok());
-}
-
 }  // namespace
 }  // namespace sluice::kubernetes
