@@ -69,8 +69,11 @@ void Feed::Run() {
       }
       resync_at = Clock::now() + options_.sync_period;
     }
-    Cluster::News news =
-        cluster_.WaitForNews(std::min(resync_at, program_.Draining().empty() ? resync_at : reap_at));
+    // Before the cluster is known there is nothing to do; WaitForNews wakes when it is.
+    const Clock::time_point look_at = !cluster_.IsListed()          ? Clock::now() + options_.sync_period
+                                      : program_.Draining().empty() ? resync_at
+                                                                    : std::min(resync_at, reap_at);
+    Cluster::News news = cluster_.WaitForNews(look_at);
     if (stop_.load()) break;
     if (!cluster_.IsListed()) continue;
     if (Clock::now() >= resync_at) {
