@@ -60,7 +60,7 @@ class KubernetesApiTest(unittest.TestCase):
                 # The server comes back as it was, and more has happened than it remembers.
                 lab.start_api(kept.port)
                 lab.api.items, lab.api.version = kept.items, kept.version + 50
-                lab.api.oldest = lab.api.version
+                lab.api.oldest = lab.api.compacted = lab.api.version
                 lab.put_pods([endpoint(pod) for pod in lab.pods])
                 self.assertTrue(wait_until(lambda: f"{lab.pods[0]}:80 -m -w 1" in lab.rules(), 120), lab.kube_text())
             self.assertEqual(load.result["failures"], {})

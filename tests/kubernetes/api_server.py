@@ -26,7 +26,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+import api_lists  # noqa: E402
+
 HISTORY = 1000
+FUTURE_WAIT = 3.0  # for a version that is not there yet
 BOOKMARK_EVERY = 1.0
 # path -> (kind, apiVersion, whether in a namespace)
 COLLECTIONS = {
@@ -49,11 +53,6 @@ NOT_KEPT = [
 def status(code, reason, message, **details):
     return code, {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": message, "reason": reason,
                   "details": details, "code": code}
-
-
-def too_large():
-    return status(504, "Timeout", "Too large resource version: 99999999, current: 1", retryAfterSeconds=1,
-                  causes=[{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}])
 
 
 class Selector:
@@ -96,7 +95,11 @@ class ApiServer:
         self.version = 100
         self.items = {plural: {} for plural in COLLECTIONS}  # by (namespace, name)
         self.history = []  # (version, plural, type, item, item before)
-        self.oldest = 100  # versions up to here are forgotten
+        self.oldest = 100  # watches from before are too old; a restart of the server forgets what they need
+        self.compacted = 100  # lists of exactly what was before are too old; only compaction forgets what they need
+        self.cache_at = None  # what lists from memory are of; None: the newest
+        self.future_wait = FUTURE_WAIT
+        self.hostile = None  # gets (handler, plural, query) first; True: it has answered
         self.epoch = 0  # streams of an earlier one end
         self.ends_in_the_middle = False
         self.refusal = None  # (code, retry_after)
@@ -195,7 +198,8 @@ class ApiServer:
     def _remember(self, plural, kind, item, before):
         self.history.append((self.version, plural, kind, item, before))
         while len(self.history) > HISTORY:
-            self.oldest = self.history.pop(0)[0]
+            self.compacted = self.history.pop(0)[0]
+            self.oldest = max(self.oldest, self.compacted)
         self.lock.notify_all()
 
     # How it breaks.
@@ -215,18 +219,26 @@ class ApiServer:
             self.lock.notify_all()
 
     def forget_history(self):
-        """Whoever watches from before now is told 410."""
+        """As after a restart: whoever watches from before now is told 410; what was is in etcd all the same."""
         with self.lock:
-            self.history.clear()
             self.version += 1
             self.oldest = self.version
+            self.lock.notify_all()
+
+    def compact(self):
+        """As etcd does every five minutes: lists of exactly what was before are told 410, too."""
+        self.forget_history()
+        with self.lock:
+            self.history.clear()
+            self.compacted = self.version
 
     def go_back(self, version=1):
         """As after a restore of an old backup: clients know more than the server."""
         with self.lock:
             self.version = version
             self.history.clear()
-            self.oldest = 0
+            self.oldest = self.compacted = 0
+            self.cache_at = None
             for items in self.items.values():
                 for item in items.values():
                     item["metadata"]["resourceVersion"] = str(version)
@@ -269,6 +281,8 @@ class ApiServer:
                 item = self.items[plural].get((namespace, name))
             return self.send_json(handler, 200, item) if item else self.send_json(
                 handler, *status(404, "NotFound", f'{plural} "{name}" not found'))
+        if self.hostile and self.hostile(handler, plural, query):
+            return None
         if field := re.search(r"spec\.(?!clusterIP|type)\w+", query.get("fieldSelector", "")):
             return self.send_json(handler, *status(400, "BadRequest", f"field label not supported: {field[0]}"))
         if query.get("watch") in ("1", "true"):
@@ -312,34 +326,45 @@ class ApiServer:
         return holds
 
     def list(self, handler, plural, namespace, query):
+        try:
+            at, start, state = self.listed(plural, query)
+        except api_lists.Refused as refused:
+            code, body = status(refused.code, refused.reason, refused.message, **refused.extra.get("details", {}))
+            body["metadata"] = refused.extra.get("metadata", {})
+            return self.send_json(handler, code, body, {"Retry-After": 1} if code == 504 else {})
         kind, api_version, _ = COLLECTIONS[plural]
         holds = self.chosen(plural, namespace, query)
-        version, limit = query.get("resourceVersion", ""), int(query.get("limit") or 0)
-        if query.get("continue") and version:
-            return self.send_json(handler, *status(400, "BadRequest", "specifying resource version is not allowed when using continue"))
-        with self.lock:
-            if version.isdigit() and int(version) > self.version:
-                future = True
-            else:
-                future = False
-                at = self.version
-                items = [copy.deepcopy(item) for _, item in sorted(self.items[plural].items()) if holds(item)]
-        if future:
-            return self.send_json(handler, *too_large(), {"Retry-After": 1})
-        first = 0
-        if query.get("continue"):
-            begin = json.loads(base64.b64decode(query["continue"]))
-            if begin["rv"] < self.oldest:
-                return self.send_json(handler, *status(410, "Expired", "The provided continue parameter is too old"))
-            at, first = begin["rv"], begin["start"]
+        rest = [(key, item) for key, item in sorted(state.items()) if (start is None or key >= start) and holds(item)]
+        # The server's memory knows no pages.
+        limit = 0 if api_lists.plan(query).what == "any" else int(query.get("limit") or 0)
         meta = {"resourceVersion": str(at)}
-        page = items[first:first + limit] if limit else items[first:]
-        if limit and first + limit < len(items):
-            meta["continue"] = base64.b64encode(json.dumps({"rv": at, "start": first + limit}).encode()).decode()
-        for item in page:
-            item.pop("kind", None)
-            item.pop("apiVersion", None)
-        self.send_json(handler, 200, {"kind": f"{kind}List", "apiVersion": api_version, "metadata": meta, "items": page})
+        page = rest[:limit] if limit else rest
+        if len(page) < len(rest):
+            meta["continue"] = api_lists.token(at, rest[limit][0])
+            if not query.get("labelSelector") and not query.get("fieldSelector"):
+                meta["remainingItemCount"] = len(rest) - limit
+        items = [{name: value for name, value in item.items() if name not in ("kind", "apiVersion")} for _, item in page]
+        self.send_json(handler, 200, {"kind": f"{kind}List", "apiVersion": api_version, "metadata": meta, "items": items})
+
+    def listed(self, plural, query):
+        """The version that a list is of, where it begins, and all items of then."""
+        plan = api_lists.plan(query)
+        with self.lock:
+            if plan.what == "not older":
+                self.lock.wait_for(lambda: self.version >= plan.version, self.future_wait)
+            if plan.what in ("not older", "exact") and plan.version > self.version:
+                raise api_lists.too_large(plan.version, self.version)
+            at = self.version
+            if plan.what in ("exact", "rest") and not plan.inconsistent:
+                at = plan.version
+            if plan.what == "any" and self.cache_at is not None:
+                at = self.cache_at
+            if at < self.compacted and plan.what == "rest":
+                raise api_lists.Refused(410, "Expired", "The provided continue parameter is too old to display a consistent list result.",
+                                        metadata={"continue": api_lists.token(-1, plan.start)})
+            if at < self.compacted:
+                raise api_lists.Refused(410, "Expired", f"The resourceVersion for the provided list is too old: {at} ({self.compacted})")
+            return at, plan.start, api_lists.state_at(self.items[plural], self.history, plural, at)
 
     def watch(self, handler, plural, namespace, query):
         holds = self.chosen(plural, namespace, query)
