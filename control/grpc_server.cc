@@ -3,93 +3,30 @@
 
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/grpcpp.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <chrono>
-#include <filesystem>
-#include <fstream>
-#include <sstream>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "control/listening_socket.h"
+#include "control/open_files.h"
+#include "control/reflection_limit.h"
 
 namespace sluice {
 namespace {
+
+using FromFd = grpc::ServerBuilder::experimental_type::ExternalConnectionType;
 
 constexpr int kMaxMessageBytes = 256 * 1024 * 1024;  // a configuration of 50,000 services in one request
 
 constexpr int kMaxStreams = 64;   // of a client
 constexpr int kMoreThreads = 40;  // than streams that stay open
 constexpr int kKeepaliveMs = 20'000;
-
-absl::StatusOr<std::string> ReadPem(const char* option, const std::string& path) {
-  if (path.empty())
-    return absl::InvalidArgumentError(absl::StrCat("--listen-tls needs ", option, " FILE, too"));
-  std::ifstream file(path);
-  std::stringstream text;
-  if (!file || !(text << file.rdbuf()))
-    return absl::ErrnoToStatus(errno, absl::StrCat(option, " ", path, ": cannot be read"));
-  if (text.str().find("-----BEGIN ") == std::string::npos)
-    return absl::InvalidArgumentError(absl::StrCat(option, " ", path, ": is not PEM"));
-  return text.str();
-}
-
-// Null without --listen-tls.
-absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> TlsCredentials(const GrpcOptions& options) {
-  if (options.tls_address.empty()) return nullptr;
-  const absl::StatusOr<std::string> certificate = ReadPem("--tls-cert", options.tls_certificate);
-  if (!certificate.ok()) return certificate.status();
-  const absl::StatusOr<std::string> key = ReadPem("--tls-key", options.tls_key);
-  if (!key.ok()) return key.status();
-  const absl::StatusOr<std::string> client_ca = ReadPem("--tls-client-ca", options.tls_client_ca);
-  if (!client_ca.ok()) return client_ca.status();
-  grpc::SslServerCredentialsOptions tls(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-  tls.pem_root_certs = *client_ca;
-  tls.pem_key_cert_pairs.push_back({*key, *certificate});
-  return grpc::SslServerCredentials(tls);
-}
-
-// Whether a server answers at this path.
-bool IsLive(const sockaddr_un& address) {
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const bool live = connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-  close(fd);
-  return live;
-}
-
-absl::Status CheckPath(const std::string& path) {
-  sockaddr_un address{};
-  address.sun_family = AF_UNIX;
-  if (path.empty() || path[0] != '/' || path.size() >= sizeof address.sun_path) {
-    return absl::InvalidArgumentError(absl::StrCat("--listen unix:", path,
-                                                   ": must be an absolute path of fewer than ",
-                                                   sizeof address.sun_path, " characters"));
-  }
-  path.copy(address.sun_path, sizeof address.sun_path - 1);
-  struct stat present;
-  if (lstat(path.c_str(), &present) != 0) return absl::OkStatus();
-  if (!S_ISSOCK(present.st_mode))
-    return absl::AlreadyExistsError(
-        absl::StrCat("--listen unix:", path, ": is there already and not a socket"));
-  if (!IsLive(address)) return absl::OkStatus();
-  return absl::AlreadyExistsError(absl::StrCat(
-      "--listen unix:", path, ": another sluiced listens there: stop it, or choose another path"));
-}
-
-absl::Status MakeRoom(const std::string& path) {
-  if (const absl::Status checked = CheckPath(path); !checked.ok()) return checked;
-  std::error_code error;
-  std::filesystem::create_directories(std::filesystem::path(path).parent_path(), error);
-  if (error)
-    return absl::ErrnoToStatus(error.value(),
-                               absl::StrCat("--listen unix:", path, ": the directory cannot be made"));
-  unlink(path.c_str());
-  return absl::OkStatus();
-}
+constexpr int kHandshakeMs = 10'000;                  // until a client has proved who it is
+constexpr std::chrono::milliseconds kPatience{1000};  // with calls, when the process ends
 
 absl::StatusOr<std::string> PathOf(const std::string& listen) {
   absl::string_view path = listen;
@@ -98,61 +35,125 @@ absl::StatusOr<std::string> PathOf(const std::string& listen) {
       absl::StrCat("--listen ", listen, ": must be unix:/PATH; over TCP only with TLS: --listen-tls"));
 }
 
-}  // namespace
+TlsFiles::Paths TlsPaths(const GrpcOptions& options) {
+  return {.certificate = options.tls_certificate, .key = options.tls_key, .client_ca = options.tls_client_ca};
+}
 
-absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcOptions& options,
-                                                              grpc::Service& service) {
-  const std::string& listen = options.listen;
-  const absl::StatusOr<std::string> socket_path = PathOf(listen);
-  if (!socket_path.ok()) return socket_path.status();
-  const std::string& path = *socket_path;
-  const absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> tls = TlsCredentials(options);
-  if (!tls.ok()) return tls.status();
-  std::unique_ptr<GrpcServer> server(new GrpcServer());
-  if (const absl::Status room = MakeRoom(path); !room.ok()) return room;
-  grpc::EnableDefaultHealthCheckService(true);
-  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
-  grpc::ServerBuilder builder;
-  builder.AddListeningPort(absl::StrCat("unix:", path), grpc::InsecureServerCredentials());
-  int tls_port = 0;
-  if (!options.tls_address.empty()) builder.AddListeningPort(options.tls_address, *tls, &tls_port);
+// A listener may have an eighth of the descriptors: two for each connection, and half are left when both
+// listeners are full.
+Listener::Limits LimitsOfConnections() {
+  Listener::Limits limits;
+  limits.connections = std::min<size_t>(256, OpenFileLimit() / 8);
+  limits.of_a_peer = std::min<size_t>(64, limits.connections / 2);
+  return limits;
+}
+
+Listener::Hand HandTo(grpc::experimental::ExternalConnectionAcceptor& acceptor) {
+  return [&acceptor](int socket, int connection) {
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+    parameters.listener_fd = socket;
+    parameters.fd = connection;
+    acceptor.HandleNewConnection(&parameters);
+  };
+}
+
+void SetLimits(grpc::ServerBuilder& builder, StreamPlaces& streams) {
   builder.SetMaxReceiveMessageSize(kMaxMessageBytes);
   builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kMaxStreams);
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, kHandshakeMs);
   // Clients that are gone without a word are noticed.
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveMs);
   grpc::ResourceQuota quota("sluiced");
-  quota.SetMaxThreads(options.streams + kMoreThreads);
+  quota.SetMaxThreads(static_cast<int>(streams.most()) + kMoreThreads);
   builder.SetResourceQuota(quota);
-  builder.RegisterService(&service);
-  const mode_t mask = umask(0177);  // the socket is 0600 from its first moment
-  server->server_ = builder.BuildAndStart();
-  umask(mask);
-  if (server->server_ == nullptr) {
-    return absl::UnavailableError(
-        options.tls_address.empty()
-            ? absl::StrCat("--listen ", listen, ": cannot listen there")
-            : absl::StrCat(
-                  "--listen-tls ", options.tls_address,
-                  ": cannot listen there; is the address this host's, the port free, and do certificate "
-                  "and key belong together?"));
+  std::vector<std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>> interceptors;
+  interceptors.push_back(ReflectionLimit(streams));
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<GrpcServer>> GrpcServer::Start(const GrpcOptions& options,
+                                                              grpc::Service& service, StreamPlaces& streams,
+                                                              ConnectionCounts& counts) {
+  if (const absl::Status checked = Check(options); !checked.ok()) return checked;
+  const std::string path = *PathOf(options.listen);
+  std::unique_ptr<GrpcServer> server(new GrpcServer());
+  std::vector<int> tcp_sockets;
+  if (!options.tls_address.empty()) {
+    absl::StatusOr<std::vector<int>> sockets = ListenOnTcp(options.tls_address);
+    if (!sockets.ok()) return sockets.status();
+    tcp_sockets = *std::move(sockets);
   }
-  server->path_ = path;
+  const absl::StatusOr<int> unix_socket = ListenOnUnix(path);
+  if (!unix_socket.ok()) return unix_socket.status();
+
+  grpc::EnableDefaultHealthCheckService(true);
+  grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+  grpc::ServerBuilder builder;
+  SetLimits(builder, streams);
+  builder.RegisterService(&service);
+  server->doors_.resize(tcp_sockets.empty() ? 1 : 2);
+  server->doors_[0].acceptor = builder.experimental().AddExternalConnectionAcceptor(
+      FromFd::FROM_FD, grpc::InsecureServerCredentials());
+  if (!tcp_sockets.empty()) {
+    server->tls_files_ = std::make_unique<TlsFiles>(TlsPaths(options));
+    server->doors_[1].acceptor = builder.experimental().AddExternalConnectionAcceptor(
+        FromFd::FROM_FD, TlsFiles::Credentials(*server->tls_files_));
+  }
+  server->server_ = builder.BuildAndStart();
+  if (server->server_ == nullptr) return absl::UnavailableError("gRPC does not start");
+  const Listener::Limits limits = LimitsOfConnections();
+  server->doors_[0].listener = std::make_unique<Listener>(
+      std::vector<int>{*unix_socket}, limits,
+      Listener::Renewal{.path = path, .listen = [path] { return ListenOnUnix(path); }}, counts,
+      HandTo(*server->doors_[0].acceptor));
+  if (!tcp_sockets.empty()) {
+    server->doors_[1].listener = std::make_unique<Listener>(
+        std::move(tcp_sockets), limits, Listener::Renewal{}, counts, HandTo(*server->doors_[1].acceptor));
+  }
   return server;
 }
 
 absl::Status GrpcServer::Check(const GrpcOptions& options) {
   const absl::StatusOr<std::string> path = PathOf(options.listen);
   if (!path.ok()) return path.status();
-  if (const absl::Status checked = CheckPath(*path); !checked.ok()) return checked;
-  return TlsCredentials(options).status();
+  if (const absl::Status checked = CheckUnixPath(*path); !checked.ok()) return checked;
+  if (options.tls_address.empty()) return absl::OkStatus();
+  return TlsFiles(TlsPaths(options)).Read().status();
 }
 
 GrpcServer::~GrpcServer() {
   if (server_ == nullptr) return;
-  server_->Shutdown(std::chrono::system_clock::now() + std::chrono::seconds(1));
+  for (const Door& door : doors_) {
+    if (door.listener != nullptr) door.listener->Stop();
+  }
+  CutAfter(kPatience);
+}
+
+// gRPC waits for a write to end before it closes a connection, however dead it is: then only the socket's end
+// helps.
+void GrpcServer::CutAfter(std::chrono::milliseconds patience) {
+  const auto end = std::chrono::system_clock::now() + patience;
+  std::mutex mutex;
+  std::condition_variable changed;
+  bool has_ended = false;
+  std::thread cut([&] {
+    std::unique_lock lock(mutex);
+    if (changed.wait_for(lock, patience, [&] { return has_ended; })) return;
+    for (const Door& door : doors_) {
+      if (door.listener != nullptr) door.listener->EndConnections();
+    }
+  });
+  server_->Shutdown(end);
   server_->Wait();
-  unlink(path_.c_str());
+  {
+    const std::lock_guard lock(mutex);
+    has_ended = true;
+    changed.notify_all();
+  }
+  cut.join();
 }
 
 }  // namespace sluice

@@ -12,6 +12,7 @@
 
 #include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
+#include "control/api_probe.h"
 #include "control/config_file.h"
 #include "control/config_store.h"
 #include "control/grpc_server.h"
@@ -20,6 +21,7 @@
 #include "control/metrics/http_server.h"
 #include "control/metrics/metrics_page.h"
 #include "control/metrics/process_metrics.h"
+#include "control/open_files.h"
 #include "control/options.h"
 #include "control/publisher.h"
 #include "control/sluice_service.h"
@@ -56,8 +58,8 @@ void PrintPorts(const Dataplane& dataplane) {
   }
 }
 
-// Alive: every worker goes round.
-HttpServer::Page Health(SluiceService& service) {
+// Alive: every worker goes round, and the API answers.
+HttpServer::Page Health(SluiceService& service, const ApiProbe& probe) {
   constexpr double kLongestSilence = 1.0;  // seconds; a worker that sleeps is woken every hundredth
   const v1::GetInfoResponse info = service.Info();
   for (int i = 0; i < info.worker_infos_size(); ++i) {
@@ -65,12 +67,13 @@ HttpServer::Page Health(SluiceService& service) {
     if (silent > kLongestSilence)
       return {503, absl::StrCat("worker ", i, " has been silent for ", silent, " seconds\n")};
   }
+  if (const std::string trouble = probe.Trouble(); !trouble.empty()) return {503, trouble + "\n"};
   return {200, "ok\n"};
 }
 
 // Ready: alive, not drained, and packets come. An interface without our XDP program is there, and its packets
 // pass by; one that is away brings none, so it is no reason not to be ready while another serves.
-HttpServer::Page Readiness(SluiceService& service) {
+HttpServer::Page Readiness(SluiceService& service, const ApiProbe& probe) {
   const v1::GetInfoResponse info = service.Info();
   if (info.drained()) return {503, "this node is drained: sluice drain --node --undo ends it\n"};
   bool serves = false;
@@ -83,22 +86,21 @@ HttpServer::Page Readiness(SluiceService& service) {
     if (port.attached() && !port.link_up())
       absl::StrAppend(&troubles, "port ", port.name(), " has no link\n");
   }
-  HttpServer::Page page = Health(service);
+  HttpServer::Page page = Health(service, probe);
   if (page.status == 200 && (passes_by || !serves)) page = {503, ""};
   page.text += troubles;
   return page;
 }
 
-HttpServer::Pages PagesOf(SluiceService& service) {
+HttpServer::Pages PagesOf(SluiceService& service, const ApiProbe& probe) {
   constexpr size_t kMostSeries = 20'000;  // of services and real servers, each with some metrics
-  const auto health = [&service] { return Health(service); };
+  const auto health = [&] { return Health(service, probe); };
+  const auto readiness = [&] { return Readiness(service, probe); };
   const auto metrics = [&service] {
     return HttpServer::Page{200,
                             MetricsPage(service.Info(), service.Services(), kMostSeries) + ProcessMetrics()};
   };
-  return {{"/metrics", metrics}, {"/healthz", health}, {"/livez", health}, {"/readyz", [&service] {
-                                                                              return Readiness(service);
-                                                                            }}};
+  return {{"/metrics", metrics}, {"/healthz", health}, {"/livez", health}, {"/readyz", readiness}};
 }
 
 // What an earlier sluiced has kept; what cannot be used is reported and set aside.
@@ -133,6 +135,20 @@ HandoverOptions OptionsOfHandover(const Options& options) {
   return handover;
 }
 
+void AddCount(v1::GetInfoResponse& info, const char* name, const char* meaning, uint64_t value) {
+  v1::CounterValue& counter = *info.add_counters();
+  counter.set_name(name);
+  counter.set_meaning(meaning);
+  counter.set_value(value);
+}
+
+void DescribeConnections(const ConnectionCounts& counts, v1::GetInfoResponse& info) {
+  AddCount(info, "api_connection_refused",
+           "connections to the API beyond their bound, or for want of descriptors", counts.refused);
+  AddCount(info, "api_connection_stalled",
+           "connections to the API that were cut, because their client did not read", counts.stalled);
+}
+
 // Blocked before any thread is made, so that none but sigwait gets them.
 sigset_t BlockSignals() {
   sigset_t signals;
@@ -165,6 +181,7 @@ int Main(const std::vector<std::string>& arguments) {
   }
   if (const absl::Status checked = GrpcServer::Check(options->grpc); !checked.ok()) return Fail(checked);
   const sigset_t signals = BlockSignals();
+  RaiseOpenFileLimit();
 
   absl::StatusOr<std::unique_ptr<Dataplane>> started = Dataplane::Start(options->dataplane);
   if (!started.ok()) return Fail(started.status());
@@ -200,24 +217,27 @@ int Main(const std::vector<std::string>& arguments) {
       .take_over = [&](const v1::TakeoverRequest& request) { return handover->TakeOver(request); },
       .start_daemon = [&](const v1::SyncDaemon& daemon) { return handover->StartDaemon(daemon); },
       .stop_daemon = [&] { return handover->StopDaemon(); }};
-  SluiceService service(store, publisher, dataplane, switches, options->limits,
-                        [&](v1::GetInfoResponse& info) {
+  StreamPlaces streams(options->streams);
+  ConnectionCounts connections;
+  SluiceService service(store, publisher, dataplane, switches, options->requests_per_second, streams,
+                        options->roles, [&](v1::GetInfoResponse& info) {
                           info.set_version(kVersion);
                           handover->Describe(*info.mutable_kernel_mirror());
                           info.set_passes_stalled(dataplane.passes_stalled());
                           info.set_why_stalled(handover->WhyStalled());
                           info.set_routes((*feed)->route_count());
                           info.set_neighbours((*feed)->neighbour_count());
+                          DescribeConnections(connections, info);
                         });
-  GrpcOptions grpc = options->grpc;
-  grpc.streams = static_cast<int>(options->limits.streams);
-  const absl::StatusOr<std::unique_ptr<GrpcServer>> server = GrpcServer::Start(grpc, service);
+  const GrpcOptions& grpc = options->grpc;
+  absl::StatusOr<std::unique_ptr<GrpcServer>> server = GrpcServer::Start(grpc, service, streams, connections);
   if (!server.ok()) return Fail(server.status());
+  const ApiProbe probe(grpc.listen);
 
   std::unique_ptr<HttpServer> pages_server;
   if (!options->metrics.empty()) {
     absl::StatusOr<std::unique_ptr<HttpServer>> listening =
-        HttpServer::Start(options->metrics, PagesOf(service));
+        HttpServer::Start(options->metrics, PagesOf(service, probe));
     if (!listening.ok())
       return Fail(
           absl::UnavailableError(absl::StrCat("--metrics ", absl::string_view(listening.status().message()),
@@ -231,7 +251,10 @@ int Main(const std::vector<std::string>& arguments) {
               grpc.tls_address.empty() ? "" : " and with TLS on ", grpc.tls_address.c_str());
   std::fflush(stdout);
   WaitForEnd(signals);
+  // Clients first, and packets before those who are slow to go.
+  streams.End();
   handover->End();
+  dataplane.SetSteering(false);
   return 0;
 }
 

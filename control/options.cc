@@ -50,7 +50,10 @@ Control:
   --listen unix:PATH        where gRPC listens (unix:/run/sluice/sluiced.sock)
   --listen-tls ADDRESS:PORT the same over TCP: only with TLS, and for clients with a certificate
   --tls-cert FILE, --tls-key FILE, --tls-client-ca FILE
-                            this host's certificate and its key, and the authorities of clients' ones; PEM
+                            this host's certificate and its key, and the authorities of clients' ones; PEM; read again
+                            when they change
+  --tls-role NAME=read|write|all  how much the client may do whose certificate has this name; repeatable. Once there is
+                            one, clients without a role may do nothing; without any, all clients may do all
   --max-requests-per-second N  of all clients together; more are refused (5000)
   --max-streams N           lists and watches that may be open at a time (24)
   --config FILE             services to start with: sluice.v1.Config as JSON or text format
@@ -181,6 +184,7 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) 
       {"--tls-cert", text(options.grpc.tls_certificate)},
       {"--tls-key", text(options.grpc.tls_key)},
       {"--tls-client-ca", text(options.grpc.tls_client_ca)},
+      {"--tls-role", [&](const std::string& value) { return options.roles.Add(value); }},
       {"--kernel-ipvs", [&](const std::string& value) { return SetKernelIpvs(value, options.kernel_ipvs); }},
       {"--kernel-ipvs-exclude",
        [&](const std::string& value) {
@@ -201,13 +205,10 @@ absl::StatusOr<Options> ParseOptions(const std::vector<std::string>& arguments) 
       {"--sync-policy", [&](const std::string& value) { return SetSyncPolicy(value, options.sync_policy); }},
       {"--max-requests-per-second",
        [&](const std::string& value) {
-         return SetNumber("--max-requests-per-second", value, 10, 1'000'000,
-                          options.limits.requests_per_second);
+         return SetNumber("--max-requests-per-second", value, 10, 1'000'000, options.requests_per_second);
        }},
       {"--max-streams",
-       [&](const std::string& value) {
-         return SetNumber("--max-streams", value, 1, 1000, options.limits.streams);
-       }},
+       [&](const std::string& value) { return SetNumber("--max-streams", value, 1, 1000, options.streams); }},
       {"--config", text(options.config_file)},
       {"--state", text_or_none(options.state_file)},
       {"--metrics", text_or_none(options.metrics)},

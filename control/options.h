@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "control/grpc_server.h"
+#include "control/roles.h"
 #include "control/sluice_service.h"
 #include "dataplane/runtime/dataplane.h"
 
@@ -25,9 +26,11 @@ struct Options {
   bool adopt = true;
   OnStall on_stall = OnStall::kAuto;
   SyncPolicy sync_policy{.which = SyncPolicy::Which::kAll};  // of connections that the kernel is told of
-  SluiceService::Limits limits;
+  uint32_t requests_per_second = 5000;
+  uint32_t streams = 24;  // that stay open, each with a thread to itself
   DataplaneOptions dataplane;
   GrpcOptions grpc;
+  Roles roles;  // of those who come over TCP
   std::string config_file;
   std::string state_file = "/var/lib/sluice/state";  // empty: nothing is kept
   std::string metrics = "127.0.0.1:9909";            // empty: none

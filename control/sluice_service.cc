@@ -26,41 +26,51 @@ constexpr std::chrono::milliseconds kLookEvery{200};  // whether a stream's clie
 // A place among the streams that may be open.
 class SluiceService::Stream {
  public:
-  explicit Stream(SluiceService& service) : service_(service) {
-    status_ = service.Admit();
+  Stream(SluiceService& service, const grpc::ServerContext& context)
+      : places_(service.streams_), context_(context) {
+    status_ = service.Admit(context, Role::kRead);
     if (!status_.ok()) return;
-    holds_ = service.streams_.fetch_add(1) < service.limits_.streams;
+    holds_ = places_.Take();
     if (holds_) return;
-    service.streams_.fetch_sub(1);
-    service.refused_requests_.fetch_add(1, std::memory_order_relaxed);
     status_ = {grpc::StatusCode::RESOURCE_EXHAUSTED,
-               absl::StrCat("there are ", service.limits_.streams,
+               absl::StrCat("there are ", places_.most(),
                             " open streams already: close one, or give sluiced more with --max-streams")};
   }
   ~Stream() {
-    if (holds_) service_.streams_.fetch_sub(1);
+    if (holds_) places_.GiveBack();
   }
 
   const grpc::Status& status() const { return status_; }
+  bool GoesOn() const { return !context_.IsCancelled() && !places_.ends(); }
+  // How it ends that does not go on.
+  grpc::Status Ended() const {
+    if (!places_.ends()) return grpc::Status::OK;
+    return {grpc::StatusCode::UNAVAILABLE, "sluiced ends"};
+  }
 
  private:
-  SluiceService& service_;
+  StreamPlaces& places_;
+  const grpc::ServerContext& context_;
   bool holds_ = false;
   grpc::Status status_;
 };
 
-grpc::Status SluiceService::Admit() {
+grpc::Status SluiceService::Admit(const grpc::ServerContext& context, Role needed) {
+  if (const absl::Status allowed = roles_.Check(context, needed); !allowed.ok()) {
+    refused_requests_.fetch_add(1, std::memory_order_relaxed);
+    return ToGrpc(allowed);
+  }
   if (rate_.Admits(std::chrono::steady_clock::now())) return grpc::Status::OK;
   refused_requests_.fetch_add(1, std::memory_order_relaxed);
   return {grpc::StatusCode::RESOURCE_EXHAUSTED,
-          absl::StrCat("more than ", limits_.requests_per_second,
+          absl::StrCat("more than ", requests_per_second_,
                        " requests a second: ask less often, put changes into one request, or give sluiced "
                        "more with --max-requests-per-second")};
 }
 
-grpc::Status SluiceService::Apply(grpc::ServerContext*, const v1::ApplyRequest* request,
+grpc::Status SluiceService::Apply(grpc::ServerContext* context, const v1::ApplyRequest* request,
                                   v1::ApplyResponse* response) {
-  if (const grpc::Status admitted = Admit(); !admitted.ok()) return admitted;
+  if (const grpc::Status admitted = Admit(*context, Role::kWrite); !admitted.ok()) return admitted;
   const auto begin = std::chrono::steady_clock::now();
   absl::StatusOr<v1::ApplyResponse> applied = store_.Apply(*request);
   NoteApply(applied.ok(), std::chrono::steady_clock::now() - begin);
@@ -68,16 +78,16 @@ grpc::Status SluiceService::Apply(grpc::ServerContext*, const v1::ApplyRequest* 
   return ToGrpc(applied.status());
 }
 
-grpc::Status SluiceService::GetConfig(grpc::ServerContext*, const v1::GetConfigRequest*,
+grpc::Status SluiceService::GetConfig(grpc::ServerContext* context, const v1::GetConfigRequest*,
                                       v1::GetConfigResponse* response) {
-  if (const grpc::Status admitted = Admit(); !admitted.ok()) return admitted;
+  if (const grpc::Status admitted = Admit(*context, Role::kRead); !admitted.ok()) return admitted;
   *response = store_.Config();
   return grpc::Status::OK;
 }
 
-grpc::Status SluiceService::ListServices(grpc::ServerContext*, const v1::ListServicesRequest* request,
+grpc::Status SluiceService::ListServices(grpc::ServerContext* context, const v1::ListServicesRequest* request,
                                          v1::ListServicesResponse* response) {
-  if (const grpc::Status admitted = Admit(); !admitted.ok()) return admitted;
+  if (const grpc::Status admitted = Admit(*context, Role::kRead); !admitted.ok()) return admitted;
   absl::StatusOr<v1::ListServicesResponse> listed = List(*request);
   if (listed.ok()) *response = *std::move(listed);
   return ToGrpc(listed.status());
@@ -123,7 +133,7 @@ void SluiceService::NoteApply(bool accepted, std::chrono::steady_clock::duration
 grpc::Status SluiceService::ListConnections(grpc::ServerContext* context,
                                             const v1::ListConnectionsRequest* request,
                                             grpc::ServerWriter<v1::ListConnectionsResponse>* writer) {
-  const Stream stream(*this);
+  const Stream stream(*this, *context);
   if (!stream.status().ok()) return stream.status();
   Problems problems;
   std::optional<ConnectionFilter> filter = ConnectionFilter::Make(*request, problems);
@@ -138,14 +148,15 @@ grpc::Status SluiceService::ListConnections(grpc::ServerContext* context,
     for (const ConnectionStatus& connection : connections) {
       if (filter->Admits(connection)) *response.add_connections() = ToMessage(connection);
     }
-    return !context->IsCancelled() && (response.connections_size() == 0 || writer->Write(response));
+    return stream.GoesOn() && (response.connections_size() == 0 || writer->Write(response));
   });
-  return grpc::Status::OK;
+  return stream.Ended();
 }
 
-grpc::Status SluiceService::FlushConnections(grpc::ServerContext*, const v1::FlushConnectionsRequest* request,
+grpc::Status SluiceService::FlushConnections(grpc::ServerContext* context,
+                                             const v1::FlushConnectionsRequest* request,
                                              v1::FlushConnectionsResponse* response) {
-  if (const grpc::Status admitted = Admit(); !admitted.ok()) return admitted;
+  if (const grpc::Status admitted = Admit(*context, Role::kWrite); !admitted.ok()) return admitted;
   const absl::StatusOr<std::vector<bool>> members = store_.MembersOf(request->service(), "service");
   if (!members.ok()) return ToGrpc(members.status());
   const Dataplane::Forgotten forgotten = dataplane_.ForgetConnections(*members);
@@ -158,18 +169,18 @@ grpc::Status SluiceService::FlushConnections(grpc::ServerContext*, const v1::Flu
 // waits for it.
 grpc::Status SluiceService::WatchConfig(grpc::ServerContext* context, const v1::WatchConfigRequest* request,
                                         grpc::ServerWriter<v1::WatchConfigResponse>* writer) {
-  const Stream stream(*this);
+  const Stream stream(*this, *context);
   if (!stream.status().ok()) return stream.status();
   std::optional<uint64_t> told;
   if (request->after_generation() != 0) told = request->after_generation();
-  while (!context->IsCancelled()) {
+  while (stream.GoesOn()) {
     for (const ConfigHistory::Entry& news :
          store_.NewsAfter(told, std::chrono::steady_clock::now() + kLookEvery)) {
       if (!writer->Write(*news)) return grpc::Status::OK;
       told = news->diff().generation();
     }
   }
-  return grpc::Status::OK;
+  return stream.Ended();
 }
 
 grpc::Status SluiceService::WatchStatistics(grpc::ServerContext* context,
@@ -178,7 +189,7 @@ grpc::Status SluiceService::WatchStatistics(grpc::ServerContext* context,
   constexpr uint32_t kShortest = 100;
   constexpr uint32_t kLongest = 3'600'000;
   constexpr uint32_t kDefault = 2000;
-  const Stream stream(*this);
+  const Stream stream(*this, *context);
   if (!stream.status().ok()) return stream.status();
   const uint32_t wanted = request->interval_ms() == 0 ? kDefault : request->interval_ms();
   if (wanted < kShortest || wanted > kLongest) {
@@ -190,7 +201,7 @@ grpc::Status SluiceService::WatchStatistics(grpc::ServerContext* context,
   v1::ListServicesRequest listing;
   if (request->has_key()) *listing.mutable_key() = request->key();
   auto next = std::chrono::steady_clock::now();
-  while (!context->IsCancelled()) {
+  while (stream.GoesOn()) {
     const auto now = std::chrono::steady_clock::now();
     if (now < next) {
       std::this_thread::sleep_for(std::min<std::chrono::nanoseconds>(next - now, kLookEvery));
@@ -201,40 +212,41 @@ grpc::Status SluiceService::WatchStatistics(grpc::ServerContext* context,
     if (!writer->Write(*listed)) return grpc::Status::OK;
     next = now + std::chrono::milliseconds(wanted);
   }
-  return grpc::Status::OK;
+  return stream.Ended();
 }
 
-grpc::Status SluiceService::Release(grpc::ServerContext*, const v1::ReleaseRequest*,
+grpc::Status SluiceService::Release(grpc::ServerContext* context, const v1::ReleaseRequest*,
                                     v1::ReleaseResponse* response) {
-  if (const grpc::Status admitted = Admit(); !admitted.ok()) return admitted;
+  if (const grpc::Status admitted = Admit(*context, Role::kAll); !admitted.ok()) return admitted;
   absl::StatusOr<v1::ReleaseResponse> released = switches_.release();
   if (released.ok()) *response = *std::move(released);
   return ToGrpc(released.status());
 }
 
-grpc::Status SluiceService::Takeover(grpc::ServerContext*, const v1::TakeoverRequest* request,
+grpc::Status SluiceService::Takeover(grpc::ServerContext* context, const v1::TakeoverRequest* request,
                                      v1::TakeoverResponse* response) {
-  if (const grpc::Status admitted = Admit(); !admitted.ok()) return admitted;
+  if (const grpc::Status admitted = Admit(*context, Role::kAll); !admitted.ok()) return admitted;
   absl::StatusOr<v1::TakeoverResponse> taken = switches_.take_over(*request);
   if (taken.ok()) *response = *std::move(taken);
   return ToGrpc(taken.status());
 }
 
-grpc::Status SluiceService::StartSyncDaemon(grpc::ServerContext*, const v1::StartSyncDaemonRequest* request,
+grpc::Status SluiceService::StartSyncDaemon(grpc::ServerContext* context,
+                                            const v1::StartSyncDaemonRequest* request,
                                             v1::StartSyncDaemonResponse*) {
-  if (const grpc::Status admitted = Admit(); !admitted.ok()) return admitted;
+  if (const grpc::Status admitted = Admit(*context, Role::kAll); !admitted.ok()) return admitted;
   return ToGrpc(switches_.start_daemon(request->daemon()));
 }
 
-grpc::Status SluiceService::StopSyncDaemon(grpc::ServerContext*, const v1::StopSyncDaemonRequest*,
+grpc::Status SluiceService::StopSyncDaemon(grpc::ServerContext* context, const v1::StopSyncDaemonRequest*,
                                            v1::StopSyncDaemonResponse*) {
-  if (const grpc::Status admitted = Admit(); !admitted.ok()) return admitted;
+  if (const grpc::Status admitted = Admit(*context, Role::kAll); !admitted.ok()) return admitted;
   return ToGrpc(switches_.stop_daemon());
 }
 
-grpc::Status SluiceService::Explain(grpc::ServerContext*, const v1::ExplainRequest* request,
+grpc::Status SluiceService::Explain(grpc::ServerContext* context, const v1::ExplainRequest* request,
                                     v1::ExplainResponse* response) {
-  if (const grpc::Status admitted = Admit(); !admitted.ok()) return admitted;
+  if (const grpc::Status admitted = Admit(*context, Role::kRead); !admitted.ok()) return admitted;
   Problems problems;
   const std::optional<FlowKey> flow = ValidateFlow(*request, problems);
   if (!flow) return ToGrpc(problems.ToStatus());
@@ -242,9 +254,10 @@ grpc::Status SluiceService::Explain(grpc::ServerContext*, const v1::ExplainReque
   return grpc::Status::OK;
 }
 
-grpc::Status SluiceService::ZeroStatistics(grpc::ServerContext*, const v1::ZeroStatisticsRequest* request,
+grpc::Status SluiceService::ZeroStatistics(grpc::ServerContext* context,
+                                           const v1::ZeroStatisticsRequest* request,
                                            v1::ZeroStatisticsResponse*) {
-  if (const grpc::Status admitted = Admit(); !admitted.ok()) return admitted;
+  if (const grpc::Status admitted = Admit(*context, Role::kWrite); !admitted.ok()) return admitted;
   const absl::Status zeroed = store_.ZeroStatistics(*request);
   if (zeroed.ok() && !request->has_key()) {
     const MutexLock lock(mutex_);
@@ -253,9 +266,9 @@ grpc::Status SluiceService::ZeroStatistics(grpc::ServerContext*, const v1::ZeroS
   return ToGrpc(zeroed);
 }
 
-grpc::Status SluiceService::GetInfo(grpc::ServerContext*, const v1::GetInfoRequest*,
+grpc::Status SluiceService::GetInfo(grpc::ServerContext* context, const v1::GetInfoRequest*,
                                     v1::GetInfoResponse* response) {
-  if (const grpc::Status admitted = Admit(); !admitted.ok()) return admitted;
+  if (const grpc::Status admitted = Admit(*context, Role::kRead); !admitted.ok()) return admitted;
   *response = Info();
   return grpc::Status::OK;
 }
@@ -318,8 +331,8 @@ v1::GetInfoResponse SluiceService::Info() {
     response.set_refused_applies(refused_applies_);
   }
   response.set_drained(store_.drained());
-  response.set_refused_requests(refused_requests_.load(std::memory_order_relaxed));
-  response.set_streams(streams_.load(std::memory_order_relaxed));
+  response.set_refused_requests(refused_requests_.load(std::memory_order_relaxed) + streams_.refused());
+  response.set_streams(streams_.taken());
   describe_(response);
   return response;
 }

@@ -9,6 +9,8 @@
 
 #include "control/config_store.h"
 #include "control/rate_limit.h"
+#include "control/roles.h"
+#include "control/stream_places.h"
 #include "dataplane/runtime/dataplane.h"
 #include "sluice/v1/sluice.grpc.pb.h"
 
@@ -16,10 +18,6 @@ namespace sluice {
 
 class SluiceService final : public v1::Sluice::Service {
  public:
-  struct Limits {
-    uint32_t requests_per_second = 5000;
-    uint32_t streams = 24;  // each has a thread to itself while it is open
-  };
   // Who forwards, Sluice or the kernel.
   struct Switches {
     std::function<absl::StatusOr<v1::ReleaseResponse>()> release;
@@ -29,13 +27,16 @@ class SluiceService final : public v1::Sluice::Service {
   };
   // `describe` adds what neither the store nor the data path knows.
   SluiceService(ConfigStore& store, Publisher& publisher, Dataplane& dataplane, const Switches& switches,
-                const Limits& limits, std::function<void(v1::GetInfoResponse&)> describe)
+                uint32_t requests_per_second, StreamPlaces& streams, const Roles& roles,
+                std::function<void(v1::GetInfoResponse&)> describe)
       : store_(store),
         publisher_(publisher),
         dataplane_(dataplane),
         switches_(switches),
-        limits_(limits),
-        rate_(limits.requests_per_second),
+        requests_per_second_(requests_per_second),
+        rate_(requests_per_second),
+        streams_(streams),
+        roles_(roles),
         describe_(std::move(describe)) {}
 
   // What GetInfo answers.
@@ -75,16 +76,17 @@ class SluiceService final : public v1::Sluice::Service {
  private:
   class Stream;
 
-  grpc::Status Admit();
+  grpc::Status Admit(const grpc::ServerContext& context, Role needed);
   absl::StatusOr<v1::ListServicesResponse> List(const v1::ListServicesRequest& request);
 
   ConfigStore& store_;
   Publisher& publisher_;
   Dataplane& dataplane_;
   const Switches switches_;
-  const Limits limits_;
+  const uint32_t requests_per_second_;
   RateLimit rate_;
-  std::atomic<uint32_t> streams_{0};
+  StreamPlaces& streams_;
+  const Roles roles_;
   std::atomic<uint64_t> refused_requests_{0};
   const std::function<void(v1::GetInfoResponse&)> describe_;
   void NoteApply(bool accepted, std::chrono::steady_clock::duration took);

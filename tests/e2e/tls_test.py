@@ -1,10 +1,11 @@
 """The API over TCP: only with TLS, only for clients with a certificate; and a client that stock tools made."""
 
 import json
+import time
 import unittest
 from pathlib import Path
 
-from common import FRONT, Lab, main, run
+from common import FRONT, Lab, main, run, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -50,6 +51,64 @@ class TlsTest(unittest.TestCase):
                 self.assertIn(self.ask(lab, "client", f"{FRONT}:7443", *credentials).get("failed"), ("UNAVAILABLE", "DEADLINE_EXCEEDED"), credentials)
             # On the Unix socket nothing has changed.
             self.assertEqual(self.ask(lab, "lb", lab.socket)["changed"], [])
+
+    def start(self, lab, *options):
+        make_certificates(lab.folder)
+        lab.start_sluiced("--listen-tls", f"{FRONT}:7443", "--tls-cert", lab.folder / "server.pem", "--tls-key", lab.folder / "server.key",
+                          "--tls-client-ca", lab.folder / "ours.pem", *options)
+
+    def tool(self, lab, program, *words, authority="ours", name="client"):
+        files = {"SLUICE_TLS_CA": f"{authority}.pem", "SLUICE_TLS_CERT": f"{name}.pem", "SLUICE_TLS_KEY": f"{name}.key"}
+        return lab.inside("client", "env", f"SLUICE_SERVER={FRONT}:7443", *[f"{key}={lab.folder / value}" for key, value in files.items()],
+                          lab.build / "bin" / program, *words, check=False)
+
+    def test_roles(self):
+        with Lab(servers=1) as lab:
+            self.start(lab, "--tls-role", "client=read", "--tls-role", "server=write")
+            self.assertEqual(self.tool(lab, "sluice", "status").returncode, 0)
+            refused = self.tool(lab, "sluiceadm", "-A", "-t", "10.99.0.7:80", "-s", "rr")
+            self.assertNotEqual(refused.returncode, 0)
+            for word in ("client", '"read"', '"write"', "--tls-role"):
+                self.assertIn(word, refused.stderr)
+            self.assertEqual(lab.adm("-Sn").stdout, "")
+            self.assertEqual(self.tool(lab, "sluiceadm", "-A", "-t", "10.99.0.7:80", "-s", "rr", name="server").returncode, 0)
+            self.assertIn("10.99.0.7:80", lab.adm("-Sn").stdout, "on the Unix socket everybody may do all")
+            self.assertIn('needs "all"', self.tool(lab, "sluice", "release", name="server").stderr)
+            lab.sluiced.terminate()
+            self.assertEqual(lab.sluiced.wait(timeout=60), 0)
+            self.start(lab, "--tls-role", "somebody=all")
+            self.assertIn('have the role "none"', self.tool(lab, "sluice", "status").stderr)
+
+    def test_new_files_are_read_without_a_restart(self):
+        with Lab(servers=1) as lab:
+            self.start(lab)
+            self.assertEqual(self.tool(lab, "sluice", "status").returncode, 0)
+            # Halfway through a rotation, and when it has failed, the old ones hold.
+            first = {name: (lab.folder / name).read_bytes() for name in ("server.pem", "server.key", "ours.pem")}
+            for name, text in (("server.pem", (lab.folder / "stranger.pem").read_bytes()), ("ours.pem", b""), ("ours.pem", b"-----BEGIN nothing")):
+                lab.folder.joinpath(name).write_bytes(text)
+                time.sleep(1.2)
+                (lab.folder / "first.pem").write_bytes(first["ours.pem"])
+                told = self.tool(lab, "sluice", "status", authority="first")
+                self.assertEqual(told.returncode, 0, told.stderr)
+                lab.folder.joinpath(name).write_bytes(first[name])
+            self.assertIn("the files that were read before hold", lab.log_text())
+            self.assertIn("do not belong together", lab.log_text())
+            self.assertIn("holds no certificate", lab.log_text())
+            (lab.folder / "server.pem").write_bytes((lab.folder / "stranger.pem").read_bytes())
+            (lab.folder / "server.key").write_bytes((lab.folder / "stranger.key").read_bytes())
+            (lab.folder / "ours.pem").write_bytes((lab.folder / "theirs.pem").read_bytes())
+            self.assertTrue(wait_until(lambda: self.tool(lab, "sluice", "status", authority="theirs", name="stranger").returncode == 0))
+            self.assertNotEqual(self.tool(lab, "sluice", "status", authority="theirs", name="client").returncode, 0, "its authority is no longer trusted")
+
+    def test_an_empty_authority_is_none(self):
+        with Lab(servers=1) as lab:
+            self.start(lab)
+            self.assertIn("SLUICE_TLS_CA", self.tool(lab, "sluice", "status", authority="nowhere").stderr)
+            (lab.folder / "blank.pem").write_text("")
+            self.assertIn("blank.pem: cannot be read, or is empty", self.tool(lab, "sluice", "status", authority="blank").stderr)
+            (lab.folder / "blank.pem").write_text("nothing\n")
+            self.assertIn("blank.pem: is not PEM", self.tool(lab, "sluice", "status", authority="blank").stderr)
 
     def test_wrong_use(self):
         with Lab(servers=1) as lab:
