@@ -26,7 +26,10 @@ std::string ReadNamedBy(const char* variable, const std::string& server, std::st
         server +
         ": over TCP sluiced wants TLS: set $SLUICE_TLS_CA, $SLUICE_TLS_CERT and $SLUICE_TLS_KEY to PEM files";
   } else if (std::ifstream file(path); !file || !(text << file.rdbuf())) {
-    wrong = std::string("$") + variable + " " + path + ": cannot be read";
+    wrong = std::string("$") + variable + " " + path + ": cannot be read, or is empty";
+  } else if (text.str().find("-----BEGIN ") == std::string::npos) {
+    // gRPC takes an empty authority for the system's.
+    wrong = std::string("$") + variable + " " + path + ": is not PEM";
   }
   return text.str();
 }
