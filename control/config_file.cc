@@ -131,6 +131,7 @@ absl::Status ConfigFile::Explain(const absl::Status& refusal) const {
     absl::StrAppend(&text, text.empty() ? "" : "\n", path_, line > 0 ? absl::StrCat(":", line) : "", ": ",
                     field, ": ", each.message());
   }
+  if (refusals.left_out() > 0) absl::StrAppend(&text, "\n", LeftOutInWords(refusals));
   return text.empty() ? refusal : absl::InvalidArgumentError(text);
 }
 

@@ -65,6 +65,7 @@ absl::StatusOr<v1::ApplyResponse> ConfigStore::Commit(const v1::ApplyRequest& re
   if (change.untold() > 0) response.add_changed(absl::StrCat("and ", change.untold(), " more"));
   response.set_generation(generation_);
   const std::map<ServiceKey, std::optional<v1::Service>> touched = change.Touched();
+  for (const std::string& warning : change.warnings()) response.add_warnings(warning);
   AddWarnings(touched, response);
   if (request.dry_run() || (touched.empty() && !change.TouchesGlobal())) return response;
 

@@ -102,7 +102,7 @@ void StateChange::Apply(const v1::Change& change, const std::string& field, Prob
                                problems);
     case v1::Change::kSetTimeouts:
       return SetTimeouts(change.set_timeouts(), absl::StrCat(field, ".set_timeouts"), problems);
-    case v1::Change::kDeleteAll: return DeleteAll();
+    case v1::Change::kDeleteAll: return DeleteAll(change.delete_all().force());
     case v1::Change::kSetSettings:
       return SetSettings(change.set_settings(), absl::StrCat(field, ".set_settings"), problems);
     case v1::Change::kAddFwmarkRule:
@@ -374,10 +374,25 @@ void StateChange::DeleteLocalAddress(const v1::LocalAddress& local, const std::s
   Tell(absl::StrCat("deleted local address ", NameOf(local)));
 }
 
-void StateChange::DeleteAll() {
-  for (auto& [key, service] : overlay_) service = std::nullopt;
-  for (const auto& [key, service] : state_.services) overlay_[key] = std::nullopt;
-  Tell("deleted every service");
+void StateChange::DeleteAll(bool force) {
+  std::map<v1::Owner, size_t> left_alone;
+  const auto deletes = [&](const v1::Service& service) {
+    if (force || MayChange(owner_, service.owner())) return true;
+    ++left_alone[service.owner()];
+    return false;
+  };
+  for (auto& [key, service] : overlay_) {
+    if (service && deletes(*service)) service = std::nullopt;
+  }
+  for (const auto& [key, service] : state_.services) {
+    if (!overlay_.contains(key) && deletes(service)) overlay_[key] = std::nullopt;
+  }
+  Tell(left_alone.empty() ? "deleted every service" : "deleted every service that others do not own");
+  for (const auto& [owner, count] : left_alone) {
+    warnings_.push_back(absl::StrCat(count, count == 1 ? " service belongs" : " services belong", " to ",
+                                     OwnerName(owner), " and stayed as ", count == 1 ? "it is" : "they are",
+                                     "; to delete them, too, say --force (force in DeleteAll)"));
+  }
 }
 
 void StateChange::ReplaceOwned(const v1::Config& wanted, const std::string& field, Problems& problems) {

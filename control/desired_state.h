@@ -55,6 +55,8 @@ class StateChange {
   // In words, one line for each effect, of the first thousand; and how many more there are.
   const std::vector<std::string>& changed() const { return changed_; }
   size_t untold() const { return change_count_ - changed_.size(); }
+  // For the operator: what was asked for and not done.
+  const std::vector<std::string>& warnings() const { return warnings_; }
   // Destinations that were not there before.
   size_t added_destinations() const { return added_destinations_; }
 
@@ -71,7 +73,7 @@ class StateChange {
   void AddLocalAddress(const v1::LocalAddress& local, const std::string& field, Problems& problems);
   void DeleteLocalAddress(const v1::LocalAddress& local, const std::string& field, Problems& problems);
   void SetDrained(bool drained);
-  void DeleteAll();
+  void DeleteAll(bool force);
   void ReplaceOwned(const v1::Config& wanted, const std::string& field, Problems& problems);
 
   template <class Message, class Each>
@@ -101,6 +103,7 @@ class StateChange {
   static constexpr size_t kMostTold = 1000;
   size_t change_count_ = 0;
   std::vector<std::string> changed_;
+  std::vector<std::string> warnings_;
   size_t added_destinations_ = 0;
 };
 

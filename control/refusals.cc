@@ -1,12 +1,21 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/refusals.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
+#include "control/printable.h"
 
 namespace sluice {
 namespace {
 
 constexpr char kPayloadUrl[] = "type.googleapis.com/sluice.v1.Refusals";
+
+// The trailer has the list in base64 and the text with escapes of three characters: 4 and 3 KB of the 8 KB
+// that gRPC's peers take.
+constexpr size_t kMostBytes = 3000;
+constexpr size_t kLongestText = 1000;
+constexpr size_t kLongestMessage = 500;
 
 absl::StatusCode CodeOf(v1::RefusalReason reason) {
   switch (reason) {
@@ -25,26 +34,28 @@ absl::StatusCode CodeOf(v1::RefusalReason reason) {
   }
 }
 
-// What a request says is quoted in messages, which go to terminals, logs and other programs.
-std::string Printable(const std::string& text) {
-  std::string result;
-  for (const char c : text) {
-    if (c >= ' ' && c <= '~') {
-      result += c;
-    } else {
-      absl::StrAppend(&result, "\\x", absl::Hex(static_cast<uint8_t>(c), absl::kZeroPad2));
-    }
-  }
-  return result;
+std::string Cut(std::string text, size_t longest) {
+  constexpr char kMore[] = "...";
+  if (text.size() > longest) text.replace(longest - (sizeof kMore - 1), std::string::npos, kMore);
+  return text;
 }
 
 }  // namespace
 
 void Problems::Add(v1::RefusalReason reason, const std::string& field, const std::string& message) {
-  v1::Refusal& refusal = *refusals_.add_refusals();
+  ++count_;
+  v1::Refusal refusal;
   refusal.set_reason(reason);
-  refusal.set_field(field);
-  refusal.set_message(Printable(message));
+  refusal.set_field(Cut(field, kLongestMessage));
+  refusal.set_message(Printable(message, kLongestMessage));
+  constexpr size_t kTagAndLength = 3;
+  const size_t bytes = refusal.ByteSizeLong() + kTagAndLength;
+  if (refusals_.left_out() > 0 || bytes_ + bytes > kMostBytes) {
+    refusals_.set_left_out(refusals_.left_out() + 1);
+    return;
+  }
+  bytes_ += bytes;
+  *refusals_.add_refusals() = std::move(refusal);
 }
 
 absl::Status Problems::ToStatus() const {
@@ -54,7 +65,8 @@ absl::Status Problems::ToStatus() const {
     absl::StrAppend(&text, text.empty() ? "" : "\n", refusal.field(), refusal.field().empty() ? "" : ": ",
                     refusal.message());
   }
-  absl::Status status(CodeOf(refusals_.refusals(0).reason()), text);
+  if (refusals_.left_out() > 0) absl::StrAppend(&text, "\n", LeftOutInWords(refusals_));
+  absl::Status status(CodeOf(refusals_.refusals(0).reason()), Cut(std::move(text), kLongestText));
   status.SetPayload(kPayloadUrl, absl::Cord(refusals_.SerializeAsString()));
   return status;
 }
@@ -63,6 +75,10 @@ v1::Refusals RefusalsOf(const absl::Status& status) {
   v1::Refusals refusals;
   if (const auto payload = status.GetPayload(kPayloadUrl)) refusals.ParseFromString(std::string(*payload));
   return refusals;
+}
+
+std::string LeftOutInWords(const v1::Refusals& refusals) {
+  return refusals.left_out() == 0 ? "" : absl::StrCat("and ", refusals.left_out(), " more");
 }
 
 }  // namespace sluice

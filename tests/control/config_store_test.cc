@@ -206,6 +206,27 @@ TEST_F(ConfigStoreTest, ChangesOfOneRequestSeeEachOther) {
   EXPECT_TRUE(published_->services.empty());
 }
 
+TEST_F(ConfigStoreTest, ClearingLeavesServicesOfOtherOwnersAlone) {
+  const std::string other =
+      R"(put_service { service { key { protocol: UDP address: "10.99.0.2" port: 53 } } })";
+  Changed(add_);
+  Changed("owner: KUBERNETES changes { " + other + " }");
+  const auto cleared = Apply("changes { delete_all {} }");
+  ASSERT_TRUE(cleared.ok());
+  EXPECT_THAT(cleared->warnings(),
+              ElementsAre(HasSubstr("1 service belongs to kubernetes and stayed as it is")));
+  ASSERT_EQ(store_.Config().config().services_size(), 1);
+  EXPECT_EQ(store_.Config().config().services(0).owner(), v1::KUBERNETES);
+  const auto forced = Apply("changes { delete_all { force: true } }");
+  ASSERT_TRUE(forced.ok());
+  EXPECT_THAT(forced->warnings(), testing::IsEmpty());
+  EXPECT_EQ(store_.Config().config().services_size(), 0);
+  // The start-up file's are the operator's.
+  Changed("owner: FILE changes { " + other + " }");
+  Changed("changes { delete_all {} }");
+  EXPECT_EQ(store_.Config().config().services_size(), 0);
+}
+
 TEST_F(ConfigStoreTest, ListingOneService) {
   Changed(add_);
   v1::ListServicesRequest request;

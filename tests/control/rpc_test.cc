@@ -169,6 +169,38 @@ TEST_F(RpcTest, ConfigurationAndItsWatchers) {
   }
 }
 
+// Of a gRPC trailer peers take 8 KB: beyond it they read no refusal at all.
+TEST_F(RpcTest, ManyRefusalsAreToldInPartAndTheRestCounted) {
+  Start();
+  std::string services;
+  for (int port = 1; port <= 300; ++port) services += Service(port);
+  Apply(services);
+  auto request = Parse<v1::ApplyRequest>(services);
+  request.set_owner(v1::KUBERNETES);
+  const auto refusals_of = [&](const v1::ApplyRequest& refused) {
+    grpc::ClientContext context;
+    v1::ApplyResponse response;
+    const grpc::Status status = stub_->Apply(&context, refused, &response);
+    v1::Refusals refusals;
+    EXPECT_TRUE(refusals.ParseFromString(status.error_details())) << status.error_message();
+    return std::pair(status, refusals);
+  };
+  const auto [status, refusals] = refusals_of(request);
+  EXPECT_EQ(status.error_code(), grpc::StatusCode::FAILED_PRECONDITION) << status.error_message();
+  EXPECT_GT(refusals.refusals_size(), 9);
+  EXPECT_GT(refusals.left_out(), 0u);
+  EXPECT_EQ(static_cast<uint64_t>(refusals.refusals_size()) + refusals.left_out(), 300u);
+  EXPECT_EQ(refusals.refusals(0).field(), "changes[0].put_service.service");
+  // One that is long, of characters that take most room on the way.
+  const std::string percents(100'000, '%');
+  auto long_request = Parse<v1::ApplyRequest>(Service(80));
+  long_request.mutable_changes(0)->mutable_put_service()->mutable_service()->set_scheduler(percents);
+  const auto [long_status, long_refusals] = refusals_of(long_request);
+  EXPECT_EQ(long_status.error_code(), grpc::StatusCode::NOT_FOUND) << long_status.error_message();
+  ASSERT_EQ(long_refusals.refusals_size(), 1);
+  EXPECT_LT(long_refusals.refusals(0).message().size(), 600u);
+}
+
 TEST_F(RpcTest, StatisticsAndTheirWatchers) {
   Start();
   Apply(Service(80, "destinations { address: '10.1.0.1' port: 80 method: NAT }"));

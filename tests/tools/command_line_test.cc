@@ -33,6 +33,9 @@ TEST(CommandLineTest, Services) {
   EXPECT_EQ(Ok("--edit-service --udp-service=10.0.0.1:53").verb, Verb::kEditService);
   EXPECT_EQ(Ok("-D -u 10.0.0.1:53").key->protocol(), v1::UDP);
   EXPECT_EQ(Ok("-C").verb, Verb::kClear);
+  EXPECT_FALSE(Ok("-C").force);
+  EXPECT_TRUE(Ok("-C --force").force);
+  EXPECT_TRUE(Ok("-R --force").force);
   EXPECT_EQ(Ok("-A -t [2001:db8::1]:80").key->address(), "2001:db8::1");
   EXPECT_EQ(Ok("-A -f 7 -6").key->family(), v1::IPV6);
 }

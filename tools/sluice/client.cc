@@ -27,6 +27,8 @@ int SluiceClient::Complain(const grpc::Status& status) const {
   refusals.ParseFromString(status.error_details());
   for (const v1::Refusal& refusal : refusals.refusals())
     std::fprintf(stderr, "sluice: %s: %s\n", refusal.field().c_str(), refusal.message().c_str());
+  if (refusals.left_out() > 0)
+    std::fprintf(stderr, "sluice: and %llu more\n", static_cast<unsigned long long>(refusals.left_out()));
   if (refusals.refusals_size() == 0) std::fprintf(stderr, "sluice: %s\n", status.error_message().c_str());
   return kRefused;
 }

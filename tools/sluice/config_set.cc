@@ -56,6 +56,7 @@ absl::Status ConfigSet::Add(const std::string& path) {
 std::string ConfigSet::Explain(const v1::Refusals& refusals) const {
   std::string text;
   for (const v1::Refusal& refusal : refusals.refusals()) absl::StrAppend(&text, Explain(refusal), "\n");
+  if (refusals.left_out() > 0) absl::StrAppend(&text, LeftOutInWords(refusals), "\n");
   return text;
 }
 

@@ -49,7 +49,7 @@ v1::Change ChangeOf(const Command& command) {
     case Verb::kDeleteFwmarkRule: *change.mutable_delete_fwmark_rule() = command.rule; break;
     case Verb::kAddLocalAddress: *change.mutable_add_local_address() = command.local_address; break;
     case Verb::kDeleteLocalAddress: *change.mutable_delete_local_address() = command.local_address; break;
-    default: change.mutable_delete_all(); break;
+    default: change.mutable_delete_all()->set_force(command.force); break;
   }
   return change;
 }

@@ -185,6 +185,7 @@ class Parser {
     if (name == "daemon") return command_.show_daemons = true;
     if (name == "complete") return command_.complete = true;
     if (name == "partial") return command_.partial = true;
+    if (name == "force") return command_.force = true;
     return true;  // --sort is how it is
   }
 

@@ -65,6 +65,7 @@ struct Command {
   bool complete = false;     // of -S: thresholds, too, which ipvsadm leaves out
   bool partial = false;      // of -R: line by line, as ipvsadm does it
   bool clear_first = false;  // of -R, as ipvsadm-restore does it
+  bool force = false;        // of -C and -R: services of other owners, too
   // Where sluiced listens; not an option of ipvsadm's.
   std::string server;
 };

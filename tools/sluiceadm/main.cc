@@ -2,13 +2,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <iostream>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "tools/channel/channel.h"
 #include "tools/channel/json.h"
 #include "tools/sluiceadm/change.h"
@@ -41,11 +44,21 @@ std::string Words(const v1::Refusal& refusal) {
   }
 }
 
+// "TCP 10.0.0.1:80", "fwmark 7 IPV4".
+std::string NameOf(const v1::ServiceKey& key) {
+  if (key.fwmark() != 0)
+    return absl::StrCat("fwmark ", key.fwmark(), " ", key.family() == v1::IPV6 ? "IPV6" : "IPV4");
+  return absl::StrCat(v1::Protocol_Name(key.protocol()), " ",
+                      AddressAndPort(key.address(), key.port(), key.protocol(), /*numeric=*/true));
+}
+
 int Complain(const grpc::Status& status, const std::string& server, int exit_status = kRefused) {
   v1::Refusals refusals;
   if (refusals.ParseFromString(status.error_details()) && refusals.refusals_size() > 0) {
     for (const v1::Refusal& refusal : refusals.refusals())
       std::fprintf(stderr, "%s\n", Words(refusal).c_str());
+    if (refusals.left_out() > 0)
+      std::fprintf(stderr, "and %llu more\n", static_cast<unsigned long long>(refusals.left_out()));
     return exit_status;
   }
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
@@ -96,7 +109,9 @@ class Client {
     grpc::ClientContext context;
     v1::ApplyResponse response;
     const grpc::Status status = stub_->Apply(&context, request, &response);
-    if (!IsIpvsadm(program_)) {
+    const bool clears = std::any_of(commands.begin(), commands.end(),
+                                    [](const Command& each) { return each.verb == Verb::kClear; });
+    if (!IsIpvsadm(program_) || clears) {
       for (const std::string& warning : response.warnings())
         std::fprintf(stderr, "Warning: %s\n", warning.c_str());
     }
@@ -115,7 +130,11 @@ class Client {
   // In one transaction, so that nothing is between the old rules and the new; or as ipvsadm does it, line by
   // line.
   int Restore() {
-    const Rules rules = ParseRules(program_, std::cin, command_.clear_first);
+    Rules rules = ParseRules(program_, std::cin, command_.clear_first);
+    if (!command_.force) {
+      if (const grpc::Status status = LeaveOthersAlone(rules.commands); !status.ok())
+        return Complain(status, server_);
+    }
     if (rules.error && !command_.partial) {
       std::fprintf(stderr, "%s\nLine %d of the rules is wrong: none of them was applied\n",
                    rules.error->message.c_str(), rules.error_line);
@@ -123,7 +142,8 @@ class Client {
     }
     if (!command_.partial) {
       std::vector<Command> commands = rules.commands;
-      if (command_.clear_first) commands.insert(commands.begin(), Command{.verb = Verb::kClear});
+      if (command_.clear_first)
+        commands.insert(commands.begin(), Command{.verb = Verb::kClear, .force = command_.force});
       return Apply(commands);
     }
     int result = 0;
@@ -131,6 +151,32 @@ class Client {
     if (!rules.error) return result;
     std::fprintf(stderr, "%s\n", rules.error->message.c_str());
     return rules.error->status;
+  }
+
+  // Rules were saved without owners: what belongs to another now would become the operator's.
+  grpc::Status LeaveOthersAlone(std::vector<Command>& commands) {
+    grpc::ClientContext context;
+    v1::GetConfigResponse has;
+    const grpc::Status status = stub_->GetConfig(&context, {}, &has);
+    if (!status.ok()) return status;
+    std::set<std::string> of_others;
+    for (const v1::Service& service : has.config().services()) {
+      if (service.owner() != v1::CLI && service.owner() != v1::FILE) of_others.insert(NameOf(service.key()));
+    }
+    std::set<std::string> left_alone;
+    std::erase_if(commands, [&](const Command& command) {
+      if (!command.key || !of_others.contains(NameOf(*command.key))) return false;
+      left_alone.insert(NameOf(*command.key));
+      return true;
+    });
+    if (!left_alone.empty()) {
+      std::fprintf(stderr,
+                   "Warning: %zu service%s of the rules belong%s to another owner, as %s, and stayed as they "
+                   "are; to take them over, say --force\n",
+                   left_alone.size(), left_alone.size() == 1 ? "" : "s", left_alone.size() == 1 ? "s" : "",
+                   left_alone.begin()->c_str());
+    }
+    return status;
   }
 
   int Zero() {
