@@ -7,11 +7,14 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "control/printable.h"
 
 namespace sluice::kubernetes {
 namespace {
 
 using namespace std::chrono_literals;
+
+constexpr size_t kLongestText = 1000;  // the API server refuses Events whose text is longer than 1024
 
 std::string Quoted(const std::string& text) {
   std::string quoted = "\"";
@@ -36,15 +39,19 @@ EventReporter::~EventReporter() {
 
 void EventReporter::Report(const ObjectName& service, const std::string& uid, const char* reason,
                            const std::string& what) {
-  std::fprintf(stderr, "sluice-kube: service %s: %s\n", service.ToString().c_str(), what.c_str());
   const MutexLock lock(mutex_);
+  const std::optional<std::string> told = filter_.Pass(uid, reason, what, EventFilter::Clock::now());
+  if (!told) return;
+  const std::string text = Printable(*told, kLongestText);
+  std::fprintf(stderr, "sluice-kube: service %s: %s\n", Printable(service.ToString(), kLongestText).c_str(),
+               text.c_str());
   if (events_.size() == kMost) return;
-  events_.push_back({service, uid, reason, what});
+  events_.push_back({service, uid, reason, text});
   mutex_.NotifyAll();
 }
 
 void EventReporter::Run() {
-  for (uint64_t number = 0;; ++number) {
+  while (true) {
     Event event;
     {
       const MutexLock lock(mutex_);
@@ -54,19 +61,20 @@ void EventReporter::Run() {
       events_.pop_front();
     }
     const ApiClient::Answer answer = client_.Post(
-        absl::StrCat("/api/v1/namespaces/", event.service.name_space, "/events"), BodyOf(event, number), 10s);
-    if (answer.code / 100 != 2 && !client_.is_stopped())
+        absl::StrCat("/api/v1/namespaces/", event.service.name_space, "/events"), BodyOf(event), 10s);
+    const bool another_node_told = answer.code == 409;
+    if (answer.code / 100 != 2 && !another_node_told && !client_.is_stopped())
       std::fprintf(stderr, "sluice-kube: an Event for service %s: %s\n", event.service.ToString().c_str(),
                    answer.Describe().c_str());
   }
 }
 
-std::string EventReporter::BodyOf(const Event& event, uint64_t number) const {
+std::string EventReporter::BodyOf(const Event& event) const {
   const std::string now = absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::Now(), absl::UTCTimeZone());
   return absl::StrCat(
       "{\"apiVersion\":\"v1\",\"kind\":\"Event\",\"metadata\":{\"namespace\":",
-      Quoted(event.service.name_space), ",\"name\":",
-      Quoted(absl::StrCat(event.service.name, ".", absl::Hex(absl::ToUnixNanos(absl::Now())), number)),
+      Quoted(event.service.name_space),
+      ",\"name\":", Quoted(EventName(event.service.name, event.uid, event.reason, event.what)),
       "},\"involvedObject\":{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"namespace\":",
       Quoted(event.service.name_space), ",\"name\":", Quoted(event.service.name),
       ",\"uid\":", Quoted(event.uid), "},\"type\":\"Warning\",\"reason\":", Quoted(event.reason),

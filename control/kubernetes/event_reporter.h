@@ -1,16 +1,18 @@
-// Tells the owners of Services, as Events, what is wrong with them. Never in anybody's way: what cannot be
-// told soon is dropped.
+// Tells the owners of Services, as Events, what is wrong with them: all nodes together one Event. Never in
+// anybody's way: what cannot be told soon is dropped.
 // Threads: has one of its own; Report may be called by any.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <atomic>
 #include <deque>
+#include <optional>
 #include <string>
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
 #include "control/kubernetes/api_client.h"
+#include "control/kubernetes/event_filter.h"
 #include "control/kubernetes/objects.h"
 #include "control/mutex.h"
 
@@ -35,11 +37,12 @@ class EventReporter {
   static constexpr size_t kMost = 1000;
 
   void Run();
-  std::string BodyOf(const Event& event, uint64_t number) const;
+  std::string BodyOf(const Event& event) const;
 
   const std::string node_name_;
   ApiClient client_;
   Mutex mutex_;
+  EventFilter filter_ ABSL_GUARDED_BY(mutex_);
   std::deque<Event> events_ ABSL_GUARDED_BY(mutex_);
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread thread_;
