@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "dataplane/net/ip_address.h"
 
 namespace sluice::kubernetes {
 namespace {
@@ -32,6 +33,13 @@ std::string TextOf(bool is_v6, const void* bytes) {
   return inet_ntop(is_v6 ? AF_INET6 : AF_INET, bytes, text, sizeof text);
 }
 
+bool CanBeServed(bool is_v6, const uint8_t* bytes) {
+  IpAddress address = IpAddress::Unspecified(is_v6 ? AddressFamily::kIpv6 : AddressFamily::kIpv4);
+  std::copy_n(bytes, is_v6 ? 16 : 4, address.bytes.begin() + (is_v6 ? 0 : 12));
+  const bool is_link_local = is_v6 && bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80;
+  return address.CanBeHost() && !is_link_local;
+}
+
 }  // namespace
 
 std::optional<Address> ParseAddress(std::string_view text) {
@@ -39,7 +47,7 @@ std::optional<Address> ParseAddress(std::string_view text) {
   const bool is_v6 = text.find(':') != std::string_view::npos;
   const std::string plain = is_v6 ? std::string(text) : WithoutZeros(text);
   if (inet_pton(is_v6 ? AF_INET6 : AF_INET, plain.c_str(), bytes.data()) != 1) return std::nullopt;
-  return Address{TextOf(is_v6, bytes.data()), is_v6};
+  return Address{TextOf(is_v6, bytes.data()), is_v6, CanBeServed(is_v6, bytes.data())};
 }
 
 bool Prefix::Contains(const Address& address) const {
@@ -73,10 +81,10 @@ std::optional<Prefix> ParsePrefix(std::string_view text) {
   return prefix;
 }
 
-std::vector<LocalInterfaceAddress> LocalAddresses() {
+std::optional<std::vector<LocalInterfaceAddress>> LocalAddresses() {
   std::vector<LocalInterfaceAddress> addresses;
   ifaddrs* first = nullptr;
-  if (getifaddrs(&first) != 0) return addresses;
+  if (getifaddrs(&first) != 0) return std::nullopt;
   for (const ifaddrs* each = first; each != nullptr; each = each->ifa_next) {
     if (each->ifa_addr == nullptr) continue;
     if (each->ifa_addr->sa_family == AF_INET) {
@@ -94,11 +102,18 @@ std::vector<LocalInterfaceAddress> LocalAddresses() {
 
 HostAddresses Sort(const std::vector<LocalInterfaceAddress>& addresses, const NodePortChoice& choice,
                    const std::vector<Address>& node_addresses) {
+  const auto is_on_own = [&](const LocalInterfaceAddress& each) {
+    return std::find(choice.own_interfaces.begin(), choice.own_interfaces.end(), each.interface) !=
+           choice.own_interfaces.end();
+  };
+  // An address that another interface has, too, is a service's all the same, and no node port's.
+  std::set<std::string> own;
+  for (const LocalInterfaceAddress& each : addresses) {
+    if (is_on_own(each)) own.insert(each.address.text);
+  }
   HostAddresses sorted;
   for (const LocalInterfaceAddress& each : addresses) {
-    const bool is_own = std::find(choice.own_interfaces.begin(), choice.own_interfaces.end(),
-                                  each.interface) != choice.own_interfaces.end();
-    if (is_own || each.address.IsLoopback() || each.is_link_local) continue;
+    if (is_on_own(each) || each.address.IsLoopback() || each.is_link_local) continue;
     sorted.all.insert(each.address.text);
     const auto is_of_family = [&](const Prefix& prefix) { return prefix.is_v6 == each.address.is_v6; };
     const auto is_within = [&](const Prefix& prefix) { return prefix.Contains(each.address); };
@@ -107,7 +122,7 @@ HostAddresses Sort(const std::vector<LocalInterfaceAddress>& addresses, const No
             ? std::find(node_addresses.begin(), node_addresses.end(), each.address) != node_addresses.end()
             : std::none_of(choice.prefixes.begin(), choice.prefixes.end(), is_of_family) ||
                   std::any_of(choice.prefixes.begin(), choice.prefixes.end(), is_within);
-    if (is_chosen) sorted.node_ports.push_back(each.address);
+    if (is_chosen && !own.contains(each.address.text)) sorted.node_ports.push_back(each.address);
   }
   return sorted;
 }

@@ -17,6 +17,7 @@ namespace sluice::kubernetes {
 struct Address {
   std::string text;
   bool is_v6 = false;
+  bool can_be_served = true;  // sluiced refuses others: loopback, multicast, link-local and reserved ones
 
   bool IsLoopback() const { return is_v6 ? text == "::1" : text.starts_with("127."); }
   friend bool operator==(const Address&, const Address&) = default;
@@ -42,7 +43,8 @@ struct LocalInterfaceAddress {
   Address address;
   bool is_link_local = false;
 };
-std::vector<LocalInterfaceAddress> LocalAddresses();
+// Nothing: they cannot be read now, which is not the same as having none.
+std::optional<std::vector<LocalInterfaceAddress>> LocalAddresses();
 
 // On which of the host's addresses node ports are served.
 struct NodePortChoice {

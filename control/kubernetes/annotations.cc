@@ -9,12 +9,17 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "control/printable.h"
 
 namespace sluice::kubernetes {
 namespace {
 
 constexpr std::array kSchedulers = {"rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh",
                                     "sh", "sed", "nq", "mh",  "fo",   "ovf",   "twos"};
+
+// Annotations may be 256 KB long and have any characters; what is quoted goes to logs.
+constexpr size_t kLongestName = 63;
+constexpr size_t kLongestValue = 100;
 
 // An annotation's rule; false: the value is against it.
 using Setter = std::function<bool(const std::string& value, Wishes& wishes)>;
@@ -111,12 +116,12 @@ Wishes ReadAnnotations(const ServiceObject& service) {
     const auto rule = Rules().find(name);
     if (rule == Rules().end()) {
       wishes.complaints.push_back(
-          absl::StrCat(absl::string_view(kAnnotationPrefix.data(), kAnnotationPrefix.size()), name,
-                       ": is not known, and ignored"));
+          absl::StrCat(absl::string_view(kAnnotationPrefix.data(), kAnnotationPrefix.size()),
+                       Printable(name, kLongestName), ": is not known, and ignored"));
     } else if (!rule->second.set(value, wishes)) {
       wishes.complaints.push_back(
           absl::StrCat(absl::string_view(kAnnotationPrefix.data(), kAnnotationPrefix.size()), name, ": ",
-                       value, ": ", rule->second.text, "; it is ignored"));
+                       Printable(value, kLongestValue), ": ", rule->second.text, "; it is ignored"));
     }
   }
   return wishes;

@@ -3,6 +3,9 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+
 namespace sluice::kubernetes {
 namespace {
 
@@ -181,6 +184,15 @@ void Cluster::Wake() {
 bool Cluster::IsListed() const {
   const MutexLock lock(mutex_);
   return IsListedLocked();
+}
+
+std::string Cluster::Missing() const {
+  const MutexLock lock(mutex_);
+  std::vector<std::string> missing;
+  if (!services_are_listed_) missing.push_back("Services");
+  if (!slices_are_listed_) missing.push_back("EndpointSlices");
+  if (!node_name_.empty() && !node_) missing.push_back(absl::StrCat("Node ", node_name_));
+  return absl::StrJoin(missing, ", ");
 }
 
 std::optional<NodeObject> Cluster::Node() const {

@@ -48,7 +48,8 @@ class Cluster {
     uint64_t service_changes = 0;
     uint64_t slice_changes = 0;
   };
-  // Waits until there is news, and services and slices have been listed, or the time is over.
+  // Waits until there is news, and services and slices have been listed and the node is known, or the time is
+  // over.
   News WaitForNews(std::chrono::steady_clock::time_point end);
   // They have not been dealt with: the next WaitForNews has them again.
   void PutBack(News news);
@@ -57,7 +58,9 @@ class Cluster {
   // Ends a wait.
   void Wake();
 
-  bool IsListed() const;  // services and slices
+  bool IsListed() const;  // services, slices and the node
+  // Of these three, in words, those that are not known yet; empty: none.
+  std::string Missing() const;
   std::optional<NodeObject> Node() const;
   // Calls `look` with the service and its slices while nothing changes; false: there is no such service.
   bool Look(const ObjectName& name,
@@ -69,7 +72,7 @@ class Cluster {
   void PutLocked(SliceObject slice) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void DeleteLocked(const ObjectName& slice) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   bool IsListedLocked() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return services_are_listed_ && slices_are_listed_;
+    return services_are_listed_ && slices_are_listed_ && (node_name_.empty() || node_.has_value());
   }
 
   const std::string node_name_;

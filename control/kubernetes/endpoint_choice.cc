@@ -44,7 +44,7 @@ std::vector<Endpoint> EndpointsOf(std::span<const SliceObject* const> slices, co
         const std::optional<Address> address = ParseAddress(object.address);
         if (!address || address->is_v6 != is_v6) continue;
         const bool is_local = !policy.node_name.empty() && object.node == policy.node_name;
-        const Endpoint endpoint{address->text, of_slice.port, &object, is_local};
+        const Endpoint endpoint{address->text, of_slice.port, &object, is_local, address->can_be_served};
         const auto [at, is_new] = found.emplace(std::pair(address->text, of_slice.port), endpoint);
         // While one moves from slice to slice both may have it: who is not terminating is right.
         if (!is_new && !object.is_terminating) at->second = endpoint;

@@ -18,6 +18,7 @@ struct Endpoint {
   uint32_t port = 0;
   const EndpointObject* object = nullptr;
   bool is_local = false;
+  bool can_be_served = true;
 };
 
 // All endpoints of a service's port in one family, by address and port, each once.

@@ -4,8 +4,11 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <future>
+#include <random>
 #include <thread>
 #include <utility>
 
@@ -13,19 +16,24 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "control/printable.h"
 
 namespace sluice::kubernetes {
 namespace {
 
 using namespace std::chrono_literals;
 
-constexpr size_t kMostAtOnce = 20'000;  // services and real servers
 constexpr size_t kLookAfter = 256;      // Services that are translated
 constexpr size_t kRequestsAtOnce = 2;
 constexpr auto kPatience = 60s;  // with sluiced
-constexpr auto kRetryAfter = 500ms;
+constexpr auto kRetryAfter = 500ms;  // doubles, with jitter
+constexpr auto kLongestRetry = 8s;
+constexpr auto kRereadEvery = 1s;
+constexpr auto kTryLeftOutEvery = 5min;
 constexpr auto kReapEvery = 5s;
 constexpr size_t kFewServices = 50;
+constexpr size_t kLongestReason = 300;
+constexpr size_t kMostTold = 20;  // conflicts of a Service
 
 std::unique_ptr<grpc::ClientContext> NewContext() {
   auto context = std::make_unique<grpc::ClientContext>();
@@ -38,6 +46,19 @@ absl::Status ToStatus(const grpc::Status& status) {
   return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
 }
 
+// Sluiced judged the request itself: the same request would be refused again. RESOURCE_EXHAUSTED is also what
+// gRPC says of an answer or a request that is too long.
+bool IsAboutTheRequest(const grpc::Status& status) {
+  switch (status.error_code()) {
+    case grpc::StatusCode::UNAVAILABLE:
+    case grpc::StatusCode::CANCELLED:
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+    case grpc::StatusCode::UNAUTHENTICATED:
+    case grpc::StatusCode::PERMISSION_DENIED: return false;
+    default: return true;
+  }
+}
+
 // Of "changes[17].put_service...".
 std::optional<size_t> ChangeOf(const std::string& field) {
   constexpr absl::string_view kBegin = "changes[";
@@ -46,6 +67,12 @@ std::optional<size_t> ChangeOf(const std::string& field) {
   const absl::string_view rest = absl::string_view(field).substr(kBegin.size());
   if (!absl::SimpleAtoi(rest.substr(0, rest.find(']')), &number)) return std::nullopt;
   return number;
+}
+
+// Up to half as much again, so that nodes do not all ask at once.
+std::chrono::steady_clock::duration WithJitter(std::chrono::steady_clock::duration time) {
+  static thread_local std::minstd_rand random{std::random_device()()};
+  return time + time / 2 * std::uniform_int_distribution<int>(0, 100)(random) / 100;
 }
 
 double Now() { return absl::ToDoubleSeconds(absl::Now() - absl::UnixEpoch()); }
@@ -64,18 +91,31 @@ void Feed::Run() {
       const absl::Status connected = Connect();
       if (!connected.ok()) {
         Say(absl::StrCat("sluiced: ", absl::string_view(connected.message())));
-        std::this_thread::sleep_for(kRetryAfter);
+        PauseAfterFailure();
         continue;
       }
       resync_at = Clock::now() + options_.sync_period;
     }
+    Clock::time_point wait_until = resync_at;
     // Before the cluster is known there is nothing to do; WaitForNews wakes when it is.
-    const Clock::time_point look_at = !cluster_.IsListed()          ? Clock::now() + options_.sync_period
-                                      : program_.Draining().empty() ? resync_at
-                                                                    : std::min(resync_at, reap_at);
-    Cluster::News news = cluster_.WaitForNews(look_at);
+    if (cluster_.IsListed()) {
+      if (!program_.Draining().empty()) wait_until = std::min(wait_until, reap_at);
+      if (IsChangedByOthers()) wait_until = std::min(wait_until, reread_at_);
+    }
+    Cluster::News news = cluster_.WaitForNews(wait_until);
     if (stop_.load()) break;
-    if (!cluster_.IsListed()) continue;
+    if (!cluster_.IsListed()) {
+      if (Clock::now() >= resync_at) {
+        resync_at = Clock::now() + options_.sync_period;
+        Say(absl::StrCat("nothing is changed in sluiced before the API server has told of: ",
+                         cluster_.Missing(), " (does a Node of this name exist, and may it be read?)"));
+      }
+      continue;
+    }
+    if (Clock::now() >= try_left_out_at_) {
+      program_.TryLeftOutAgain();
+      try_left_out_at_ = Clock::now() + WithJitter(kTryLeftOutEvery);
+    }
     if (Clock::now() >= resync_at) {
       resync_at = Clock::now() + options_.sync_period;
       news.all = true;
@@ -92,14 +132,16 @@ void Feed::Run() {
       done = ReapDrained();
     }
     if (!done.ok()) {
-      Say(absl::StrCat("sluiced: ", absl::string_view(done.message())));
+      Say(absl::StrCat("changes wait: ", absl::string_view(done.message())));
       ++metrics_.failed_applies;
       is_connected_ = false;
       cluster_.PutBack(std::move(news));
-      std::this_thread::sleep_for(kRetryAfter);
+      PauseAfterFailure();
       continue;
     }
     said_.clear();
+    failures_ = 0;
+    if (IsChangedByOthers() && Clock::now() >= reread_at_) is_connected_ = false;
     if (options_.min_sync_period > 0ms) std::this_thread::sleep_for(options_.min_sync_period);
   }
   watching.join();
@@ -110,6 +152,12 @@ void Feed::Stop() {
   cluster_.Wake();
   const MutexLock lock(mutex_);
   if (watching_ != nullptr) watching_->TryCancel();
+}
+
+void Feed::PauseAfterFailure() {
+  const auto base = std::min<Clock::duration>(kRetryAfter * (1 << std::min(failures_++, 10)), kLongestRetry);
+  const Clock::time_point end = Clock::now() + WithJitter(base);
+  while (!stop_.load() && Clock::now() < end) std::this_thread::sleep_for(50ms);
 }
 
 void Feed::WatchSluiced() {
@@ -123,9 +171,12 @@ void Feed::WatchSluiced() {
       }
       v1::WatchConfigRequest request;
       request.set_after_generation(info.generation());
+      watched_generation_.store(info.generation());
       const auto stream = sluiced_->WatchConfig(&context, request);
       v1::WatchConfigResponse news;
       while (!stop_.load() && stream->Read(&news)) {
+        watched_generation_.store(news.diff().generation());
+        if (news.diff().generation() > adopted_generation_.load()) cluster_.Wake();
       }
       context.TryCancel();
       const bool was_refused = stream->Finish().error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
@@ -159,7 +210,10 @@ absl::Status Feed::Connect() {
   if (generation_ == info.generation()) return absl::OkStatus();
   v1::GetConfigResponse has;
   if (const auto got = ToStatus(sluiced_->GetConfig(NewContext().get(), {}, &has)); !got.ok()) return got;
-  generation_ = has.generation();
+  reread_at_ = Clock::now() + kRereadEvery;
+  generation_ = seen_generation_ = has.generation();
+  own_generations_.clear();
+  adopted_generation_.store(*generation_);
   program_.Begin(has.config(), options_.policy.excluded);
   v1::ApplyRequest request;
   // As kube-proxy sets them: flows of a real server that is gone are scheduled anew.
@@ -189,7 +243,8 @@ absl::Status Feed::Connect() {
   v1::ApplyResponse response;
   const absl::Status applied = ToStatus(sluiced_->Apply(NewContext().get(), request, &response));
   if (applied.ok()) {
-    generation_ = response.generation();
+    Note(response);
+    SettleGenerations();
   } else {  // it is all done again
     is_connected_ = false;
     generation_.reset();
@@ -209,8 +264,9 @@ absl::Status Feed::Sync(Cluster::News& news) {
     return absl::OkStatus();
   }
   news.all |= std::exchange(must_look_at_all_, false);
-  const bool is_another_node = TakeNode();
-  if (news.all || is_another_node) {
+  const absl::StatusOr<bool> is_another_node = TakeNode();
+  if (!is_another_node.ok()) return is_another_node.status();
+  if (news.all || *is_another_node) {
     const std::vector<ObjectName> names = cluster_.ServiceNames();
     if (const absl::Status done = TranslateAll(names); !done.ok()) return done;
     std::erase_if(states_, [&](const auto& each) {
@@ -232,8 +288,9 @@ bool Feed::IsBelievable() {
   return false;
 }
 
-// Addresses of the host's come and go; they are looked at with every sync.
-bool Feed::TakeNode() {
+// Addresses of the host's come and go; they are looked at with every sync. When they cannot be read those of
+// the last time hold.
+absl::StatusOr<bool> Feed::TakeNode() {
   NodePolicy policy = options_.policy;
   policy.node_name = options_.node_name;
   if (const std::optional<NodeObject> node = cluster_.Node()) {
@@ -246,7 +303,11 @@ bool Feed::TakeNode() {
       if (prefix && options_.has_node_cidr) policy.local_clients.push_back(*prefix);
     }
   }
-  HostAddresses host = Sort(LocalAddresses(), options_.node_ports, policy.node_addresses);
+  if (auto read = options_.local_addresses()) local_addresses_ = std::move(read);
+  if (!local_addresses_)
+    return absl::UnavailableError(
+        absl::StrCat("this host's addresses cannot be read: ", std::strerror(errno)));
+  HostAddresses host = Sort(*local_addresses_, options_.node_ports, policy.node_addresses);
   policy.local_addresses = std::move(host.all);
   policy.node_port_addresses = std::move(host.node_ports);
   const bool differs = policy != policy_;
@@ -273,25 +334,33 @@ absl::Status Feed::TranslateAll(const std::vector<ObjectName>& names) {
 void Feed::TranslateOne(const ObjectName& name) {
   Translation translation;
   std::string uid;
+  int64_t created = 0;
   const bool is_there =
       cluster_.Look(name, [&](const ServiceObject& service, std::span<const SliceObject* const> slices) {
         translation = Translate(service, slices, policy_);
         uid = service.uid;
+        created = service.created;
       });
-  program_.Want(name, std::move(translation.services), translation.leaving);
+  program_.Want(name, std::move(translation.services), translation.leaving, created);
   if (!is_there) {
     states_.erase(name);
     return;
   }
   State& state = states_[name];
-  for (const std::string& complaint : translation.complaints) {
-    if (std::find(state.complaints.begin(), state.complaints.end(), complaint) == state.complaints.end())
-      complain_(name, uid, complaint);
+  state.health = {translation.health_check_port, translation.local_ready, uid};
+  state.lacks_internal = translation.lacks_internal;
+  state.lacks_external = translation.lacks_external;
+  Tell(name, "InvalidAnnotation", translation.complaints, state.complaints);
+  Tell(name, "AddressNotServed", translation.unserved, state.unserved);
+}
+
+void Feed::Tell(const ObjectName& service, const char* reason, const std::vector<std::string>& now,
+                std::vector<std::string>& told) {
+  const std::vector<std::string> before = std::exchange(told, now);
+  for (const std::string& what : now) {
+    if (std::find(before.begin(), before.end(), what) == before.end())
+      complain_(service, states_[service].health.uid, reason, what);
   }
-  state = {{translation.health_check_port, translation.local_ready, uid},
-           translation.lacks_internal,
-           translation.lacks_external,
-           std::move(translation.complaints)};
 }
 
 // A request that sluiced has not yet answered.
@@ -307,11 +376,14 @@ absl::Status Feed::Push(bool whole) {
   absl::Status result;
   while (true) {
     while (result.ok() && under_way_.size() < kRequestsAtOnce) {
-      std::vector<v1::Change> changes = program_.NextChanges(kMostAtOnce);
+      std::vector<v1::Change> changes = program_.NextChanges(most_at_once_);
       if (changes.empty()) break;
       under_way_.push_back(BeginApply(std::move(changes)));
     }
-    if (under_way_.empty()) return result;
+    if (under_way_.empty()) {
+      SettleGenerations();
+      return result;
+    }
     Applying& oldest = *under_way_.front();
     const bool is_answered = oldest.answer.wait_for(0s) == std::future_status::ready;
     if (!whole && result.ok() && !is_answered) return result;
@@ -332,28 +404,81 @@ std::shared_ptr<Feed::Applying> Feed::BeginApply(std::vector<v1::Change> changes
   return applying;
 }
 
+// All or nothing: those that a refusal names are left out, and the others tried again. Where none can be
+// read, the requests become smaller until the one that is wrong is alone.
 absl::Status Feed::EndApply(Applying& applying) {
   const grpc::Status status = applying.answer.get();
   if (status.ok()) {
-    generation_ = std::max(generation_.value_or(0), uint64_t{applying.response.generation()});
+    Note(applying.response);
     program_.Taken();
+    most_at_once_ = std::min(2 * most_at_once_, kMostAtOnce);
     return absl::OkStatus();
   }
-  // All or nothing: those that it names are left out, and the others tried again.
-  v1::Refusals refusals;
-  bool any_left_out = false;
-  if (refusals.ParseFromString(status.error_details())) {
-    for (const v1::Refusal& refusal : refusals.refusals()) {
-      const std::optional<size_t> change = ChangeOf(refusal.field());
-      if (!change || *change >= static_cast<size_t>(applying.request.changes_size())) continue;
-      any_left_out = true;
-      ++metrics_.left_out;
-      const std::string name = program_.LeaveOut(*change);
-      std::fprintf(stderr, "sluice-kube: %s is left out: %s\n", name.c_str(), refusal.message().c_str());
-    }
+  if (!IsAboutTheRequest(status)) {
+    program_.Refused();
+    return ToStatus(status);
+  }
+  size_t left_out = LeaveOutRefused(applying, status);
+  const bool is_alone = applying.request.changes_size() == 1;
+  const bool may_be_too_fast =
+      status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED && status.error_details().empty();
+  if (left_out == 0 && is_alone && !may_be_too_fast) {
+    LeaveOut(0, status.error_message());
+    left_out = 1;
   }
   program_.Refused();
-  return any_left_out ? absl::OkStatus() : ToStatus(status);
+  if (left_out == 0 && is_alone) return ToStatus(status);
+  if (!is_alone) SendLess(applying);
+  return absl::OkStatus();
+}
+
+size_t Feed::LeaveOutRefused(const Applying& applying, const grpc::Status& status) {
+  v1::Refusals refusals;
+  if (!refusals.ParseFromString(status.error_details())) return 0;
+  std::set<size_t> left_out;
+  for (const v1::Refusal& refusal : refusals.refusals()) {
+    const std::optional<size_t> change = ChangeOf(refusal.field());
+    if (!change || *change >= static_cast<size_t>(applying.request.changes_size())) continue;
+    if (left_out.insert(*change).second) LeaveOut(*change, refusal.message());
+  }
+  return left_out.size();
+}
+
+void Feed::LeaveOut(size_t change, const std::string& why) {
+  ++metrics_.left_out;
+  const auto [what, service] = program_.LeaveOut(change);
+  const auto state = states_.find(service);
+  if (state != states_.end()) {
+    complain_(service, state->second.health.uid, "RefusedBySluiced",
+              absl::StrCat(what, " is left out: ", Printable(why, kLongestReason)));
+  } else {
+    std::fprintf(stderr, "sluice-kube: %s is left out: %s\n", what.c_str(),
+                 Printable(why, kLongestReason).c_str());
+  }
+}
+
+void Feed::SendLess(const Applying& applying) {
+  size_t size = 0;
+  for (const v1::Change& change : applying.request.changes())
+    size += 1 + static_cast<size_t>(change.put_service().service().destinations_size());
+  most_at_once_ = std::max<size_t>(std::min(most_at_once_, size) / 2, 1);
+}
+
+void Feed::Note(const v1::ApplyResponse& response) {
+  seen_generation_ = std::max(seen_generation_, uint64_t{response.generation()});
+  if (!response.changed().empty()) own_generations_.insert(response.generation());
+}
+
+// Only what follows directly on what we know is adopted: between them others may have changed what is ours.
+void Feed::SettleGenerations() {
+  if (!generation_) return;
+  while (own_generations_.erase(*generation_ + 1) > 0) ++*generation_;
+  own_generations_.clear();
+  adopted_generation_.store(*generation_);
+}
+
+bool Feed::IsChangedByOthers() const {
+  return generation_ && std::max(watched_generation_.load(), seen_generation_) > *generation_;
 }
 
 absl::Status Feed::ReapDrained() {
@@ -398,25 +523,47 @@ void Feed::Observe(const Cluster::News& news, Clock::time_point begin) {
     for (const absl::Time time : times)
       metrics_.programming_duration.Observe(absl::ToDoubleSeconds(absl::Now() - time));
   }
-  uint64_t internal = 0, external = 0, complaints = 0;
+  ObserveLosses();
+  uint64_t internal = 0, external = 0, complaints = 0, unserved = 0;
   std::map<ObjectName, LocalHealth> health;
   for (const auto& [name, state] : states_) {
     internal += state.lacks_internal;
     external += state.lacks_external;
     complaints += state.complaints.size();
+    unserved += state.unserved.size();
     if (state.health.port != 0) health[name] = state.health;
   }
   metrics_.no_local_internal.store(internal);
   metrics_.no_local_external.store(external);
   metrics_.wrong_annotations.store(complaints);
+  metrics_.unserved_addresses.store(unserved);
   told_health_(health);
+}
+
+// Services whose addresses another Service has.
+void Feed::ObserveLosses() {
+  std::map<ObjectName, std::vector<std::string>> lost;
+  const std::vector<Program::Loss> losses = program_.Losses();
+  for (const auto& [loser, winner, key] : losses) {
+    std::vector<std::string>& of_loser = lost[loser];
+    if (of_loser.size() == kMostTold) continue;
+    of_loser.push_back(absl::StrCat(v1::Protocol_Name(key.protocol), " ", key.address, " port ", key.port,
+                                    ": service ", winner.ToString(), " has it; it is not served here"));
+  }
+  for (auto& [name, state] : states_) {
+    const auto found = lost.find(name);
+    if (found != lost.end() || !state.lost.empty())
+      Tell(name, "AddressConflict", found == lost.end() ? std::vector<std::string>() : found->second,
+           state.lost);
+  }
+  metrics_.lost_claims.store(losses.size());
 }
 
 // Each trouble once, until it is over.
 void Feed::Say(const std::string& what) {
   if (what == said_) return;
   said_ = what;
-  std::fprintf(stderr, "sluice-kube: %s\n", what.c_str());
+  std::fprintf(stderr, "sluice-kube: %s\n", Printable(what, 1000).c_str());
 }
 
 }  // namespace sluice::kubernetes

@@ -81,6 +81,10 @@ std::string KubeMetrics::Page() const {
       disbelieved.load());
   One(page, "sluice_kube_wrong_annotations", "gauge", "Annotations that are wrong, and ignored",
       wrong_annotations.load());
+  One(page, "sluice_kube_address_conflicts", "gauge",
+      "Addresses and ports of Services that another Service has", lost_claims.load());
+  One(page, "sluice_kube_unserved_addresses", "gauge",
+      "Addresses of Services that must not or cannot be served", unserved_addresses.load());
   One(page, "sluice_kube_api_lists_total", "counter", "Lists asked of the API server", lists.load());
   One(page, "sluice_kube_api_watches_total", "counter", "Watches begun", watches.load());
   One(page, "sluice_kube_api_events_total", "counter", "Events of watches", events.load());

@@ -41,6 +41,7 @@ struct KubeMetrics {
   std::atomic<uint64_t> left_out{0};           // virtual services that sluiced has refused
   std::atomic<uint64_t> disbelieved{0};        // answers of the API server that cannot be
   std::atomic<uint64_t> wrong_annotations{0};  // now
+  std::atomic<uint64_t> lost_claims{0}, unserved_addresses{0};  // now
   std::atomic<uint64_t> lists{0}, watches{0}, events{0}, api_errors{0}, refused_objects{0};
   std::atomic<uint64_t> healthz_ok{0}, healthz_bad{0}, livez_ok{0}, livez_bad{0};
 

@@ -34,6 +34,7 @@ const char kKubeUsage[] =
                             ipvs mode, any endpoint (strict)
   --masquerade-address ADDRESS  that full NAT gives to clients; repeatable. Without any, NAT is used in its place
   --external-ips yes|no     whether spec.externalIPs are served (yes)
+  --service-cidr PREFIX[,PREFIX]  the API server's --service-cluster-ip-range: external IPs within it are not served
   --healthz-bind-address ADDRESS:PORT|none  /healthz, /livez (0.0.0.0:10256)
   --metrics-bind-address ADDRESS:PORT|none  /metrics, /proxyMode (127.0.0.1:10249)
 
@@ -161,6 +162,10 @@ const std::vector<Setting>& Settings() {
       {"external-ips", "",
        [](absl::string_view name, const std::string& value, KubeOptions& options) {
          return SetBoolean(name, value, options.has_external_ips);
+       }},
+      {"service-cidr", "",
+       [](absl::string_view name, const std::string& value, KubeOptions& options) {
+         return SetPrefixes(name, value, options.service_ranges);
        }},
       {"healthz-bind-address", "healthzBindAddress", Text(&KubeOptions::healthz)},
       {"metrics-bind-address", "metricsBindAddress", Text(&KubeOptions::metrics)},

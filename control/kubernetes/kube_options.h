@@ -29,6 +29,7 @@ struct KubeOptions {
   bool has_node_cidr = false;  // pods of this node are those of its podCIDRs
   bool is_local_policy_compatible = false;
   bool has_external_ips = true;
+  std::vector<Prefix> service_ranges;  // of the cluster's addresses for Services
   v1::Timeouts timeouts;
   std::chrono::milliseconds sync_period{30'000};
   std::chrono::milliseconds min_sync_period{0};

@@ -58,6 +58,7 @@ FeedOptions OptionsOfFeed(const KubeOptions& options) {
   feed.policy.can_masquerade = !options.masquerade_addresses.empty();
   feed.policy.is_local_policy_compatible = options.is_local_policy_compatible;
   feed.policy.has_external_ips = options.has_external_ips;
+  feed.policy.service_ranges = options.service_ranges;
   return feed;
 }
 
@@ -125,8 +126,8 @@ int Main(const std::vector<std::string>& arguments) {
   feed = std::make_unique<Feed>(
       OptionsOfFeed(options), std::move(channel.stub), cluster, metrics,
       [&](const std::map<ObjectName, LocalHealth>& services) { checks.Set(services); },
-      [&](const ObjectName& service, const std::string& uid, const std::string& what) {
-        events.Report(service, uid, "InvalidAnnotation", what);
+      [&](const ObjectName& service, const std::string& uid, const char* reason, const std::string& what) {
+        events.Report(service, uid, reason, what);
       });
 
   Reflector<ServiceObject> services(

@@ -18,7 +18,8 @@ struct NodePolicy {
   std::vector<Address> node_addresses;       // the node's own
   std::set<std::string>
       local_addresses;           // of this host's interfaces: cluster addresses among them are others'
-  std::vector<Prefix> excluded;  // whose services are somebody else's
+  std::vector<Prefix> service_ranges;  // of the cluster addresses: no external address may be among them
+  std::vector<Prefix> excluded;        // whose services are somebody else's
   std::string scheduler = "rr";
   bool masquerade_all = false;
   // Pods are told from others, and others are masqueraded.

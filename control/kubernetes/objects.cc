@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "absl/time/time.h"
+
 namespace sluice::kubernetes {
 namespace {
 
@@ -16,6 +18,12 @@ std::vector<std::string> Strings(JsonReader& json) {
 uint32_t Port(JsonReader& json) {
   const int64_t port = json.Integer();
   return port > 0 && port < 65536 ? static_cast<uint32_t>(port) : 0;
+}
+
+int64_t SecondsOf(const std::string& text) {
+  absl::Time time;
+  std::string ignored;
+  return absl::ParseTime(absl::RFC3339_full, text, &time, &ignored) ? absl::ToUnixSeconds(time) : 0;
 }
 
 v1::Protocol ProtocolOf(const std::string& name) {
@@ -230,6 +238,8 @@ void Read(JsonReader& json, ServiceObject& service) {
       ReadMeta(json, service, [&](std::string_view field) {
         if (field == "uid") {
           service.uid = json.String();
+        } else if (field == "creationTimestamp") {
+          service.created = SecondsOf(json.String());
         } else if (field == "labels") {
           json.Object([&](std::string_view label) {
             service.is_of_another_proxy |= label == "service.kubernetes.io/service-proxy-name";

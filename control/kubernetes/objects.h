@@ -51,6 +51,7 @@ struct ServiceObject {
   bool is_external_local = false;
   uint32_t health_check_port = 0;
   std::map<std::string, std::string> annotations;  // without the prefix
+  int64_t created = 0;                             // seconds since 1970; 0: nobody said
 
   friend bool operator==(const ServiceObject&, const ServiceObject&) = default;
 };

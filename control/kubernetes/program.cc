@@ -2,6 +2,8 @@
 #include "control/kubernetes/program.h"
 
 #include <algorithm>
+#include <iterator>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -53,41 +55,76 @@ void Program::Begin(const v1::Config& config, const std::vector<Prefix>& exclude
   for (const auto& [key, claims] : claims_) Mark(key);
 }
 
-void Program::Want(const ObjectName& service, std::vector<v1::Service> services,
-                   const std::vector<std::string>& leaving) {
-  std::set<std::string> ended;
+void Program::Want(const ObjectName& service, std::vector<Claim> claims, const std::vector<Leaving>& leaving,
+                   int64_t created) {
+  std::set<DestinationName> ended;
   if (const auto found = leaving_.find(service); found != leaving_.end()) ended = std::move(found->second);
   if (leaving.empty()) {
     leaving_.erase(service);
   } else {
     leaving_[service] = {leaving.begin(), leaving.end()};
   }
-  for (const std::string& address : leaving) ended.erase(address);
-  std::set<VirtualKey> before;
+  for (const Leaving& each : leaving) ended.erase(each);
+  std::map<VirtualKey, Rank> before;
   if (const auto found = keys_of_.find(service); found != keys_of_.end()) before = std::move(found->second);
-  std::set<VirtualKey>& now = keys_of_[service];
+  std::map<VirtualKey, Rank>& now = keys_of_[service];
   now.clear();
-  for (v1::Service& each : services) {
-    const VirtualKey key = VirtualKey::Of(each.key());
-    now.insert(key);
-    before.erase(key);
-    Shared& claim = claims_[key][service];
-    if (claim != nullptr && IsSameMessage(*claim, each)) continue;
-    claim = std::make_shared<v1::Service>(std::move(each));
-    left_out_.erase(key);
-    Mark(key);
+  for (Claim& claim : claims) {
+    const VirtualKey key = VirtualKey::Of(claim.service.key());
+    const Rank rank = {claim.kind, created, service};
+    if (!now.emplace(key, rank).second) continue;
+    const auto had = before.find(key);
+    if (had != before.end() && had->second != rank) DropClaim(key, had->second);
+    if (had != before.end()) before.erase(had);
+    PutClaim(key, rank, std::move(claim));
   }
-  for (const VirtualKey& key : before) {
-    const auto found = claims_.find(key);
-    found->second.erase(service);
-    if (found->second.empty()) claims_.erase(found);
-    left_out_.erase(key);
-    Mark(key);
-  }
+  for (const auto& [key, rank] : before) DropClaim(key, rank);
   if (!ended.empty()) {
-    for (const VirtualKey& key : now) EndDrains(key, ended);
+    for (const auto& [key, rank] : now) {
+      if (HasIt(service, key)) EndDrains(key, ended);
+    }
   }
   if (now.empty()) keys_of_.erase(service);
+}
+
+void Program::PutClaim(const VirtualKey& key, const Rank& rank, Claim claim) {
+  std::map<Rank, Shared>& claims = claims_[key];
+  const auto [place, is_new] = claims.try_emplace(rank);
+  Shared& shared = place->second;
+  if (claims.size() > 1) contested_.insert(key);
+  const bool is_same = claim.is_served ? shared != nullptr && IsSameMessage(*shared, claim.service)
+                                       : !is_new && shared == nullptr;
+  if (is_same) return;
+  shared = claim.is_served ? std::make_shared<v1::Service>(std::move(claim.service)) : nullptr;
+  if (!HasIt(rank.service, key)) return;
+  left_out_.erase(key);
+  Mark(key);
+}
+
+void Program::DropClaim(const VirtualKey& key, const Rank& rank) {
+  const bool had_it = HasIt(rank.service, key);
+  const auto found = claims_.find(key);
+  found->second.erase(rank);
+  if (found->second.size() < 2) contested_.erase(key);
+  if (found->second.empty()) claims_.erase(found);
+  if (!had_it) return;
+  left_out_.erase(key);
+  Mark(key);
+}
+
+bool Program::HasIt(const ObjectName& service, const VirtualKey& key) const {
+  const auto found = claims_.find(key);
+  return found != claims_.end() && found->second.begin()->first.service == service;
+}
+
+std::vector<Program::Loss> Program::Losses() const {
+  std::vector<Loss> losses;
+  for (const VirtualKey& key : contested_) {
+    const std::map<Rank, Shared>& claims = claims_.at(key);
+    for (auto each = std::next(claims.begin()); each != claims.end(); ++each)
+      losses.push_back({each->first.service, claims.begin()->first.service, key});
+  }
+  return losses;
 }
 
 void Program::WantOnly(const std::vector<ObjectName>& services) {
@@ -160,10 +197,16 @@ void Program::Refused() {
   sent_.pop_front();
 }
 
-std::string Program::LeaveOut(size_t change) {
+Program::LeftOut Program::LeaveOut(size_t change) {
   const VirtualKey& key = sent_.front().at(change).key;
   left_out_.insert(key);
-  return absl::StrCat(v1::Protocol_Name(key.protocol), " ", key.address, " port ", key.port);
+  const auto claims = claims_.find(key);
+  return {absl::StrCat(v1::Protocol_Name(key.protocol), " ", key.address, " port ", key.port),
+          claims == claims_.end() ? ObjectName() : claims->second.begin()->first.service};
+}
+
+void Program::TryLeftOutAgain() {
+  for (const VirtualKey& key : std::exchange(left_out_, {})) Mark(key);
 }
 
 std::vector<VirtualKey> Program::Draining() const {
@@ -174,10 +217,16 @@ std::vector<VirtualKey> Program::Draining() const {
   return draining;
 }
 
-void Program::EndDrains(const VirtualKey& key, const std::set<std::string>& addresses) {
+// Another pod may serve at the same address and port, as on the host's network: it has not ended.
+void Program::EndDrains(const VirtualKey& key, const std::set<DestinationName>& ended) {
   const Programmed have = Have(key);
+  std::set<DestinationName> stay;
+  if (const Shared wanted = Wanted(key); wanted != nullptr) {
+    for (const v1::Destination& each : wanted->destinations()) stay.insert(NameOf(each));
+  }
   const auto end = [&](const v1::Destination& each) {
-    if (addresses.contains(each.address())) HasDrained(key, each.address(), each.port());
+    if (ended.contains(NameOf(each)) && !stay.contains(NameOf(each)))
+      HasDrained(key, each.address(), each.port());
   };
   if (have.service != nullptr) {
     for (const v1::Destination& each : have.service->destinations()) end(each);

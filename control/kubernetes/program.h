@@ -26,10 +26,11 @@ class Program {
   void Begin(const v1::Config& config, const std::vector<Prefix>& excluded);
 
   // The virtual services of a Service; none: it is gone. Of several Services that claim the same address and
-  // port the first by name has it. `leaving` are addresses of pods that are being ended: when one is among
-  // them no more its grace period is over, and what drains there has ended.
-  void Want(const ObjectName& service, std::vector<v1::Service> services,
-            const std::vector<std::string>& leaving = {});
+  // port the first by kind, then the oldest, then the first by name has it. `leaving` are real servers whose
+  // pods are being ended: when one is among them no more its grace period is over, and what drains there has
+  // ended.
+  void Want(const ObjectName& service, std::vector<Claim> claims, const std::vector<Leaving>& leaving = {},
+            int64_t created = 0);
   // Services that are not among these are gone.
   void WantOnly(const std::vector<ObjectName>& services);
 
@@ -40,8 +41,20 @@ class Program {
   // it is tried again.
   void Taken();
   void Refused();
-  // The same, before it is refused: this one is left out until its Service changes.
-  std::string LeaveOut(size_t change);
+  // The same, before it is refused: this one is left out until its Service changes, or all are tried again.
+  struct LeftOut {
+    std::string what;  // "TCP 10.0.0.1 port 80"
+    ObjectName service;
+  };
+  LeftOut LeaveOut(size_t change);
+  void TryLeftOutAgain();
+
+  // Services that do not get what they claim, because another has it.
+  struct Loss {
+    ObjectName loser, winner;
+    VirtualKey key;
+  };
+  std::vector<Loss> Losses() const;
 
   // Which virtual services have real servers that drain.
   std::vector<VirtualKey> Draining() const;
@@ -51,7 +64,13 @@ class Program {
   size_t service_count() const { return have_.size(); }
 
  private:
-  using DestinationName = std::pair<std::string, uint32_t>;
+  using DestinationName = Leaving;
+  struct Rank {
+    ClaimKind kind;
+    int64_t created;
+    ObjectName service;
+    friend auto operator<=>(const Rank&, const Rank&) = default;
+  };
   static DestinationName NameOf(const v1::Destination& destination) {
     return {destination.address(), destination.port()};
   }
@@ -63,16 +82,21 @@ class Program {
   };
   static bool IsSame(const Programmed& a, const Programmed& b);
   Shared Wanted(const VirtualKey& key) const;
+  bool HasIt(const ObjectName& service, const VirtualKey& key) const;
+  void PutClaim(const VirtualKey& key, const Rank& rank, Claim claim);
+  void DropClaim(const VirtualKey& key, const Rank& rank);
   Programmed Have(const VirtualKey& key) const;
   // What is wanted, with what drains.
   Programmed Target(const Shared& wanted, const Programmed& have) const;
   void Mark(const VirtualKey& key);
-  void EndDrains(const VirtualKey& key, const std::set<std::string>& addresses);
+  void EndDrains(const VirtualKey& key, const std::set<DestinationName>& ended);
 
   std::map<VirtualKey, Programmed> have_;
-  std::map<VirtualKey, std::map<ObjectName, Shared>> claims_;
-  std::map<ObjectName, std::set<VirtualKey>> keys_of_;
-  std::map<ObjectName, std::set<std::string>> leaving_;
+  // The first has it. Null: it is somebody else's on this host.
+  std::map<VirtualKey, std::map<Rank, Shared>> claims_;
+  std::set<VirtualKey> contested_;  // with several claims
+  std::map<ObjectName, std::map<VirtualKey, Rank>> keys_of_;
+  std::map<ObjectName, std::set<DestinationName>> leaving_;
   std::set<VirtualKey> urgent_, dirty_;
   bool knows_all_ = false;       // what is wanted
   std::set<VirtualKey> may_go_;  // when all is known

@@ -11,12 +11,21 @@
 namespace sluice::kubernetes {
 namespace {
 
+// What sluiced would refuse is told to the Service's owner here, and the rest of the Service is served.
+constexpr char kNoHost[] =
+    "is no unicast address that packets can be forwarded to (loopback, link-local, multicast "
+    "or reserved)";
+constexpr int kMostOfMaglev = 4093;
+
 // Where clients find a port of a Service.
 struct Frontend {
   std::string address;
   uint32_t port = 0;
-  bool is_external = false;
+  ClaimKind kind = ClaimKind::kClusterAddress;
   bool has_source_ranges = false;
+  bool is_served = true;
+
+  bool is_external() const { return kind != ClaimKind::kClusterAddress; }
 };
 
 std::vector<Address> AddressesOf(const std::vector<std::string>& texts, bool is_v6) {
@@ -75,27 +84,35 @@ class Translator {
     for (const SliceObject* slice : slices_) {
       for (const EndpointObject& each : slice->endpoints) {
         if (!each.is_terminating || !slice->has_addresses) continue;
-        if (const auto address = ParseAddress(each.address)) result_.leaving.push_back(address->text);
+        const auto address = ParseAddress(each.address);
+        if (!address) continue;
+        for (const EndpointPort& port : slice->ports) result_.leaving.emplace_back(address->text, port.port);
       }
     }
   }
 
   void DoPort(const ServicePort& port, bool is_v6, const Address& cluster) {
     const std::vector<Frontend> frontends = FrontendsOf(port, is_v6, cluster);
-    const std::vector<Endpoint> endpoints = EndpointsOf(slices_, port, is_v6, policy_);
+    std::vector<Endpoint> endpoints = EndpointsOf(slices_, port, is_v6, policy_);
+    std::erase_if(endpoints, [&](const Endpoint& each) {
+      if (each.can_be_served) return false;
+      Refuse(absl::StrCat("endpoint ", each.address), kNoHost);
+      return true;
+    });
     for (const Endpoint& each : endpoints) {
       if (each.is_local && each.object->is_ready) local_ready_.insert(each.address);
     }
     const EndpointChoice choice = Choose(endpoints, policy_);
     const bool has_external = std::any_of(frontends.begin(), frontends.end(),
-                                          [](const Frontend& each) { return each.is_external; });
+                                          [](const Frontend& each) { return each.is_external(); });
     for (const Frontend& frontend : frontends) {
-      const bool is_local = frontend.is_external ? IsExternalLocal() : service_.is_internal_local;
+      const bool is_local = frontend.is_external() ? IsExternalLocal() : service_.is_internal_local;
       bool nobody_here = false;
       const std::vector<Endpoint>& chosen = Allowed(choice, is_local, has_external, nobody_here);
-      (frontend.is_external ? result_.lacks_external : result_.lacks_internal) |=
+      (frontend.is_external() ? result_.lacks_external : result_.lacks_internal) |=
           nobody_here && choice.any_usable;
-      result_.services.push_back(Make(frontend, port, chosen, is_local, nobody_here && choice.any_usable));
+      result_.services.emplace_back(Make(frontend, port, chosen, is_local, nobody_here && choice.any_usable),
+                                    frontend.kind, frontend.is_served);
     }
   }
 
@@ -113,22 +130,45 @@ class Translator {
     return nobody_here && falls_back ? choice.anywhere : choice.here;
   }
 
-  std::vector<Frontend> FrontendsOf(const ServicePort& port, bool is_v6, const Address& cluster) const {
+  std::vector<Frontend> FrontendsOf(const ServicePort& port, bool is_v6, const Address& cluster) {
     std::vector<Frontend> frontends;
     // One that this host has is served by somebody here, as a cache of the cluster's DNS.
-    if (!IsExcluded(cluster) && !policy_.local_addresses.contains(cluster.text))
-      frontends.push_back({cluster.text, port.port, false, false});
+    const bool is_served = !policy_.local_addresses.contains(cluster.text);
+    if (!IsExcluded(cluster) && CanBeServed("cluster address", cluster))
+      frontends.push_back({cluster.text, port.port, ClaimKind::kClusterAddress, false, is_served});
     if (policy_.has_external_ips) {
-      for (const Address& each : AddressesOf(service_.external_ips, is_v6))
-        Add({each.text, port.port, true, false}, each, frontends);
+      for (const Address& each : AddressesOf(service_.external_ips, is_v6)) {
+        if (MayBeExternal(each)) Add({each.text, port.port, ClaimKind::kExternal}, each, frontends);
+      }
     }
-    for (const Address& each : AddressesOf(service_.load_balancer_ips, is_v6))
-      Add({each.text, port.port, true, true}, each, frontends);
+    for (const Address& each : AddressesOf(service_.load_balancer_ips, is_v6)) {
+      if (CanBeServed("load balancer address", each))
+        Add({each.text, port.port, ClaimKind::kLoadBalancer, true}, each, frontends);
+    }
     if (port.node_port == 0) return frontends;
     for (const Address& each : policy_.node_port_addresses) {
-      if (each.is_v6 == is_v6) Add({each.text, port.node_port, true, false}, each, frontends);
+      if (each.is_v6 == is_v6) Add({each.text, port.node_port, ClaimKind::kNodePort}, each, frontends);
     }
     return frontends;
+  }
+
+  // Anybody who may write a Service chooses these: they must not take what the cluster or the node has.
+  bool MayBeExternal(const Address& address) {
+    if (!CanBeServed("external address", address)) return false;
+    const char* why = nullptr;
+    if (std::any_of(policy_.service_ranges.begin(), policy_.service_ranges.end(),
+                    [&](const Prefix& range) { return range.Contains(address); }))
+      why = "is one of the cluster's own service addresses";
+    if (std::find(policy_.node_addresses.begin(), policy_.node_addresses.end(), address) !=
+        policy_.node_addresses.end())
+      why = "is the node's own address; node ports are served there (type NodePort)";
+    if (why != nullptr) Refuse(absl::StrCat("external address ", address.text), why);
+    return why == nullptr;
+  }
+
+  bool CanBeServed(const char* kind, const Address& address) {
+    if (!address.can_be_served) Refuse(absl::StrCat(kind, " ", address.text), kNoHost);
+    return address.can_be_served;
   }
 
   void Add(const Frontend& frontend, const Address& address, std::vector<Frontend>& frontends) const {
@@ -137,6 +177,7 @@ class Translator {
     for (Frontend& other : frontends) {
       if (other.address != frontend.address || other.port != frontend.port) continue;
       other.has_source_ranges |= frontend.has_source_ranges;
+      other.kind = std::min(other.kind, frontend.kind);
       return;
     }
     frontends.push_back(frontend);
@@ -171,12 +212,27 @@ class Translator {
     made.mutable_kubernetes()->set_service(service_.name.name);
     made.mutable_kubernetes()->set_port(port.name);
     const v1::ForwardingMethod method = MethodOf(frontend, is_local);
-    if (method == v1::FULLNAT && !frontend.is_external && !policy_.masquerade_all) {
+    if (method == v1::FULLNAT && !frontend.is_external() && !policy_.masquerade_all) {
       for (const Prefix& each : policy_.local_clients) {
         if (each.is_v6 == is_v6) made.add_unmasqueraded_sources(each.ToString());
       }
     }
+    if (made.one_packet() && method == v1::FULLNAT) {
+      made.set_one_packet(false);
+      Complain(
+          absl::StrCat(Annotation("one-packet"),
+                       ": true: masquerading needs connections, to know whose an answer is; it is ignored "
+                       "for ",
+                       frontend.address));
+    }
     for (const Endpoint& each : endpoints) AddDestination(each, frontend, method, made);
+    if (made.scheduler() == "mh" && made.destinations_size() > kMostOfMaglev) {
+      made.set_scheduler("rr");
+      made.clear_scheduler_flags();
+      Complain(absl::StrCat(Annotation("scheduler"), ": mh: can have ", kMostOfMaglev,
+                            " endpoints, and port ", port.port, " has ", made.destinations_size(),
+                            "; rr is used"));
+    }
     return made;
   }
 
@@ -196,17 +252,21 @@ class Translator {
   v1::ForwardingMethod MethodOf(const Frontend& frontend, bool is_local) const {
     if (wishes_.method) return *wishes_.method;
     const bool masquerades =
-        frontend.is_external ? !is_local : policy_.masquerade_all || policy_.knows_local_clients;
+        frontend.is_external() ? !is_local : policy_.masquerade_all || policy_.knows_local_clients;
     return masquerades && policy_.can_masquerade ? v1::FULLNAT : v1::NAT;
   }
 
   void AddDestination(const Endpoint& endpoint, const Frontend& frontend, v1::ForwardingMethod method,
                       v1::Service& to) {
+    if (endpoint.address == frontend.address && endpoint.port == frontend.port) {
+      Refuse(absl::StrCat("endpoint ", endpoint.address, " port ", endpoint.port),
+             "is the service itself; packets would go round");
+      return;
+    }
     const bool keeps_port = method == v1::DR || method == v1::TUN;
     if (keeps_port && endpoint.port != frontend.port) {
-      Complain(absl::StrCat(absl::string_view(kAnnotationPrefix.data(), kAnnotationPrefix.size()),
-                            "forwarding: dr, ipip and gre leave the port as it is, and port ", frontend.port,
-                            " is served on ", endpoint.port, "; nat is used"));
+      Complain(absl::StrCat(Annotation("forwarding"), ": dr, ipip and gre leave the port as it is, and port ",
+                            frontend.port, " is served on ", endpoint.port, "; nat is used"));
       method = v1::NAT;
     }
     v1::Destination& destination = *to.add_destinations();
@@ -219,10 +279,18 @@ class Translator {
     destination.set_endpoint(endpoint.object->pod);
   }
 
-  void Complain(std::string complaint) {
-    if (std::find(result_.complaints.begin(), result_.complaints.end(), complaint) ==
-        result_.complaints.end())
-      result_.complaints.push_back(std::move(complaint));
+  static std::string Annotation(const char* name) { return std::string(kAnnotationPrefix) + name; }
+
+  void Complain(const std::string& complaint) { AddOnce(complaint, result_.complaints); }
+  void Refuse(const std::string& what, const char* why) {
+    AddOnce(absl::StrCat(what, ": ", why, "; it is not served"), result_.unserved);
+  }
+  // A Service may have thousands of addresses: the first complaints are enough for people.
+  static void AddOnce(const std::string& complaint, std::vector<std::string>& complaints) {
+    constexpr size_t kMost = 20;
+    if (complaints.size() < kMost &&
+        std::find(complaints.begin(), complaints.end(), complaint) == complaints.end())
+      complaints.push_back(complaint);
   }
 
   const ServiceObject& service_;

@@ -104,12 +104,12 @@ class KubernetesApiTest(unittest.TestCase):
             self.assertTrue(lab.has("-A -t 10.99.0.11:80"), lab.kube_text())
             self.assertTrue(wait_until(lambda: lab.get(f"http://{CLUSTER_IP}/").startswith("server 0")))
             # Somebody takes away what is ours.
-            lab.adm("-C")
+            lab.adm("-C --force")
             lab.stop_kube(15)
             self.assertEqual(lab.kube.returncode, 0)
             lab.start_kube("--ipvs-sync-period=1s")
             self.assertTrue(lab.has(f"-A -t {CLUSTER_IP}:80"))
-            lab.adm("-C")
+            lab.adm("-C --force")
             self.assertTrue(lab.has(f"-A -t {CLUSTER_IP}:80"), "repaired")
 
     def test_tls_and_tokens(self):

@@ -1,6 +1,7 @@
 """A cluster's Services, from a stand-in API server by sluice-kube to sluiced, with real clients and servers."""
 
 import json
+import os
 import socket
 import sys
 import time
@@ -147,7 +148,7 @@ class KubernetesTest(unittest.TestCase):
             lab.api.put(service("odd", "224.0.0.9", WEB))
             lab.api.put(service("even", "10.99.0.12", WEB))
             self.assertTrue(lab.has("-A -t 10.99.0.12:80"))
-            self.assertIn("TCP 224.0.0.9 port 80 is left out", lab.kube_text())
+            self.assertIn("service default/odd: cluster address 224.0.0.9: is no unicast address", lab.kube_text())
             # Health.
             page = lab.inside("lb", "curl", "-s", "-w", "%{http_code}", "http://127.0.0.1:10256/healthz").stdout
             self.assertTrue(page.endswith("200") and '"nodeEligible":true' in page, page)
@@ -168,6 +169,50 @@ class KubernetesTest(unittest.TestCase):
             lab.put_pods([endpoint(pod) for pod in lab.pods[:2]])
             told = lambda: lab.metric("kubeproxy_network_programming_duration_seconds_count") == 1
             self.assertTrue(wait_until(told), lab.metric("kubeproxy_network_programming_duration_seconds_count"))
+
+    def test_a_tenant_takes_and_holds_up_nothing(self):
+        with KubeLab() as lab:
+            lab.start_web("--service-cidr", "10.99.0.0/25")
+            told = lambda reason: {event["message"] for event in list(lab.api.items["events"].values()) if event["reason"] == reason}
+            web = {f"server {i} {CLIENT}" for i in range(3)}
+            # A namespace that sorts first, with somebody's cluster address, with forty that nobody can serve, and forged log lines.
+            lab.api.put(service("evil", "10.99.0.66", WEB, namespace="aaa", externalIPs=[CLUSTER_IP] + [f"240.0.0.{i}" for i in range(40)],
+                                annotations={"lb.sluice/drain": "1\nsluice-kube: forged\x1b[2J"}))
+            lab.api.put(endpoint_slice("evil", [endpoint("10.65.0.99")], WEB, namespace="aaa"))
+            lab.api.put(service("next", "10.99.0.67", WEB))
+            self.assertTrue(lab.has("-A -t 10.99.0.67:80"), "programming goes on")
+            self.assertTrue(lab.has("-a -t 10.99.0.66:80 -r 10.65.0.99:80"), "and what of it is right is served")
+            self.assertEqual(self.who(lab, f"http://{CLUSTER_IP}/"), web)
+            self.assertTrue(wait_until(lambda: any("own service addresses" in each for each in told("AddressNotServed"))), lab.kube_text())
+            self.assertNotIn("\nsluice-kube: forged", lab.kube_text())
+            self.assertNotIn("\x1b", lab.kube_text())
+            self.assertGreaterEqual(lab.metric("sluice_kube_unserved_addresses"), 20)
+            # Of two with the same external address the older has it, and the other is told.
+            lab.api.put(service("one", "10.99.0.68", WEB, externalIPs=["10.99.0.200"]))
+            self.assertTrue(lab.has("-A -t 10.99.0.200:80"))
+            lab.api.put(service("two", "10.99.0.69", WEB, externalIPs=["10.99.0.200"]))
+            self.assertTrue(wait_until(lambda: told("AddressConflict") == {
+                "TCP 10.99.0.200 port 80: service default/one has it; it is not served here"}), lab.kube_text())
+            self.assertEqual(lab.metric("sluice_kube_address_conflicts"), 1)
+
+    def test_what_others_clear_comes_back(self):
+        with KubeLab() as lab:
+            lab.start_web()
+            lab.adm("-A -t 10.99.0.99:80 -s rr")
+            saved, served = lab.rules(), lambda: f"-A -t {CLUSTER_IP}:80" in lab.rules()
+            cleared = lab.adm("-C")
+            self.assertIn("services belong to kubernetes and stayed as they are", cleared.stderr)
+            self.assertTrue(served())
+            self.assertNotIn("10.99.0.99", lab.rules())
+            restored = run(lab.build / "bin/sluiceadm", "-R", input=saved, env=dict(os.environ, SLUICE_SERVER=lab.socket))
+            self.assertIn("belong to another owner", restored.stderr)
+            self.assertIn("10.99.0.99", lab.rules())
+            # By force, all of them; they are Kubernetes' again at once, and follow its changes.
+            lab.adm("-C --force")
+            self.assertTrue(wait_until(served), lab.kube_text())
+            lab.put_pods([endpoint(lab.pods[0])])
+            self.assertTrue(wait_until(lambda: f"-r {lab.pods[2]}:80 -m -w 1" not in lab.rules()), lab.rules())
+
 
 if __name__ == "__main__":
     main()

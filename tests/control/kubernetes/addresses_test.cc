@@ -51,6 +51,10 @@ TEST_F(AddressesTest, NotThoseOfServices) {
   host_.push_back(On("encap7", "1000::"));
   EXPECT_THAT(NodePorts(), ElementsAre("10.20.30.31"));
   EXPECT_THAT(NodePorts(true), ElementsAre("1000::"));
+  // One that also stands on another interface is a service's all the same; the host has it, too.
+  host_.push_back(On("encap7", "1.2.3.4"));
+  EXPECT_THAT(NodePorts(), ElementsAre("10.20.30.31"));
+  EXPECT_TRUE(Sort(host_, choice_, node_).all.contains("1.2.3.4"));
 }
 
 TEST_F(AddressesTest, AnInterfaceOfAnotherNameIsTheHosts) {

@@ -30,14 +30,20 @@ class ClusterTest : public testing::Test {
     return slice;
   }
   // The names of Services there is news of.
-  std::vector<std::string> News() {
+  std::vector<std::string> News() { return News(cluster_); }
+  static std::vector<std::string> News(Cluster& cluster) {
     std::vector<std::string> names;
-    const Cluster::News news = cluster_.WaitForNews(std::chrono::steady_clock::now());
+    const Cluster::News news = cluster.WaitForNews(std::chrono::steady_clock::now());
     if (news.all) names.push_back("all");
     for (const ObjectName& name : news.services) names.push_back(name.name);
     return names;
   }
-  Cluster cluster_{"here"};
+  static void ListNothing(Cluster& cluster) {
+    cluster.Replace(std::vector<ServiceObject>());
+    cluster.Replace(std::vector<SliceObject>());
+  }
+  Cluster node_cluster_{"here"};
+  Cluster cluster_;  // of a gateway, which waits for no Node
 };
 
 TEST_F(ClusterTest, NothingBeforeBothAreListed) {
@@ -103,25 +109,40 @@ TEST_F(ClusterTest, WhenItHappened) {
   EXPECT_THAT(told(), IsEmpty()) << "it is gone again";
 }
 
+// Zone, addresses and pods' prefixes are unknown before, which is not the same as having none.
+TEST_F(ClusterTest, NothingBeforeTheNodeIsKnown) {
+  EXPECT_EQ(node_cluster_.Missing(), "Services, EndpointSlices, Node here");
+  node_cluster_.Replace(std::vector{Service("a", "1", "10.0.0.1")});
+  node_cluster_.Replace(std::vector{Slice("a-1", "a", "10.1.0.1")});
+  EXPECT_EQ(node_cluster_.Missing(), "Node here");
+  EXPECT_THAT(News(node_cluster_), IsEmpty());
+  node_cluster_.Replace(std::vector<NodeObject>());
+  EXPECT_THAT(News(node_cluster_), IsEmpty()) << "it is not registered yet";
+  NodeObject here;
+  here.name.name = "here";
+  node_cluster_.Put(here);
+  EXPECT_THAT(News(node_cluster_), ElementsAre("all", "a"));
+  EXPECT_EQ(node_cluster_.Missing(), "");
+}
+
 TEST_F(ClusterTest, OnlyThisNode) {
-  cluster_.Replace(std::vector<ServiceObject>());
-  cluster_.Replace(std::vector<SliceObject>());
+  ListNothing(node_cluster_);
   NodeObject other, here;
   other.name.name = "there";
   here.name.name = "here";
   here.zone = "za";
-  cluster_.Replace(std::vector{other});
-  EXPECT_FALSE(cluster_.Node().has_value());
-  cluster_.Replace(std::vector{other, here});
-  EXPECT_EQ(cluster_.Node()->zone, "za");
-  EXPECT_THAT(News(), ElementsAre("all"));
-  cluster_.Put(here);
-  cluster_.Put(other);
-  EXPECT_THAT(News(), IsEmpty()) << "a heartbeat";
-  cluster_.Delete(other);
-  EXPECT_FALSE(cluster_.Node()->is_going);
-  cluster_.Delete(here);
-  EXPECT_TRUE(cluster_.Node()->is_going);
+  node_cluster_.Replace(std::vector{other});
+  EXPECT_FALSE(node_cluster_.Node().has_value());
+  node_cluster_.Replace(std::vector{other, here});
+  EXPECT_EQ(node_cluster_.Node()->zone, "za");
+  EXPECT_THAT(News(node_cluster_), ElementsAre("all"));
+  node_cluster_.Put(here);
+  node_cluster_.Put(other);
+  EXPECT_THAT(News(node_cluster_), IsEmpty()) << "a heartbeat";
+  node_cluster_.Delete(other);
+  EXPECT_FALSE(node_cluster_.Node()->is_going);
+  node_cluster_.Delete(here);
+  EXPECT_TRUE(node_cluster_.Node()->is_going);
 }
 
 }  // namespace

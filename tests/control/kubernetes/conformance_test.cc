@@ -255,7 +255,7 @@ TEST(ConformanceTest, StrictlyNobodyAnswersWhereThePolicyIsLocalAndNobodyIsHere)
     cluster.Replace(test.steps[0].slices);
     const ServiceObject& service = test.steps[0].services[0];
     for (const auto& [name, translation] : TranslateAll(cluster, test.policy)) {
-      for (const v1::Service& each : translation.services) {
+      for (const auto& [each, kind, is_served] : translation.services) {
         const bool is_cluster_ip = each.key().address() == service.cluster_ips[0];
         const bool is_local = is_cluster_ip ? service.is_internal_local : service.is_external_local;
         EXPECT_EQ(each.destinations().empty(), is_local) << test.title << ": " << Describe(each);

@@ -81,17 +81,31 @@ TEST_F(ProgramTest, WhoLeavesIsDrainedUnlessItIsUdp) {
 TEST_F(ProgramTest, WhosePodHasEndedHasDrained) {
   program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1", "10.1.0.2", "10.1.0.3"})});
   Next();
-  program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1"})}, {"10.1.0.2"});
+  program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1"})}, {{"10.1.0.2", 8080}});
   EXPECT_EQ(Next(), "+10.0.0.1 10.1.0.1 10.1.0.2:0 10.1.0.3:0");
-  program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1"})}, {"10.1.0.2"});
+  program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1"})}, {{"10.1.0.2", 8080}});
   EXPECT_EQ(Next(), "") << "its grace period lasts";
   program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1"})});
   EXPECT_EQ(Next(), "+10.0.0.1 10.1.0.1 10.1.0.3:0") << "the other has not been seen ending";
   // The last one, which served until its end.
-  program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1"})}, {"10.1.0.1"});
+  program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1"})}, {{"10.1.0.1", 8080}});
   Next();
   program_.Want(web_, {Virtual(web_, "10.0.0.1", {})});
   EXPECT_EQ(Next(), "+10.0.0.1 10.1.0.3:0");
+}
+
+// As on the host's network: the next pod has the address and port of the one that ended.
+TEST_F(ProgramTest, APodIsDrainedThoughAnotherEndedAtItsAddress) {
+  program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1", "10.1.0.2"})}, {{"10.1.0.2", 8080}});
+  EXPECT_EQ(Next(), "+10.0.0.1 10.1.0.1 10.1.0.2");
+  program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1", "10.1.0.2"})});
+  EXPECT_EQ(Next(), "") << "the first has ended, the second serves";
+  program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1"})});
+  EXPECT_EQ(Next(), "+10.0.0.1 10.1.0.1 10.1.0.2:0");
+  // Another port of the same address is another server.
+  program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1"})}, {{"10.1.0.2", 9090}});
+  program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1"})});
+  EXPECT_EQ(Next(), "");
 }
 
 TEST_F(ProgramTest, WhoComesBackWhileItDrainsIsThere) {
@@ -129,12 +143,22 @@ TEST_F(ProgramTest, AfterARefusalAllAreTriedAgainButTheOneThatIsWrong) {
   program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1"})});
   program_.Want(other_, {Virtual(other_, "127.0.0.1", {"10.1.0.1"})});
   EXPECT_EQ(Describe(program_.NextChanges(9)), "+10.0.0.1 10.1.0.1; +127.0.0.1 10.1.0.1");
-  EXPECT_EQ(program_.LeaveOut(1), "TCP 127.0.0.1 port 80");
+  EXPECT_EQ(program_.LeaveOut(1).what, "TCP 127.0.0.1 port 80");
   program_.Refused();
   EXPECT_EQ(Next(), "+10.0.0.1 10.1.0.1");
   EXPECT_EQ(Next(), "");
   program_.Want(other_, {Virtual(other_, "127.0.0.1", {"10.1.0.2"})});
   EXPECT_EQ(Next(), "+127.0.0.1 10.1.0.2") << "it is another now";
+}
+
+TEST_F(ProgramTest, WhatWasLeftOutIsTriedAgain) {
+  program_.Want(web_, {Virtual(web_, "10.0.0.1", {"10.1.0.1"})});
+  program_.NextChanges(9);
+  EXPECT_EQ(program_.LeaveOut(0).service, web_);
+  program_.Refused();
+  EXPECT_EQ(Next(), "");
+  program_.TryLeftOutAgain();
+  EXPECT_EQ(Next(), "+10.0.0.1 10.1.0.1");
 }
 
 TEST_F(ProgramTest, WhatIsAtExcludedAddressesIsLeftAlone) {

@@ -37,7 +37,9 @@ class VirtualServicesTest : public testing::Test {
   // "ADDRESS METHOD SERVERS" of each.
   std::vector<std::string> Reached() {
     std::vector<std::string> all;
-    for (const v1::Service& service : Do().services) {
+    const Translation translation = Do();
+    for (const auto& [service, kind, is_served] : translation.services) {
+      if (!is_served) continue;
       all.push_back(service.key().address() + " " +
                     (service.destinations().empty()
                          ? "-"
@@ -91,37 +93,37 @@ TEST_F(VirtualServicesTest, SourceRangesAreTheLoadBalancersOnly) {
   service_.load_balancer_ips = {"198.51.100.7"};
   service_.source_ranges = {" 10.0.0.0/8 ", "fd00::/8"};
   const Translation translation = Do();
-  EXPECT_THAT(translation.services[0].allow_sources(), IsEmpty());
-  EXPECT_THAT(translation.services[1].allow_sources(), ElementsAre("10.0.0.0/8"));
+  EXPECT_THAT(translation.services[0].service.allow_sources(), IsEmpty());
+  EXPECT_THAT(translation.services[1].service.allow_sources(), ElementsAre("10.0.0.0/8"));
   service_.source_ranges.push_back("0.0.0.0/0");
-  EXPECT_THAT(Do().services[1].allow_sources(), IsEmpty());
+  EXPECT_THAT(Do().services[1].service.allow_sources(), IsEmpty());
 }
 
 TEST_F(VirtualServicesTest, ANodeWithinTheSourceRangesMayComeAsTheLoadBalancer) {
   service_.type = "LoadBalancer";
   service_.load_balancer_ips = {"198.51.100.7"};
   service_.source_ranges = {"192.168.0.0/16"};
-  EXPECT_THAT(Do().services[1].allow_sources(), ElementsAre("192.168.0.0/16"));
+  EXPECT_THAT(Do().services[1].service.allow_sources(), ElementsAre("192.168.0.0/16"));
   policy_.node_addresses = {*ParseAddress("192.168.1.10")};
-  EXPECT_THAT(Do().services[1].allow_sources(), ElementsAre("192.168.0.0/16", "198.51.100.7/32"));
+  EXPECT_THAT(Do().services[1].service.allow_sources(), ElementsAre("192.168.0.0/16", "198.51.100.7/32"));
 }
 
 TEST_F(VirtualServicesTest, InTheKernelPodsKeepTheirAddressTowardsClusterAddresses) {
   service_.external_ips = {"203.0.113.5"};
   policy_.local_clients = {*ParsePrefix("10.1.0.0/16"), *ParsePrefix("fd00:1::/64")};
-  EXPECT_THAT(Do().services[0].unmasqueraded_sources(), IsEmpty()) << "nobody is masqueraded";
+  EXPECT_THAT(Do().services[0].service.unmasqueraded_sources(), IsEmpty()) << "nobody is masqueraded";
   policy_.knows_local_clients = true;
   const Translation translation = Do();
-  EXPECT_THAT(translation.services[0].unmasqueraded_sources(), ElementsAre("10.1.0.0/16"));
-  EXPECT_THAT(translation.services[1].unmasqueraded_sources(), IsEmpty());
+  EXPECT_THAT(translation.services[0].service.unmasqueraded_sources(), ElementsAre("10.1.0.0/16"));
+  EXPECT_THAT(translation.services[1].service.unmasqueraded_sources(), IsEmpty());
   policy_.masquerade_all = true;
-  EXPECT_THAT(Do().services[0].unmasqueraded_sources(), IsEmpty());
+  EXPECT_THAT(Do().services[0].service.unmasqueraded_sources(), IsEmpty());
 }
 
 TEST_F(VirtualServicesTest, EndpointsOfThisNodeMayBeTheirOwnClients) {
   std::vector<bool> here;
   const Translation translation = Do();
-  for (const v1::Destination& each : translation.services[0].destinations())
+  for (const v1::Destination& each : translation.services[0].service.destinations())
     here.push_back(each.on_this_host());
   EXPECT_THAT(here, ElementsAre(true, false));
 }
@@ -132,7 +134,7 @@ TEST_F(VirtualServicesTest, Annotations) {
                           {"drain", "30"},       {"no-endpoints", "reset"}};
   const Translation translation = Do();
   EXPECT_THAT(translation.complaints, IsEmpty());
-  const v1::Service& made = translation.services[0];
+  const v1::Service& made = translation.services[0].service;
   EXPECT_EQ(made.scheduler(), "mh");
   EXPECT_THAT(made.scheduler_flags(), ElementsAre(v1::FLAG_1, v1::FLAG_2));
   EXPECT_EQ(made.timeouts().tcp_seconds(), 3600u);
@@ -148,8 +150,65 @@ TEST_F(VirtualServicesTest, WrongAnnotationsAreSaidAndIgnored) {
                                             HasSubstr("lb.sluice/drain: 0: must be 1..2678400"),
                                             HasSubstr("lb.sluice/one-packet: yes: must be true or false"),
                                             HasSubstr("lb.sluice/colour: is not known")));
-  EXPECT_EQ(translation.services[0].scheduler(), "rr");
-  EXPECT_EQ(translation.services[0].drain_seconds(), 0u);
+  EXPECT_EQ(translation.services[0].service.scheduler(), "rr");
+  EXPECT_EQ(translation.services[0].service.drain_seconds(), 0u);
+}
+
+TEST_F(VirtualServicesTest, WhatIsQuotedOfAnAnnotationForgesNoLogLine) {
+  service_.annotations = {{"scheduler", "rr\nsluice-kube: all is well\x1b[2J"},
+                          {"drain", std::string(200'000, 'x')}};
+  const Translation translation = Do();
+  EXPECT_THAT(
+      translation.complaints,
+      testing::UnorderedElementsAre(HasSubstr("scheduler: rr\\x0asluice-kube: all is well\\x1b[2J: must be"),
+                                    HasSubstr("drain: xxx")));
+  for (const std::string& each : translation.complaints) EXPECT_LT(each.size(), 300u);
+}
+
+TEST_F(VirtualServicesTest, WhatSluicedWouldRefuseIsToldAndTheRestServed) {
+  service_.external_ips = {"127.0.0.1", "240.0.0.1", "203.0.113.5"};
+  slice_.endpoints[1].address = "127.0.0.1";
+  slice_.endpoints.emplace_back().address = "224.0.0.1";
+  EXPECT_THAT(Reached(), ElementsAre("10.96.0.10 NAT 1", "203.0.113.5 FULLNAT 1"));
+  EXPECT_THAT(Do().unserved,
+              testing::UnorderedElementsAre(HasSubstr("external address 127.0.0.1: is no unicast address"),
+                                            HasSubstr("external address 240.0.0.1: is no"),
+                                            HasSubstr("endpoint 127.0.0.1: is no"),
+                                            HasSubstr("endpoint 224.0.0.1: is no")));
+}
+
+TEST_F(VirtualServicesTest, AnEndpointThatIsTheServiceItselfIsNotServed) {
+  slice_.ports[0].port = 80;
+  slice_.endpoints[0].address = "10.96.0.10";
+  EXPECT_THAT(Reached(), ElementsAre("10.96.0.10 NAT 1"));
+  EXPECT_THAT(Do().unserved, ElementsAre(HasSubstr("endpoint 10.96.0.10 port 80: is the service itself")));
+}
+
+TEST_F(VirtualServicesTest, ThreeHundredWrongAddressesAreTwentyComplaints) {
+  for (int i = 0; i < 250; ++i) service_.external_ips.push_back("240.0.0." + std::to_string(i));
+  EXPECT_EQ(Do().unserved.size(), 20u);
+  EXPECT_EQ(Do().services.size(), 1u);
+}
+
+TEST_F(VirtualServicesTest, OnePacketAndMasqueradingDoNotGoTogether) {
+  service_.ports[0].protocol = slice_.ports[0].protocol = v1::UDP;
+  service_.external_ips = {"203.0.113.5"};
+  service_.annotations = {{"one-packet", "true"}};
+  const Translation translation = Do();
+  EXPECT_TRUE(translation.services[0].service.one_packet());
+  EXPECT_FALSE(translation.services[1].service.one_packet());
+  EXPECT_THAT(translation.complaints,
+              ElementsAre(HasSubstr("one-packet: true: masquerading needs connections")));
+}
+
+TEST_F(VirtualServicesTest, MaglevHasRoomForSoMany) {
+  service_.annotations = {{"scheduler", "mh"}};
+  for (int i = 0; i < 4100; ++i)
+    slice_.endpoints.emplace_back().address =
+        "10.2." + std::to_string(i / 250) + "." + std::to_string(i % 250 + 1);
+  const Translation translation = Do();
+  EXPECT_EQ(translation.services[0].service.scheduler(), "rr");
+  EXPECT_THAT(translation.complaints, ElementsAre(HasSubstr("scheduler: mh: can have 4093 endpoints")));
 }
 
 TEST_F(VirtualServicesTest, DirectRoutingNeedsTheSamePort) {
@@ -160,7 +219,7 @@ TEST_F(VirtualServicesTest, DirectRoutingNeedsTheSamePort) {
   slice_.ports[0].port = 80;
   EXPECT_THAT(Reached(), ElementsAre("10.96.0.10 DR 2"));
   service_.annotations = {{"forwarding", "gre"}};
-  EXPECT_EQ(Do().services[0].destinations(0).tunnel().type(), v1::GRE);
+  EXPECT_EQ(Do().services[0].service.destinations(0).tunnel().type(), v1::GRE);
 }
 
 }  // namespace
