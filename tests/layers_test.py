@@ -25,7 +25,7 @@ ALLOWED = {
     "control/kernel": CONFIG | {"control/mutex.h"},
     "control/ipvs": CONFIG | {"control", "control/kernel", "dataplane/conn/protocol_state.h", "dataplane/conn/sync_update.h", "dataplane/runtime/dataplane.h"},
     "control": CONFIG | {"control/ipvs", "control/kernel", "dataplane/conn/protocol_state.h", "dataplane/conn/sync_update.h", "dataplane/runtime/dataplane.h"},
-    "control/kubernetes": {"dataplane/net/ip_address.h", "control/metrics/http_server.h", "control/metrics/process_metrics.h", "control/mutex.h", "control/printable.h", "tools/channel"},
+    "control/kubernetes": {"dataplane/net/ip_address.h", "control/metrics/http_server.h", "control/metrics/metric_value.h", "control/metrics/process_metrics.h", "control/mutex.h", "control/printable.h", "tools/channel"},
     "tools/channel": set(),
     "tools/sluiceadm": {"tools/channel"},
     "tools/sluice": {"tools/channel", "tools/sluiceadm", "control/config_file.h", "control/refusals.h"},

@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "control/metrics/metric_value.h"
 
 namespace sluice::kubernetes {
 namespace {
@@ -14,7 +15,7 @@ void Print(std::string& page, const char* name, const char* type, const char* he
 template <class Value>
 void One(std::string& page, const char* name, const char* type, const char* help, Value value) {
   Print(page, name, type, help);
-  absl::StrAppend(&page, name, " ", value, "\n");
+  absl::StrAppend(&page, name, " ", MetricValue(value), "\n");
 }
 
 }  // namespace
@@ -35,11 +36,11 @@ void Histogram::Print(const char* name, const char* help, std::string& page) con
   uint64_t count = 0;
   for (int place = 0; place < bounds_; ++place, bound *= 2) {
     count += counts_[static_cast<size_t>(place)];
-    absl::StrAppend(&page, name, "_bucket{le=\"", bound, "\"} ", count, "\n");
+    absl::StrAppend(&page, name, "_bucket{le=\"", MetricValue(bound), "\"} ", count, "\n");
   }
   count += counts_[static_cast<size_t>(bounds_)];
-  absl::StrAppend(&page, name, "_bucket{le=\"+Inf\"} ", count, "\n", name, "_sum ", sum_, "\n", name,
-                  "_count ", count, "\n");
+  absl::StrAppend(&page, name, "_bucket{le=\"+Inf\"} ", count, "\n", name, "_sum ", MetricValue(sum_), "\n",
+                  name, "_count ", count, "\n");
 }
 
 std::string KubeMetrics::Page() const {
@@ -75,7 +76,8 @@ std::string KubeMetrics::Page() const {
       draining.load());
   One(page, "sluice_kube_failed_applies_total", "counter",
       "Requests that sluiced refused, or that did not reach it", failed_applies.load());
-  One(page, "sluice_kube_left_out", "counter", "Virtual services that sluiced has refused", left_out.load());
+  One(page, "sluice_kube_left_out_total", "counter", "Virtual services that sluiced has refused",
+      left_out.load());
   One(page, "sluice_kube_disbelieved_total", "counter",
       "Times the API server had no Services or no EndpointSlices at all, which was not believed",
       disbelieved.load());

@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
+#include "control/metrics/metric_value.h"
 #include "sluice/v1/sluice.pb.h"
 
 namespace sluice {
@@ -34,7 +35,7 @@ class Page {
                       absl::StrReplaceAll(text, {{"\\", "\\\\"}, {"\"", "\\\""}, {"\n", "\\n"}}), "\"");
       open = ",";
     }
-    absl::StrAppend(&text_, labels.empty() ? " " : "} ", value, "\n");
+    absl::StrAppend(&text_, labels.empty() ? " " : "} ", MetricValue(value), "\n");
   }
   template <class Value>
   void One(const char* name, const char* type, absl::string_view help, Value value) {
@@ -100,7 +101,7 @@ void AddProcess(Page& page, const v1::GetInfoResponse& info) {
              "From a request to change the configuration until workers use it and it is on disk.");
   const v1::ApplyTimes& times = info.apply_times();
   for (int i = 0; i < times.upper_bounds_size(); ++i)
-    page.Add({{"le", absl::StrCat(times.upper_bounds(i))}}, times.counts(i), "_bucket");
+    page.Add({{"le", MetricValue(times.upper_bounds(i))}}, times.counts(i), "_bucket");
   const uint64_t all = times.counts_size() == 0 ? 0 : times.counts(times.counts_size() - 1);
   page.Add({{"le", "+Inf"}}, all, "_bucket");
   page.Add({}, times.sum_seconds(), "_sum");

@@ -11,6 +11,7 @@
 #include <iterator>
 
 #include "absl/strings/str_cat.h"
+#include "control/metrics/metric_value.h"
 
 namespace sluice {
 namespace {
@@ -52,8 +53,8 @@ int64_t OpenFiles() {
 std::string ProcessMetrics() {
   std::string page;
   const auto one = [&](const char* name, const char* type, const char* help, auto value) {
-    absl::StrAppend(&page, "# HELP ", name, " ", help, "\n# TYPE ", name, " ", type, "\n", name, " ", value,
-                    "\n");
+    absl::StrAppend(&page, "# HELP ", name, " ", help, "\n# TYPE ", name, " ", type, "\n", name, " ",
+                    MetricValue(value), "\n");
   };
   const Pages pages = ReadPages();
   const auto page_bytes = static_cast<uint64_t>(sysconf(_SC_PAGESIZE));

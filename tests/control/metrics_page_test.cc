@@ -45,6 +45,16 @@ TEST(MetricsPageTest, TheKernelsShare) {
   EXPECT_THAT(page, HasSubstr("\nsluice_kernel_told_connections_total 44\n"));
 }
 
+TEST(MetricsPageTest, NumbersKeepTheirDigits) {
+  const auto info = Parse<v1::GetInfoResponse>(
+      "worker_infos { busy_seconds: 1234567.25 } "
+      "apply_times { upper_bounds: 0.0005 counts: 1 counts: 1 sum_seconds: 7654321.5 }");
+  const std::string page = MetricsPage(info, {}, 1);
+  EXPECT_THAT(page, HasSubstr("\nsluice_worker_busy_seconds_total{worker=\"0\"} 1234567.25\n"));
+  EXPECT_THAT(page, HasSubstr("\nsluice_config_apply_seconds_sum 7654321.5\n"));
+  EXPECT_THAT(page, HasSubstr("{le=\"0.0005\"} 1\n"));
+}
+
 TEST(MetricsPageTest, KubernetesNames) {
   v1::ListServicesResponse services = Services(2);
   *services.mutable_services(1)->mutable_service()->mutable_kubernetes() =
