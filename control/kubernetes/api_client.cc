@@ -15,6 +15,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "control/kubernetes/objects.h"
+#include "control/printable.h"
 
 namespace sluice::kubernetes {
 namespace {
@@ -48,15 +49,6 @@ std::string FileText(const std::string& path) {
 
 }  // namespace
 
-std::string Printable(std::string_view text) {
-  std::string printable;
-  for (const char each : text.substr(0, kLongestWords)) {
-    const auto byte = static_cast<unsigned char>(each);
-    printable.push_back(byte < 0x20 || byte >= 0x7f ? '?' : each);
-  }
-  return printable;
-}
-
 std::string Query(std::string_view name, std::string_view value) {
   std::string query = absl::StrCat(absl::string_view(name.data(), name.size()), "=");
   for (const char each : value) {
@@ -76,7 +68,7 @@ std::string ApiClient::Answer::Describe() const {
   if (!body.empty() && body.front() == '{') Read(json, status);
   std::string said =
       status.message.empty() ? body.substr(0, std::min<size_t>(body.find('\n'), 200)) : status.message;
-  said = Printable(said);
+  said = Printable(said, kLongestWords);
   return absl::StrCat("HTTP ", code, said.empty() ? "" : ": ", said, error.empty() ? "" : ": ", error);
 }
 

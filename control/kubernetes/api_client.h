@@ -65,9 +65,6 @@ class ApiClient {
   std::atomic<bool> stop_{false};
 };
 
-// A server's words, so that they forge no lines of a log.
-std::string Printable(std::string_view text);
-
 // "a=b%2Cc".
 std::string Query(std::string_view name, std::string_view value);
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "control/kubernetes/list_reader.h"
 #include "control/kubernetes/object_rules.h"
+#include "control/printable.h"
 
 namespace sluice::kubernetes {
 namespace {
@@ -28,6 +29,7 @@ constexpr Limits kQuestionLimits{10s, 10s};
 constexpr auto kShortestWatch = 1s;
 constexpr auto kKnownFor = 300s;
 constexpr auto kSayAgainAfter = 300s;
+constexpr size_t kLongestReason = 500;
 
 template <class Object>
 constexpr const char* kListKind = "";
@@ -264,7 +266,7 @@ bool Reflector<Object>::TakeError(const ApiStatus& status) {
   wants_newest_ |= status.is_too_large;
   const bool is_too_old = status.code == 410;
   outcome_ = Failed(is_too_old || status.is_too_large ? Outcome::kList : Outcome::kAgain,
-                    absl::StrCat("watch: ", Printable(status.message)));
+                    absl::StrCat("watch: ", Printable(status.message, kLongestReason)));
   return false;
 }
 
