@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -43,6 +44,38 @@ class KubernetesApiTest(unittest.TestCase):
                 self.assertTrue(wait_until(lambda: f"{lab.pods[0]}:80 -m -w 1" not in lab.rules()))
                 self.assertEqual(lab.metric("sluice_kube_api_lists_total"), lists, "a watch that goes on needs no list")
             self.assertEqual(load.result["failures"], {})
+
+    def test_a_restart_of_the_api_server_costs_few_lists(self):
+        # After a restart watches are too old, and lists of exactly the old version are not: etcd has it all.
+        with KubeLab() as lab:
+            lab.start_web(pods=[endpoint(lab.pods[-1])])
+            api = lab.api
+
+            def is_cheap(rule, event):
+                self.assertTrue(wait_until(lambda: len(api.watched) == 3))
+                before, lists = len(api.requests), lab.metric("sluice_kube_api_lists_total")
+                event()
+                self.assertTrue(lab.has(rule), lab.kube_text())
+                self.assertTrue(wait_until(lambda: len(api.watched) == 3))
+                time.sleep(1)  # a storm would be seen
+                self.assertLessEqual(len(api.requests) - before, 12)
+                self.assertEqual(lab.metric("sluice_kube_api_lists_total"), lists + 3)
+
+            def restart():
+                api.forget_history()
+                api.cut_streams(in_the_middle=False)
+                lab.put_pods([endpoint(lab.pods[0])])
+
+            def paused_meanwhile():
+                lab.kube.send_signal(signal.SIGSTOP)
+                lab.put_pods([endpoint(lab.pods[1])])
+                api.forget_history()
+                api.cut_streams(in_the_middle=False)
+                lab.kube.send_signal(signal.SIGCONT)
+
+            is_cheap(f"{lab.pods[0]}:80 -m -w 1", restart)
+            is_cheap(f"{lab.pods[1]}:80 -m -w 1", paused_meanwhile)
+            self.assertGreaterEqual(lab.metric("sluice_kube_api_errors_total"), 6, "watches that are too old are failures")
 
     def test_the_api_server_is_gone_for_a_while(self):
         # Long enough for each of the three to have tried again some times, and for the regular comparison with sluiced,
