@@ -4,6 +4,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -17,6 +18,8 @@ class JsonReader {
   bool ok() const { return error_.empty(); }
   // "byte 17: a number is wanted"; empty: none.
   const std::string& error() const { return error_; }
+  // Of all arrays so far, nested ones too. Three bytes of text may become a hundred of memory.
+  size_t elements() const { return elements_; }
   // Nothing but white space follows.
   bool AtEnd();
 
@@ -36,7 +39,10 @@ class JsonReader {
   template <class Element>
   void Array(Element&& element) {
     if (!Enter('[')) return;
-    for (bool more = !Take(']'); more && ok(); more = Next(']')) element();
+    for (bool more = !Take(']'); more && ok(); more = Next(']')) {
+      if (++elements_ > kMostElements) return void(Fail("there are more than 100000 elements"));
+      element();
+    }
     --depth_;
   }
   // null is what is empty of its kind.
@@ -49,6 +55,8 @@ class JsonReader {
 
  private:
   static constexpr int kDeepest = 100;
+  // A slice has a thousand endpoints with one address each, and may have a hundred.
+  static constexpr size_t kMostElements = 100'000;
 
   bool Fail(const char* what);
   void SkipSpace();
@@ -69,6 +77,7 @@ class JsonReader {
   const char* const begin_;
   const char* const end_;
   int depth_ = 0;
+  size_t elements_ = 0;
   std::string error_;
 };
 

@@ -21,7 +21,8 @@ constexpr int kPage = 500;
 constexpr size_t kMostObjects = 500'000;
 constexpr int kMostPages = kMostObjects / kPage;
 constexpr size_t kMostRefused = 10'000;
-constexpr size_t kLargestList = size_t{1} << 30;
+constexpr size_t kLargestList = size_t{512} << 20;
+constexpr size_t kMostElements = 5'000'000;
 // A page may take long on a slow line, but not for ever.
 constexpr Limits kListLimits{60s, 600s};
 constexpr Limits kQuestionLimits{10s, 10s};
@@ -61,10 +62,12 @@ struct Reflector<Object>::Listing {
   std::string version;  // the first page's: nothing after it is missed
   std::string rest;     // names the next page
   size_t bytes = 0;
+  size_t elements = 0;  // of all objects' arrays
   size_t refused = 0;
 
   bool IsTooLarge() const {
-    return bytes > kLargestList || objects.size() > kMostObjects || refused > kMostRefused;
+    return bytes > kLargestList || elements > kMostElements || objects.size() > kMostObjects ||
+           refused > kMostRefused;
   }
 };
 
@@ -120,6 +123,7 @@ typename Reflector<Object>::Outcome Reflector<Object>::ListPage(Listing& list) {
     JsonReader json(text);
     Object object;
     Read(json, object);
+    list.elements += json.elements();
     const std::string fault = json.ok() ? FaultOf(object.name) : json.error();
     if (!fault.empty()) return ++list.refused, RefuseObject(fault);
     list.objects.push_back(std::move(object));

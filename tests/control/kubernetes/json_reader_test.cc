@@ -94,6 +94,20 @@ TEST(JsonReaderTest, CutAnywhere) {
   EXPECT_EQ(SkipFault(text), "");
 }
 
+TEST(JsonReaderTest, ElementsHaveALimit) {
+  const auto read = [](int elements) {
+    std::string text = "[[0]";
+    for (int i = 2; i < elements; ++i) text += ",0";
+    text += "]";
+    JsonReader json(text);
+    json.Skip();
+    EXPECT_EQ(json.elements(), static_cast<size_t>(elements));
+    return json.ok() && json.AtEnd();
+  };
+  EXPECT_TRUE(read(100'000));
+  EXPECT_FALSE(read(100'001));
+}
+
 TEST(ObjectsTest, AService) {
   ServiceObject service;
   JsonReader json(

@@ -178,6 +178,22 @@ TEST(ReflectorTest, AListWithoutEnd) {
   EXPECT_LE(reflected.requests().size(), 2u);
 }
 
+TEST(ReflectorTest, MoreElementsThanAnyCluster) {
+  Reflected reflected([](int, const std::string&, Answer& answer) {
+    std::string zeros = "0";
+    for (int i = 1; i < 99'000; ++i) zeros += ",0";
+    std::string items;
+    for (int i = 0; i < 51; ++i) {
+      const std::string name = "a" + std::to_string(i);
+      items +=
+          (i == 0 ? "" : ",") + std::string(R"({"metadata":{"name":")") + name + R"("},"x":[)" + zeros + "]}";
+    }
+    answer.Whole(200, ListText("7", items));
+  });
+  ASSERT_TRUE(WaitFor([&] { return reflected.counts().errors.load() >= 1; }));
+  EXPECT_EQ(reflected.counts().watches.load(), 0u);
+}
+
 TEST(ReflectorTest, AVersionOfTheFuture) {
   Reflected reflected([](int number, const std::string& path, Answer& answer) {
     if (number == 0) return void(answer.Whole(200, ListText("700", ServiceText("a", "3"))));
