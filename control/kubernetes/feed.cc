@@ -178,7 +178,8 @@ void Feed::WatchSluiced() {
         watched_generation_.store(news.diff().generation());
         if (news.diff().generation() > adopted_generation_.load()) cluster_.Wake();
       }
-      context.TryCancel();
+      // Not otherwise: it would hide why the stream ended.
+      if (stop_.load()) context.TryCancel();
       const bool was_refused = stream->Finish().error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED;
       {
         const MutexLock lock(mutex_);

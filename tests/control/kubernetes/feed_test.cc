@@ -29,6 +29,7 @@ class StandIn final : public v1::Sluice::Service {
   grpc::Status GetConfig(grpc::ServerContext*, const v1::GetConfigRequest*,
                          v1::GetConfigResponse* response) override {
     const MutexLock lock(mutex_);
+    ++reads_;
     for (const auto& [key, service] : services_) *response->mutable_config()->add_services() = service;
     response->mutable_config()->mutable_settings()->set_expire_nodest_conn(true);
     response->mutable_config()->mutable_settings()->set_expire_quiescent_template(true);
@@ -101,6 +102,12 @@ class StandIn final : public v1::Sluice::Service {
     return requests_;
   }
 
+  // How often the whole configuration was read.
+  size_t reads() const {
+    const MutexLock lock(mutex_);
+    return reads_;
+  }
+
   std::set<std::string> bad_;  // addresses that are refused
   bool tells_refusals_ = true;
   bool can_be_watched_ = true;
@@ -110,6 +117,7 @@ class StandIn final : public v1::Sluice::Service {
   std::map<VirtualKey, v1::Service> services_ ABSL_GUARDED_BY(mutex_);
   uint64_t generation_ ABSL_GUARDED_BY(mutex_) = 5;
   size_t requests_ ABSL_GUARDED_BY(mutex_) = 0;
+  size_t reads_ ABSL_GUARDED_BY(mutex_) = 0;
 };
 
 class FeedTest : public testing::Test {
@@ -225,9 +233,12 @@ TEST_F(FeedTest, AWipeBetweenOurChangesIsRepaired) {
   cluster_.Replace(Many(10));
   Start();
   ASSERT_TRUE(Has(10));
+  std::this_thread::sleep_for(500ms);
+  EXPECT_EQ(sluiced_.reads(), 1u) << "nothing but the answer can tell";
   sluiced_.Wipe();
   cluster_.Put(Numbered(11));
   EXPECT_TRUE(Has(11)) << sluiced_.Addresses().size();
+  EXPECT_EQ(sluiced_.reads(), 2u);
 }
 
 TEST_F(FeedTest, AWipeIsSeenAtOnceAndRepaired) {
