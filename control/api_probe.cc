@@ -10,11 +10,22 @@
 namespace sluice {
 namespace {
 
-constexpr std::chrono::seconds kAskEvery{1};
-constexpr std::chrono::seconds kAnswerWithin{2};
-constexpr std::chrono::seconds kLongestWithoutAnswer{10};
+using namespace std::chrono_literals;
 
-// Whoever is refused because of too many requests has been answered; who gets no thread has not.
+constexpr auto kAskEvery = 2s;
+constexpr auto kWaitFor = 5s;    // an answer
+constexpr auto kPatience = 10s;  // an answer is good for so long
+
+// With a connection of its own, not one that gRPC has from an earlier time.
+std::unique_ptr<v1::Sluice::Stub> NewStub(const std::string& target) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+  arguments.SetMaxReceiveMessageSize(-1);
+  return v1::Sluice::NewStub(
+      grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments));
+}
+
+// One with too many requests has answered; one without a thread for us has not.
 bool IsAnswer(const grpc::Status& status) {
   return status.ok() || (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED &&
                          absl::StrContains(status.error_message(), "--max-requests-per-second"));
@@ -22,7 +33,7 @@ bool IsAnswer(const grpc::Status& status) {
 
 }  // namespace
 
-ApiProbe::ApiProbe(std::string target) : target_(std::move(target)) {
+ApiProbe::ApiProbe(const std::string& target) : target_(target) {
   Ask();
   thread_ = std::thread([this] { Run(); });
 }
@@ -37,20 +48,17 @@ ApiProbe::~ApiProbe() {
   thread_.join();
 }
 
-std::string ApiProbe::Trouble() const {
+Verdict ApiProbe::Health() const {
   const MutexLock lock(mutex_);
-  const auto silence = Clock::now() - last_answer_;
-  if (has_answered_ && silence < kLongestWithoutAnswer) return "";
-  return absl::StrCat("the API at ", target_, " has not answered for ",
-                      std::chrono::duration_cast<std::chrono::seconds>(silence).count(),
-                      " seconds: ", error_);
+  if (Clock::now() <= valid_until_) return {true, "ok\n"};
+  return {false, absl::StrCat("the API at ", target_, " does not answer: ", trouble_, "\n")};
 }
 
 void ApiProbe::Run() {
   while (true) {
     {
-      const MutexLock lock(mutex_);
       const auto next = Clock::now() + kAskEvery;
+      const MutexLock lock(mutex_);
       while (!stop_ && Clock::now() < next) mutex_.WaitUntil(next);
       if (stop_) return;
     }
@@ -59,26 +67,22 @@ void ApiProbe::Run() {
 }
 
 void ApiProbe::Ask() {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a connection of its own
-  const auto stub =
-      v1::Sluice::NewStub(grpc::CreateCustomChannel(target_, grpc::InsecureChannelCredentials(), arguments));
+  const std::unique_ptr<v1::Sluice::Stub> stub = NewStub(target_);
   grpc::ClientContext context;
-  context.set_deadline(std::chrono::system_clock::now() + kAnswerWithin);
+  context.set_deadline(std::chrono::system_clock::now() + kWaitFor);
   {
     const MutexLock lock(mutex_);
     if (stop_) return;
     asking_ = &context;
   }
-  v1::GetInfoResponse response;
-  const grpc::Status status = stub->GetInfo(&context, {}, &response);
+  v1::GetInfoResponse info;
+  const grpc::Status status = stub->GetInfo(&context, {}, &info);
   const MutexLock lock(mutex_);
   asking_ = nullptr;
   if (IsAnswer(status)) {
-    has_answered_ = true;
-    last_answer_ = Clock::now();
+    valid_until_ = Clock::now() + kPatience;
   } else {
-    error_ = status.error_message();
+    trouble_ = status.error_message();
   }
 }
 

@@ -1,5 +1,7 @@
-// Asks the API over its own socket, every second and each time by a new connection, and knows whether it
-// answers. Threads: one of its own asks; Trouble by any. SPDX-License-Identifier: Apache-2.0
+// ApiProbe asks sluiced's own API over a new connection every few seconds, as a stranger would: a server that takes no
+// connections any more looks well from inside.
+// Threads: any may ask; a thread of its own calls.
+// SPDX-License-Identifier: Apache-2.0
 #pragma once
 
 #include <chrono>
@@ -7,6 +9,7 @@
 #include <thread>
 
 #include "absl/base/thread_annotations.h"
+#include "control/metrics/readiness.h"
 #include "control/mutex.h"
 
 namespace grpc {
@@ -17,26 +20,25 @@ namespace sluice {
 
 class ApiProbe {
  public:
-  // Asks once before it returns.
-  explicit ApiProbe(std::string target);
-  ~ApiProbe();
-
-  // Empty: it has answered within the last seconds. Otherwise for how long it has not, and why.
-  std::string Trouble() const;
-
- private:
   using Clock = std::chrono::steady_clock;
 
+  // `target` is the Unix socket's, "unix:PATH". It is asked for the first time before this returns.
+  explicit ApiProbe(const std::string& target);
+  ~ApiProbe();
+
+  // Bad until the API has answered, and when it has not for a while.
+  Verdict Health() const;
+
+ private:
   void Run();
   void Ask();
 
   const std::string target_;
   mutable Mutex mutex_;
   bool stop_ ABSL_GUARDED_BY(mutex_) = false;
-  bool has_answered_ ABSL_GUARDED_BY(mutex_) = false;
-  Clock::time_point last_answer_ ABSL_GUARDED_BY(mutex_) = Clock::now();
-  grpc::ClientContext* asking_ ABSL_GUARDED_BY(mutex_) = nullptr;  // null: nothing is being asked
-  std::string error_ ABSL_GUARDED_BY(mutex_);
+  grpc::ClientContext* asking_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  Clock::time_point valid_until_ ABSL_GUARDED_BY(mutex_){};
+  std::string trouble_ ABSL_GUARDED_BY(mutex_) = "it was not asked yet";
   std::thread thread_;
 };
 

@@ -21,6 +21,7 @@
 #include "control/metrics/http_server.h"
 #include "control/metrics/metrics_page.h"
 #include "control/metrics/process_metrics.h"
+#include "control/metrics/readiness.h"
 #include "control/open_files.h"
 #include "control/options.h"
 #include "control/publisher.h"
@@ -58,49 +59,23 @@ void PrintPorts(const Dataplane& dataplane) {
   }
 }
 
-// Alive: every worker goes round, and the API answers.
-HttpServer::Page Health(SluiceService& service, const ApiProbe& probe) {
-  constexpr double kLongestSilence = 1.0;  // seconds; a worker that sleeps is woken every hundredth
-  const v1::GetInfoResponse info = service.Info();
-  for (int i = 0; i < info.worker_infos_size(); ++i) {
-    const double silent = info.worker_infos(i).silent_seconds();
-    if (silent > kLongestSilence)
-      return {503, absl::StrCat("worker ", i, " has been silent for ", silent, " seconds\n")};
-  }
-  if (const std::string trouble = probe.Trouble(); !trouble.empty()) return {503, trouble + "\n"};
-  return {200, "ok\n"};
-}
+HttpServer::Page PageOf(const Verdict& verdict) { return {verdict.is_good ? 200 : 503, verdict.text}; }
 
-// Ready: alive, not drained, and packets come. An interface without our XDP program is there, and its packets
-// pass by; one that is away brings none, so it is no reason not to be ready while another serves.
-HttpServer::Page Readiness(SluiceService& service, const ApiProbe& probe) {
-  const v1::GetInfoResponse info = service.Info();
-  if (info.drained()) return {503, "this node is drained: sluice drain --node --undo ends it\n"};
-  bool serves = false;
-  bool passes_by = false;
-  std::string troubles;
-  for (const v1::PortInfo& port : info.ports()) {
-    serves |= port.attached() && port.link_up();
-    passes_by |= !port.attached() && !port.gone();
-    if (!port.trouble().empty()) absl::StrAppend(&troubles, port.trouble(), "\n");
-    if (port.attached() && !port.link_up())
-      absl::StrAppend(&troubles, "port ", port.name(), " has no link\n");
-  }
-  HttpServer::Page page = Health(service, probe);
-  if (page.status == 200 && (passes_by || !serves)) page = {503, ""};
-  page.text += troubles;
-  return page;
-}
-
-HttpServer::Pages PagesOf(SluiceService& service, const ApiProbe& probe) {
+// Without an API nobody can change what is forwarded; but to start again would not help connections.
+HttpServer::Pages PagesOf(SluiceService& service, const HttpServer& server, const ApiProbe& api) {
   constexpr size_t kMostSeries = 20'000;  // of services and real servers, each with some metrics
-  const auto health = [&] { return Health(service, probe); };
-  const auto readiness = [&] { return Readiness(service, probe); };
-  const auto metrics = [&service] {
-    return HttpServer::Page{200,
-                            MetricsPage(service.Info(), service.Services(), kMostSeries) + ProcessMetrics()};
+  const auto metrics = [&] {
+    return HttpServer::Page{200, MetricsPage(service.Info(), service.Services(), kMostSeries) +
+                                     ProcessMetrics() + server.Metrics()};
   };
-  return {{"/metrics", metrics}, {"/healthz", health}, {"/livez", health}, {"/readyz", readiness}};
+  const auto unless_api_is_dead = [&](const Verdict& verdict) {
+    const Verdict answers = api.Health();
+    return PageOf(answers.is_good ? verdict : answers);
+  };
+  return {{"/metrics", metrics},
+          {"/livez", [&] { return PageOf(Liveness(service.Info())); }},
+          {"/healthz", [&, unless_api_is_dead] { return unless_api_is_dead(Liveness(service.Info())); }},
+          {"/readyz", [&, unless_api_is_dead] { return unless_api_is_dead(Readiness(service.Info())); }}};
 }
 
 // What an earlier sluiced has kept; what cannot be used is reported and set aside.
@@ -232,17 +207,15 @@ int Main(const std::vector<std::string>& arguments) {
   const GrpcOptions& grpc = options->grpc;
   absl::StatusOr<std::unique_ptr<GrpcServer>> server = GrpcServer::Start(grpc, service, streams, connections);
   if (!server.ok()) return Fail(server.status());
-  const ApiProbe probe(grpc.listen);
-
-  std::unique_ptr<HttpServer> pages_server;
+  const ApiProbe api(grpc.listen);
+  absl::StatusOr<std::unique_ptr<HttpServer>> pages_server = HttpServer::Start();
+  if (!pages_server.ok()) return Fail(pages_server.status());
   if (!options->metrics.empty()) {
-    absl::StatusOr<std::unique_ptr<HttpServer>> listening =
-        HttpServer::Start(options->metrics, PagesOf(service, probe));
+    const absl::Status listening =
+        (*pages_server)->Listen(options->metrics, PagesOf(service, **pages_server, api)).status();
     if (!listening.ok())
-      return Fail(
-          absl::UnavailableError(absl::StrCat("--metrics ", absl::string_view(listening.status().message()),
-                                              "; choose another ADDRESS:PORT, or none")));
-    pages_server = *std::move(listening);
+      return Fail(absl::UnavailableError(absl::StrCat("--metrics ", absl::string_view(listening.message()),
+                                                      "; choose another ADDRESS:PORT, or none")));
   }
 
   PrintPorts(dataplane);

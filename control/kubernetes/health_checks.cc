@@ -14,23 +14,31 @@ void HealthChecks::Set(const std::map<ObjectName, LocalHealth>& services) {
   const MutexLock lock(setting_);
   std::erase_if(ports_, [&](const auto& each) {
     const auto wanted = services.find(each.first);
-    return wanted == services.end() || wanted->second.port != each.second.port;
+    const bool stays = wanted != services.end() && wanted->second.port == each.second.port;
+    if (!stays && each.second.listener) server_.Close(*each.second.listener);
+    return !stays;
   });
   for (const auto& [name, health] : services) {
     Port& port = ports_[name];
     port.port = health.port;
-    if (port.server != nullptr) continue;
-    absl::StatusOr<std::unique_ptr<HttpServer>> server = HttpServer::Start(
-        absl::StrCat("+", health.port), {{"*", [this, name = name] { return Answer(name); }}});
-    if (server.ok()) {
-      port.server = *std::move(server);
+    if (port.listener) continue;
+    const absl::StatusOr<HttpServer::Listener> listener =
+        server_.Listen(Where(health.port), {{"*", [this, name = name] { return Answer(name); }}});
+    if (listener.ok()) {
+      port.listener = *listener;
       port.trouble.clear();
-    } else if (std::string trouble(server.status().message()); trouble != port.trouble) {
+    } else if (std::string trouble(listener.status().message()); trouble != port.trouble) {
       complain_(name, health.uid,
                 absl::StrCat("health check port ", health.port, ": ", trouble, "; it is tried again"));
       port.trouble = std::move(trouble);
     }
   }
+}
+
+std::string HealthChecks::Where(uint32_t port) const {
+  if (address_.empty()) return absl::StrCat("+", port);
+  const bool is_ipv6 = address_.find(':') != std::string::npos;
+  return absl::StrCat(is_ipv6 ? "[" : "", address_, is_ipv6 ? "]:" : ":", port);
 }
 
 HttpServer::Page HealthChecks::Answer(const ObjectName& name) const {

@@ -5,7 +5,7 @@
 
 #include <functional>
 #include <map>
-#include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/base/thread_annotations.h"
@@ -17,10 +17,15 @@ namespace sluice::kubernetes {
 
 class HealthChecks {
  public:
-  // `complain` gets a Service's name and uid, and why its port cannot be had.
-  HealthChecks(std::function<bool()> is_healthy,
+  // `address` is the one that all ports are on; empty: all of both families. `complain` gets a Service's name
+  // and uid, and why its port cannot be had.
+  HealthChecks(HttpServer& server, const std::string& address, std::function<bool()> is_healthy,
                std::function<void(const ObjectName&, const std::string&, const std::string&)> complain)
-      : is_healthy_(std::move(is_healthy)), complain_(std::move(complain)) {}
+      : server_(server),
+        address_(address),
+        is_healthy_(std::move(is_healthy)),
+        complain_(std::move(complain)) {}
+  ~HealthChecks() { Set({}); }
 
   // These Services have such a port, and no others. One that cannot be listened on is tried again with the
   // next call.
@@ -29,11 +34,14 @@ class HealthChecks {
  private:
   struct Port {
     uint32_t port = 0;
-    std::unique_ptr<HttpServer> server;
+    std::optional<HttpServer::Listener> listener;
     std::string trouble;
   };
+  std::string Where(uint32_t port) const;
   HttpServer::Page Answer(const ObjectName& name) const;
 
+  HttpServer& server_;
+  const std::string address_;
   const std::function<bool()> is_healthy_;
   const std::function<void(const ObjectName&, const std::string&, const std::string&)> complain_;
   mutable Mutex mutex_;

@@ -35,7 +35,8 @@ const char kKubeUsage[] =
   --masquerade-address ADDRESS  that full NAT gives to clients; repeatable. Without any, NAT is used in its place
   --external-ips yes|no     whether spec.externalIPs are served (yes)
   --service-cidr PREFIX[,PREFIX]  the API server's --service-cluster-ip-range: external IPs within it are not served
-  --healthz-bind-address ADDRESS:PORT|none  /healthz, /livez (0.0.0.0:10256)
+  --healthz-bind-address ADDRESS:PORT|none  /healthz, /livez (0.0.0.0:10256, as kube-proxy: load balancers ask it)
+  --health-check-bind-address ADDRESS  where Services' health check node ports listen (all addresses)
   --metrics-bind-address ADDRESS:PORT|none  /metrics, /proxyMode (127.0.0.1:10249)
 
   And as kube-proxy has them: --ipvs-scheduler, --ipvs-exclude-cidrs, --ipvs-sync-period, --ipvs-min-sync-period,
@@ -169,6 +170,12 @@ const std::vector<Setting>& Settings() {
        }},
       {"healthz-bind-address", "healthzBindAddress", Text(&KubeOptions::healthz)},
       {"metrics-bind-address", "metricsBindAddress", Text(&KubeOptions::metrics)},
+      {"health-check-bind-address", "",
+       [](absl::string_view name, const std::string& value, KubeOptions& options) {
+         if (!ParseAddress(value)) return Wrong(name, value, "an address");
+         options.health_check_address = value;
+         return absl::OkStatus();
+       }},
       {"proxy-mode", "mode", SetMode},
       {"ipvs-scheduler", "ipvs.scheduler", SetScheduler},
       {"ipvs-exclude-cidrs", "ipvs.excludeCIDRs",

@@ -35,6 +35,7 @@ struct KubeOptions {
   std::chrono::milliseconds min_sync_period{0};
   std::string healthz = "0.0.0.0:10256";
   std::string metrics = "127.0.0.1:10249";
+  std::string health_check_address;  // of Services' health check ports; empty: all of both families
   int oom_score_adj = -999;
   bool help = false;
   bool version = false;

@@ -3,8 +3,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <curl/curl.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <cstdio>
+#include <cstdlib>
 #include <fstream>
 #include <memory>
 #include <thread>
@@ -15,6 +17,7 @@
 #include "control/kubernetes/health_checks.h"
 #include "control/kubernetes/kube_options.h"
 #include "control/kubernetes/reflector.h"
+#include "control/kubernetes/sluiced_probe.h"
 #include "control/metrics/http_server.h"
 #include "control/metrics/process_metrics.h"
 #include "tools/channel/channel.h"
@@ -71,12 +74,29 @@ HttpServer::Page HealthPage(bool is_healthy, const std::optional<bool>& is_eligi
 }
 
 absl::Status Listen(const char* option, const std::string& where, HttpServer::Pages pages,
-                    std::unique_ptr<HttpServer>& server) {
+                    HttpServer& server) {
   if (where.empty() || where == "none") return absl::OkStatus();
-  absl::StatusOr<std::unique_ptr<HttpServer>> started = HttpServer::Start(where, std::move(pages));
-  if (!started.ok()) return absl::UnavailableError(absl::StrCat(option, " ", started.status().message()));
-  server = *std::move(started);
-  return absl::OkStatus();
+  const absl::Status listening = server.Listen(where, std::move(pages)).status();
+  if (listening.ok()) return listening;
+  return absl::UnavailableError(
+      absl::StrCat(option, " ", listening.message(), "; choose another ADDRESS:PORT, or none"));
+}
+
+// Health check ports and their clients need descriptors, and the soft limit is often 1024.
+void RaiseDescriptorLimit() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// Nothing must be finished here, as sluiced goes on with what it has; so a peer that hangs does not delay the
+// end.
+void EndSoon() {
+  std::thread([] {
+    std::this_thread::sleep_for(3s);
+    std::_Exit(0);
+  }).detach();
 }
 
 void LogWhatIsInUse(const KubeOptions& options, const std::string& sluiced) {
@@ -106,6 +126,7 @@ int Main(const std::vector<std::string>& arguments) {
   sigaddset(&signals, SIGINT);
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   signal(SIGPIPE, SIG_IGN);
+  RaiseDescriptorLimit();
   curl_global_init(CURL_GLOBAL_DEFAULT);
   std::ofstream("/proc/self/oom_score_adj") << options.oom_score_adj;
 
@@ -118,8 +139,16 @@ int Main(const std::vector<std::string>& arguments) {
   KubeMetrics metrics;
   Cluster cluster(options.node_name);
   EventReporter events(*access, options.node_name);
+  SluicedProbe probe(OpenChannel(options.sluiced).stub, {});
+  absl::StatusOr<std::unique_ptr<HttpServer>> pages = HttpServer::Start();
+  if (!pages.ok()) return Fail(pages.status());
+  HttpServer& server = **pages;
   std::unique_ptr<Feed> feed;
-  HealthChecks checks([&] { return feed->IsHealthy(); },
+  // Sluiced forwards, and has everything that the cluster wants, at least once and without delay.
+  const auto is_healthy = [&] {
+    return metrics.last_sync.load() > 0 && feed->IsHealthy() && probe.Health().is_good;
+  };
+  HealthChecks checks(server, options.health_check_address, is_healthy,
                       [&](const ObjectName& service, const std::string& uid, const std::string& what) {
                         events.Report(service, uid, "FailedToStartServiceHealthcheck", what);
                       });
@@ -145,10 +174,9 @@ int Main(const std::vector<std::string>& arguments) {
     const std::optional<NodeObject> known = cluster.Node();
     return known && !known->is_going;
   };
-  std::unique_ptr<HttpServer> health_server, metrics_server;
   const HttpServer::Pages health_pages = {
       {"/healthz",
-       [&] { return HealthPage(feed->IsHealthy(), is_eligible(), metrics.healthz_ok, metrics.healthz_bad); }},
+       [&] { return HealthPage(is_healthy(), is_eligible(), metrics.healthz_ok, metrics.healthz_bad); }},
       {"/livez",
        [&] { return HealthPage(feed->IsHealthy(), std::nullopt, metrics.livez_ok, metrics.livez_bad); }}};
   const auto sum = [&](std::atomic<uint64_t> ReflectorCounts::*count) {
@@ -162,21 +190,27 @@ int Main(const std::vector<std::string>& arguments) {
                                               metrics.events.store(sum(&ReflectorCounts::events));
                                               metrics.api_errors.store(sum(&ReflectorCounts::errors));
                                               metrics.refused_objects.store(sum(&ReflectorCounts::refused));
-                                              std::string page = metrics.Page() + ProcessMetrics();
+                                              std::string page =
+                                                  metrics.Page() + ProcessMetrics() + server.Metrics();
                                               access->counts->Print(page);
                                               return HttpServer::Page{.text = page};
                                             }},
                                            {"/healthz", [] { return HttpServer::Page{.text = "ok\n"}; }},
                                            {"/proxyMode", [] { return HttpServer::Page{.text = "ipvs"}; }}};
   for (const absl::Status& listening :
-       {Listen("--healthz-bind-address", options.healthz, health_pages, health_server),
-        Listen("--metrics-bind-address", options.metrics, metrics_pages, metrics_server)}) {
-    if (!listening.ok()) return Fail(listening);
+       {Listen("--healthz-bind-address", options.healthz, health_pages, server),
+        Listen("--metrics-bind-address", options.metrics, metrics_pages, server)}) {
+    if (!listening.ok()) return server.Stop(), Fail(listening);
   }
   std::thread running([&] { feed->Run(); });
   int received = 0;
   sigwait(&signals, &received);
+  server.Stop();  // load balancers look elsewhere, and a successor finds the ports free
+  EndSoon();
   feed->Stop();
+  services.Stop();
+  slices.Stop();
+  if (node != nullptr) node->Stop();
   running.join();
   return 0;
 }

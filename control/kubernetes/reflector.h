@@ -50,6 +50,8 @@ class Reflector {
     client_.Stop();
     thread_.join();
   }
+  // Begins to end; several end together.
+  void Stop() { client_.Stop(); }
   const ReflectorCounts& counts() const { return counts_; }
 
  private:

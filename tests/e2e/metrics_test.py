@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import time
 import unittest
+from pathlib import Path
 
 from common import PYTHON, VIP, Lab, main, wait_until
 
@@ -64,17 +65,31 @@ class MetricsTest(unittest.TestCase):
             self.assertEqual(self.get(lab, "/metrics", "-X", "POST", "-d", "x")[0], 405)
             status, page = self.get(lab, "/metrics", "--head")
             self.assertEqual((status, "# HELP" in page), (200, False))
-            # Clients that say nothing do not keep others waiting for ever.
-            script = ("import socket, time\nsilent = [socket.create_connection(('127.0.0.1', 9909)) for _ in range(8)]\n"
+            # Clients that say nothing, or half of it, keep nobody waiting.
+            script = ("import socket, time\nsilent = [socket.create_connection(('127.0.0.1', 9909)) for _ in range(300)]\n"
+                      "for i, each in enumerate(silent): each.send((b'', b'GET /metrics HT')[i % 2])\n"
                       "print('there', flush=True)\ntime.sleep(300)\n")
             silent = lab.start("lb", PYTHON, "-c", script, stdout=subprocess.PIPE, text=True)
             self.assertEqual(silent.stdout.readline(), "there\n")
-            served = lab.inside("lb", "curl", "-s", "-m", "60", "http://127.0.0.1:9909/healthz")
-            self.assertEqual(served.stdout, "ok\n")
+            self.assertEqual(self.get(lab, "/healthz"), (200, "ok\n"))
+            self.assertGreater(self.value(self.get(lab, "/metrics")[1], 'sluice_http_dropped_connections_total{reason="too_many_of_client"}'), 0)
             taken = lab.inside("lb", *lab.sluiced_command("--listen", f"unix:{lab.folder}/other.sock", interfaces=[]), "--port", "net_null0",
                                "--no-huge", check=False)
             self.assertEqual(taken.returncode, 1)
             self.assertIn("--metrics 127.0.0.1:9909: cannot listen there", taken.stderr)
+
+    def test_an_api_that_nobody_can_reach(self):
+        with Lab(servers=1) as lab:
+            lab.start_sluiced()
+            path = Path(lab.socket.removeprefix("unix:"))
+            path.rename(f"{path}.away")
+            for page in ("/healthz", "/readyz"):
+                self.assertTrue(wait_until(lambda: self.get(lab, page)[0] == 503))
+                self.assertIn(f"the API at {lab.socket} does not answer: ", self.get(lab, page)[1])
+            self.assertEqual(self.get(lab, "/livez"), (200, "ok\n"))
+            Path(f"{path}.away").rename(path)
+            for page in ("/healthz", "/readyz"):
+                self.assertTrue(wait_until(lambda: self.get(lab, page) == (200, "ok\n")))
 
 
 if __name__ == "__main__":

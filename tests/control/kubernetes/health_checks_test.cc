@@ -2,13 +2,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/kubernetes/health_checks.h"
 
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <atomic>
+
+#include "tests/support/http_client.h"
 
 namespace sluice::kubernetes {
 namespace {
@@ -17,47 +16,22 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::StartsWith;
 
-// A socket on the loopback, bound to a port that nobody has.
-class Loopback {
- public:
-  Loopback() : fd_(socket(AF_INET, SOCK_STREAM, 0)) {
-    address_.sin_family = AF_INET;
-    address_.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  }
-  ~Loopback() { close(fd_); }
-  uint32_t FreePort() {
-    socklen_t size = sizeof address_;
-    bind(fd_, reinterpret_cast<const sockaddr*>(&address_), size);
-    getsockname(fd_, reinterpret_cast<sockaddr*>(&address_), &size);
-    return ntohs(address_.sin_port);
-  }
-  // The whole answer; nothing if nobody listens.
-  std::string Get(uint32_t port) {
-    address_.sin_port = htons(static_cast<uint16_t>(port));
-    if (connect(fd_, reinterpret_cast<const sockaddr*>(&address_), sizeof address_) != 0) return "";
-    const std::string request = "GET /any/path HTTP/1.0\r\n\r\n";
-    EXPECT_EQ(send(fd_, request.data(), request.size(), 0), static_cast<ssize_t>(request.size()));
-    std::string answer;
-    char bytes[4096];
-    for (ssize_t got = 0; (got = recv(fd_, bytes, sizeof bytes, 0)) > 0;)
-      answer.append(bytes, static_cast<size_t>(got));
-    return answer;
-  }
-
- private:
-  const int fd_;
-  sockaddr_in address_{};
-};
-
 class HealthChecksTest : public testing::Test {
  protected:
   void Set(uint32_t endpoints) { checks_.Set({{{"a", "b"}, {port_, endpoints, "7-8"}}}); }
-  std::string Get() const { return Loopback().Get(port_); }
+  std::string Get() const { return HttpClient::Get(static_cast<uint16_t>(port_), "/any/path"); }
+  // That nobody has now.
+  uint32_t FreePort() const {
+    const auto listener = server_->Listen("127.0.0.1:0", {});
+    server_->Close(*listener);
+    return listener->port;
+  }
 
-  const uint32_t port_ = Loopback().FreePort();
+  const std::unique_ptr<HttpServer> server_ = *HttpServer::Start();
+  const uint32_t port_ = FreePort();
   std::atomic<bool> is_healthy_{true};  // a server's thread asks
   std::vector<std::string> complaints_;
-  HealthChecks checks_{[this] { return is_healthy_.load(); },
+  HealthChecks checks_{*server_, "127.0.0.1", [this] { return is_healthy_.load(); },
                        [this](const ObjectName& name, const std::string& uid, const std::string& what) {
                          complaints_.push_back(name.ToString() + " " + uid + ": " + what);
                        }};
@@ -91,16 +65,43 @@ TEST_F(HealthChecksTest, AProxyThatIsIll) {
 }
 
 TEST_F(HealthChecksTest, APortThatSomebodyHasIsTriedAgain) {
-  {
-    Loopback other;
-    const uint32_t taken = other.FreePort();
-    for (int i = 0; i < 2; ++i) checks_.Set({{{"a", "b"}, {taken, 1, "7-8"}}});
-    EXPECT_THAT(Loopback().Get(taken), IsEmpty());
-    ASSERT_EQ(complaints_.size(), 1u) << "of each trouble once";
-    EXPECT_THAT(complaints_[0], StartsWith("a/b 7-8: health check port " + std::to_string(taken) + ": "));
-  }
+  const auto other = server_->Listen("127.0.0.1:0", {});
+  for (int i = 0; i < 2; ++i) checks_.Set({{{"a", "b"}, {other->port, 1, "7-8"}}});
+  ASSERT_EQ(complaints_.size(), 1u) << "of each trouble once";
+  EXPECT_THAT(complaints_[0], StartsWith("a/b 7-8: health check port " + std::to_string(other->port) + ": "));
+  server_->Close(*other);
+  checks_.Set({{{"a", "b"}, {other->port, 1, "7-8"}}});
+  EXPECT_THAT(HttpClient::Get(other->port), StartsWith("HTTP/1.1 200"));
+}
+
+TEST_F(HealthChecksTest, APortThatMoves) {
   Set(1);
-  EXPECT_THAT(Get(), StartsWith("HTTP/1.1 200"));
+  const uint32_t next = FreePort();
+  checks_.Set({{{"a", "b"}, {next, 1, "7-8"}}});
+  EXPECT_THAT(Get(), IsEmpty());
+  EXPECT_THAT(HttpClient::Get(static_cast<uint16_t>(next)), StartsWith("HTTP/1.1 200"));
+}
+
+// Beside 60 connections that are half open, which once held up each other and the removal.
+TEST_F(HealthChecksTest, ManyPortsGoAtOnceThoughClientsAreSilent) {
+  std::map<ObjectName, LocalHealth> services;
+  std::vector<HttpServer::Listener> holders;
+  for (int i = 0; i < 200; ++i) {
+    holders.push_back(*server_->Listen("127.0.0.1:0", {}));
+    services[{"a", std::to_string(i)}] = {holders.back().port, 1, "7-8"};
+  }
+  for (const HttpServer::Listener& each : holders) server_->Close(each);
+  checks_.Set(services);
+  EXPECT_THAT(complaints_, IsEmpty());
+  const uint16_t port = static_cast<uint16_t>(services.begin()->second.port);
+  std::vector<HttpClient> silent(60);
+  for (HttpClient& client : silent) ASSERT_TRUE(client.Connect(port) && client.Send("GET"));
+  EXPECT_THAT(HttpClient::Get(port), StartsWith("HTTP/1.1 200"));
+  const auto begin = std::chrono::steady_clock::now();
+  checks_.Set({});
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(20)) << "once 1.4 s for each";
+  EXPECT_THAT(HttpClient::Get(port), IsEmpty());
+  for (HttpClient& client : silent) EXPECT_TRUE(client.IsOver());
 }
 
 }  // namespace
