@@ -6,6 +6,7 @@
 #include <google/protobuf/util/json_util.h>
 
 #include <cerrno>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -85,6 +86,9 @@ std::pair<std::string, std::string> SplitJsonError(absl::string_view message) {
 }  // namespace
 
 absl::StatusOr<ConfigFile> ConfigFile::Read(const std::string& path) {
+  std::error_code error;
+  if (std::filesystem::is_directory(path, error))
+    return absl::InvalidArgumentError(absl::StrCat(path, ": is a folder: --config wants a file"));
   std::ifstream file(path);
   if (!file) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": the configuration cannot be read"));
   std::stringstream text;

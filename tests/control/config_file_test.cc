@@ -45,6 +45,7 @@ TEST(ConfigFileTest, ErrorsHaveLines) {
   EXPECT_THAT(FileError("services {\n"), StartsWith("f:2: "));
   EXPECT_THAT(FileError("{"), StartsWith("f:1: "));
   EXPECT_THAT(std::string(ConfigFile::Read("/nowhere").status().message()), HasSubstr("No such file"));
+  EXPECT_THAT(std::string(ConfigFile::Read("/tmp").status().message()), HasSubstr("/tmp: is a folder"));
 }
 
 TEST(ConfigFileTest, RefusalsGetTheLinesOfTheFile) {

@@ -4,9 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <sstream>
 
 namespace sluice {
@@ -66,6 +68,23 @@ class StateFileTest : public testing::Test {
   }
   void SetBytes(const std::string& bytes) { std::ofstream(path_, std::ios::binary) << bytes; }
 
+  // The file with one change that was acknowledged, and with two.
+  std::pair<std::string, std::string> OneAndBoth() {
+    const auto file = Open();
+    Keep(*file, Record(1, {Service(80)}), Record(1, {Service(80)}));
+    const std::string one = Bytes();
+    Keep(*file, Record(2, {Service(81)}), {});
+    EXPECT_GT(Bytes().size(), one.size());
+    return {one, Bytes()};
+  }
+  // As it is in `bytes`.
+  void SetMark(const std::string& bytes) {
+    std::string now = Bytes();
+    SetBytes(now.replace(kMarkAt, kMarkSize, bytes, kMarkAt, kMarkSize));
+  }
+
+  static constexpr size_t kMarkAt = 15;
+  static constexpr size_t kMarkSize = 24;
   std::string folder_;
   std::string path_;
   StateFile::Loaded loaded_;
@@ -88,23 +107,14 @@ TEST_F(StateFileTest, ChangesComeBackTogether) {
   EXPECT_THAT(loaded_.damage, IsEmpty());
 }
 
-// A writer that died left any number of its last bytes; a machine that did, perhaps zeros.
+// A writer that died left any number of its last bytes; a machine that did, perhaps zeros. The mark is not
+// yet where they end.
 TEST_F(StateFileTest, WhateverTheLastBytesItIsOneOfTheTwo) {
-  {
-    const auto file = Open();
-    Keep(*file, Record(1, {Service(80)}), Record(1, {Service(80)}));
-  }
-  const size_t one = Bytes().size();
-  {
-    const auto file = Open();
-    Keep(*file, {}, Record(1, {Service(80)}));
-    Keep(*file, Record(2, {Service(81)}), {});
-  }
-  const std::string both = Bytes();
-  ASSERT_GT(both.size(), one);
-  for (size_t size = one; size <= both.size(); ++size) {
+  const auto [one, both] = OneAndBoth();
+  for (size_t size = one.size(); size <= both.size(); ++size) {
     for (const bool zeros : {false, true}) {
       SetBytes(both.substr(0, size) + (zeros ? std::string(both.size() - size, '\0') : ""));
+      SetMark(one);
       Open();
       EXPECT_THAT(loaded_.damage, IsEmpty()) << size;
       if (size == both.size()) {
@@ -130,7 +140,29 @@ TEST_F(StateFileTest, WhatTheWholeHasAlreadyIsNotSaidAgain) {
   EXPECT_THAT(In(loaded_.whole), ElementsAre("80 wlc", "81 rr", "generation 4"));
 }
 
-TEST_F(StateFileTest, DamageIsSetAsideWhole) {
+// What was acknowledged and is not there is told, and what is there is used: not silently, and not only once.
+TEST_F(StateFileTest, AnEndThatIsCutOffIsTold) {
+  const auto [one, both] = OneAndBoth();
+  for (size_t size = one.size(); size < both.size(); ++size) {
+    SetBytes(both.substr(0, size));
+    Open();
+    EXPECT_THAT(In(loaded_.whole), ElementsAre("80 rr", "generation 1")) << size;
+    EXPECT_THAT(loaded_.damage, HasSubstr("the changes after generation 1, up to generation 2, are lost"))
+        << size;
+    Open();
+    EXPECT_THAT(In(loaded_.whole), ElementsAre("80 rr", "generation 1")) << "without any change in between";
+    EXPECT_THAT(loaded_.damage, IsEmpty()) << "it is whole again";
+  }
+  for (size_t size = 0; size < one.size(); ++size) {
+    SetBytes(both.substr(0, size));
+    Open();
+    EXPECT_THAT(In(loaded_.whole), ElementsAre("generation 0")) << size;
+    EXPECT_THAT(loaded_.damage, HasSubstr("is not used")) << size;
+  }
+}
+
+// Every fifth, so that each bit of a byte has its turn.
+TEST_F(StateFileTest, EachDamagedBitIsTold) {
   {
     const auto file = Open();
     Keep(*file, Record(1, {Service(80)}), Record(1, {Service(80)}));
@@ -138,24 +170,92 @@ TEST_F(StateFileTest, DamageIsSetAsideWhole) {
     Keep(*file, Record(3, {Service(82)}), {});
   }
   const std::string sound = Bytes();
-  int set_aside = 0;
-  for (size_t at = 0; at < sound.size(); ++at) {
+  int unused = 0;
+  for (size_t bit = 0; bit < 8 * sound.size(); bit += 5) {
     std::string bytes = sound;
-    bytes[at] = static_cast<char>(bytes[at] ^ 0x40);
+    bytes[bit / 8] = static_cast<char>(bytes[bit / 8] ^ (1 << bit % 8));
     SetBytes(bytes);
     Open();
-    if (loaded_.damage.empty()) {
+    ASSERT_THAT(loaded_.damage, HasSubstr(path_ + ".damaged-")) << bit;
+    const bool is_used = loaded_.whole.generation() > 0;
+    unused += !is_used;
+    EXPECT_EQ(std::filesystem::exists(path_), is_used) << bit;
+    EXPECT_THAT(loaded_.damage, HasSubstr(is_used ? "is used without its end" : "is not used")) << bit;
+    if (bit / 8 >= kMarkAt && bit / 8 < kMarkAt + kMarkSize) {
+      EXPECT_EQ(loaded_.whole.generation(), 3u) << bit;
+    } else if (is_used) {
       EXPECT_THAT(In(loaded_.whole), ElementsAre("80 rr", "81 rr", "generation 2"))
           << "only of the last record";
-      continue;
     }
-    ++set_aside;
-    EXPECT_THAT(In(loaded_.whole), ElementsAre("generation 0")) << at;
-    EXPECT_THAT(loaded_.damage, HasSubstr("is not used")) << at;
-    EXPECT_FALSE(std::filesystem::exists(path_));
-    EXPECT_TRUE(std::filesystem::exists(path_ + ".damaged-" + std::to_string(set_aside)));
+    for (const auto& entry : std::filesystem::directory_iterator(folder_ + "/deep")) {
+      if (entry.path().string().find("damaged") != std::string::npos) std::filesystem::remove(entry.path());
+    }
   }
-  EXPECT_GT(set_aside, static_cast<int>(sound.size()) / 2);
+  EXPECT_GT(unused, static_cast<int>(8 * sound.size()) / 15);
+}
+
+// The format of earlier versions has no mark.
+TEST_F(StateFileTest, AnEarlierVersionsFileIsRead) {
+  const std::string both = OneAndBoth().second;
+  SetBytes("sluice state 1\n" + both.substr(kMarkAt + kMarkSize));
+  Open();
+  EXPECT_THAT(loaded_.damage, IsEmpty());
+  EXPECT_THAT(In(loaded_.whole), ElementsAre("80 rr", "81 rr", "generation 2"));
+}
+
+TEST_F(StateFileTest, WhateverIsDoneToTheFileTheNextChangeIsKept) {
+  const v1::ConfigDiff whole = Record(3, {Service(80), Service(81), Service(82)});
+  const std::vector<std::function<void()>> deeds = {
+      [&] { std::filesystem::remove(path_); },
+      [&] { std::filesystem::rename(path_, path_ + ".away"); },
+      [&] { SetBytes(""); },
+      [&] { SetBytes(Bytes() + "more"); },
+      [&] {
+        std::filesystem::copy_file(path_, path_ + ".copy");
+        std::filesystem::rename(path_ + ".copy", path_);
+      },
+  };
+  for (size_t i = 0; i < deeds.size(); ++i) {
+    std::filesystem::remove(path_);
+    {
+      const auto file = Open();
+      Keep(*file, Record(1, {Service(80)}), Record(1, {Service(80)}));
+      Keep(*file, Record(2, {Service(81)}), {});
+      deeds[i]();
+      Keep(*file, Record(3, {Service(82)}), whole);
+    }
+    Open();
+    EXPECT_THAT(loaded_.damage, IsEmpty()) << i;
+    EXPECT_THAT(In(loaded_.whole), ElementsAre("80 rr", "81 rr", "82 rr", "generation 3")) << i;
+  }
+}
+
+TEST_F(StateFileTest, OnlyARegularFileIsRead) {
+  Open();
+  const std::string other = folder_ + "/other";
+  std::ofstream(other) << "somebody's";
+  const std::vector<std::pair<std::string, std::function<void()>>> kinds = {
+      {"a symbolic link", [&] { std::filesystem::create_symlink(other, path_); }},
+      {"a folder", [&] { std::filesystem::create_directory(path_); }},
+      {"no regular file", [&] { ASSERT_EQ(mkfifo(path_.c_str(), 0600), 0); }},
+  };
+  for (const auto& [name, make] : kinds) {
+    make();
+    StateFile::Loaded loaded;
+    const auto refused = StateFile::Open(path_, loaded);
+    EXPECT_THAT(std::string(refused.status().message()), HasSubstr(name)) << "and it does not wait";
+    EXPECT_TRUE(std::filesystem::exists(std::filesystem::symlink_status(path_))) << "it is left alone";
+    std::filesystem::remove(path_);
+    // While it is in use.
+    const auto file = Open();
+    Keep(*file, Record(1, {Service(80)}), Record(1, {Service(80)}));
+    std::filesystem::remove(path_);
+    make();
+    const absl::Status kept = file->Append({Record(2, {Service(81)})}, [&] { return Record(2, {}); });
+    EXPECT_THAT(std::string(kept.message()), HasSubstr("no regular file")) << name;
+    EXPECT_TRUE(std::filesystem::exists(std::filesystem::symlink_status(path_))) << "it is left alone";
+    std::filesystem::remove(path_);
+  }
 }
 
 TEST_F(StateFileTest, ItDoesNotGrowForEver) {

@@ -1,6 +1,7 @@
 """Wrong use gets one clear line and a failure, and changes nothing."""
 
 import json
+import os
 import subprocess
 import unittest
 from pathlib import Path
@@ -68,6 +69,10 @@ class WrongUseTest(unittest.TestCase):
             self.refused(lab, program, "--port", "net_nonsense0", "--listen", lab.socket, says=["net_nonsense0"])
             self.refused(lab, program, "--port", "99:1f.7", "--listen", lab.socket, says=["0000:99:1f.7", "lspci -D"])
             self.refused(lab, program, "--interface", "front", "--config", "/nowhere.json", says=["/nowhere.json", "No such file"])
+            self.refused(lab, program, "--interface", "front", "--config", lab.folder, says=[str(lab.folder), "is a folder"])
+            pipe = lab.folder / "pipe"
+            os.mkfifo(pipe)
+            self.refused(lab, program, "--port", "net_null0", "--no-huge", "--listen", lab.socket, "--state", pipe, says=[str(pipe), "no regular file"])
             self.refused(lab, program, "--interface", "front", says=["not permitted", "root"],
                          prefix=["setpriv", "--reuid=65534", "--clear-groups", "--inh-caps=-all", "--bounding-set=-all"])
             self.assertEqual(lab.ip("lb", "-o", "link").stdout, links)
