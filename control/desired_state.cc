@@ -38,13 +38,6 @@ v1::Destination Canonical(const v1::Destination& destination, const Endpoint& en
   return result;
 }
 
-v1::Destination* FindDestination(const ServiceKey& key, v1::Service& service, const Endpoint& endpoint) {
-  for (v1::Destination& destination : *service.mutable_destinations()) {
-    if (EndpointOf(key, destination) == endpoint) return &destination;
-  }
-  return nullptr;
-}
-
 std::string ServerText(const Endpoint& endpoint, const ServiceKey& key) {
   return absl::StrCat("server ", endpoint.ToString(), " of ", NameOf(key));
 }
@@ -174,6 +167,7 @@ void StateChange::PutService(const v1::PutService& put, const std::string& path,
   if (put.replace_destinations()) ReplaceDestinations(*key, wanted, service);
   ValidateWhole(service, path, problems);
   overlay_[*key] = std::move(service);
+  places_.erase(*key);
 }
 
 // Those that stay keep their place, as they do in the data path; the new come after them.
@@ -211,6 +205,7 @@ void StateChange::DeleteService(const v1::DeleteService& request, const std::str
   const std::optional<ServiceKey> key = ValidateKey(request.key(), absl::StrCat(field, ".key"), problems);
   if (!key || FindForChange(*key, v1::SERVICE_NOT_FOUND, field, problems) == nullptr) return;
   overlay_[*key] = std::nullopt;
+  places_.erase(*key);
   TellService("deleted", *key);
 }
 
@@ -225,7 +220,9 @@ void StateChange::PutDestination(const v1::PutDestination& put, const std::strin
   if (service == nullptr) return;
   const Endpoint endpoint = EndpointOf(*key, put.destination());
   const v1::Destination wanted = Canonical(put.destination(), endpoint);
-  v1::Destination* present = FindDestination(*key, *service, endpoint);
+  std::map<Endpoint, int>& places = PlacesOf(*key, *service);
+  const auto place = places.find(endpoint);
+  v1::Destination* present = place == places.end() ? nullptr : service->mutable_destinations(place->second);
   if (present != nullptr && put.mode() == v1::CREATE) {
     problems.Add(v1::DESTINATION_EXISTS, absl::StrCat(field, ".destination"),
                  absl::StrCat(ServerText(endpoint, *key), " exists already"));
@@ -233,6 +230,7 @@ void StateChange::PutDestination(const v1::PutDestination& put, const std::strin
     problems.Add(v1::DESTINATION_NOT_FOUND, absl::StrCat(field, ".destination"),
                  absl::StrCat("there is no ", ServerText(endpoint, *key)));
   } else if (present == nullptr) {
+    places.emplace(endpoint, service->destinations_size());
     *service->add_destinations() = wanted;
     ValidateWhole(*service, absl::StrCat(field, ".destination"), problems);
     ++added_destinations_;
@@ -255,16 +253,16 @@ void StateChange::DeleteDestination(const v1::DeleteDestination& request, const 
   v1::Service* service =
       FindForChange(*key, v1::SERVICE_NOT_DEFINED, absl::StrCat(field, ".service"), problems);
   if (service == nullptr) return;
-  const v1::Destination* present = FindDestination(*key, *service, *endpoint);
-  if (present == nullptr) {
+  std::map<Endpoint, int>& places = PlacesOf(*key, *service);
+  const auto place = places.find(*endpoint);
+  if (place == places.end()) {
     problems.Add(v1::DESTINATION_NOT_FOUND, field, absl::StrCat("there is no ", ServerText(*endpoint, *key)));
     return;
   }
-  for (int i = 0; i < service->destinations_size(); ++i) {
-    if (&service->destinations(i) != present) continue;
-    service->mutable_destinations()->DeleteSubrange(i, 1);
-    break;
-  }
+  const int gone = place->second;
+  service->mutable_destinations()->DeleteSubrange(gone, 1);
+  places.erase(place);
+  for (auto& [other, index] : places) index -= index > gone;
   TellServer("deleted", *endpoint, *key);
 }
 
@@ -375,6 +373,7 @@ void StateChange::DeleteLocalAddress(const v1::LocalAddress& local, const std::s
 }
 
 void StateChange::DeleteAll(bool force) {
+  places_.clear();
   std::map<v1::Owner, size_t> left_alone;
   const auto deletes = [&](const v1::Service& service) {
     if (force || MayChange(owner_, service.owner())) return true;
@@ -420,6 +419,7 @@ void StateChange::ReplaceOwned(const v1::Config& wanted, const std::string& fiel
   const auto delete_ours = [&](const ServiceKey& key, const v1::Service& service) {
     if (service.owner() != owner_ || kept.contains(key)) return;
     overlay_[key] = std::nullopt;
+    places_.erase(key);
     TellService("deleted", key);
   };
   for (const auto& [key, service] : overlay_) {
@@ -480,6 +480,15 @@ const v1::Service* StateChange::Find(const ServiceKey& key) const {
     return found->second ? &*found->second : nullptr;
   const auto found = state_.services.find(key);
   return found == state_.services.end() ? nullptr : &found->second;
+}
+
+// Kept until the service is put or deleted as a whole: a restore adds one server after the other.
+std::map<Endpoint, int>& StateChange::PlacesOf(const ServiceKey& key, const v1::Service& service) {
+  const auto [found, is_new] = places_.try_emplace(key);
+  if (!is_new) return found->second;
+  for (int i = 0; i < service.destinations_size(); ++i)
+    found->second.emplace(EndpointOf(key, service.destinations(i)), i);
+  return found->second;
 }
 
 v1::Service* StateChange::FindForChange(const ServiceKey& key, v1::RefusalReason if_absent,

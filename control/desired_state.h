@@ -84,6 +84,8 @@ class StateChange {
   // nullptr, with a problem, if this owner may not change it.
   v1::Service* FindForChange(const ServiceKey& key, v1::RefusalReason if_absent, const std::string& field,
                              Problems& problems);
+  // Where each destination of a service in the overlay is.
+  std::map<Endpoint, int>& PlacesOf(const ServiceKey& key, const v1::Service& service);
 
   void Tell(const std::string& what);
   void TellService(const char* verb, const ServiceKey& key);
@@ -94,6 +96,7 @@ class StateChange {
   const DesiredState& state_;
   const v1::Owner owner_;
   std::map<ServiceKey, std::optional<v1::Service>> overlay_;
+  std::map<ServiceKey, std::map<Endpoint, int>> places_;  // of those services that were asked for
   TimeoutSpec timeouts_;
   Settings settings_;
   std::vector<v1::FwmarkRule> fwmark_rules_;

@@ -311,10 +311,12 @@ void ValidateLocalAddress(const v1::LocalAddress& local, const std::string& fiel
 }
 
 void ValidateWhole(const v1::Service& service, const std::string& field, Problems& problems) {
-  const bool has_full_nat =
-      std::any_of(service.destinations().begin(), service.destinations().end(),
-                  [](const v1::Destination& destination) { return destination.method() == v1::FULLNAT; });
-  if (service.one_packet() && has_full_nat) {
+  const auto has_full_nat = [&] {
+    return std::any_of(
+        service.destinations().begin(), service.destinations().end(),
+        [](const v1::Destination& destination) { return destination.method() == v1::FULLNAT; });
+  };
+  if (service.one_packet() && has_full_nat()) {
     problems.Add(v1::INVALID_VALUE, field,
                  "FULLNAT needs connections, to know whose an answer is: not with one_packet");
   }

@@ -1,8 +1,13 @@
 // Changes on their road: what is refused, with which words, and that a refusal changes nothing.
 #include "control/config_store.h"
 
+#include <time.h>
+
+#include <algorithm>
+#include <random>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "tests/control/config_rig.h"
 
 namespace sluice {
@@ -225,6 +230,69 @@ TEST_F(ConfigStoreTest, ClearingLeavesServicesOfOtherOwnersAlone) {
   Changed("owner: FILE changes { " + other + " }");
   Changed("changes { delete_all {} }");
   EXPECT_EQ(store_.Config().config().services_size(), 0);
+}
+
+// Servers of one service, added, edited and deleted at random in one request, against a plain list.
+TEST_F(ConfigStoreTest, ServersOfOneRequestAreThoseOfAList) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 50; ++round) {
+    ASSERT_TRUE(Apply("changes { delete_all {} } " + add_).ok());
+    std::vector<std::pair<int, int>> expected;  // port and weight, in order
+    std::string request;
+    for (int step = 0; step < 60; ++step) {
+      const int port = 1 + static_cast<int>(random() % 12), weight = static_cast<int>(random() % 100);
+      const auto found = std::find_if(expected.begin(), expected.end(),
+                                      [&](const auto& server) { return server.first == port; });
+      if (step % 20 == 19) {  // now and then the service itself
+        request +=
+            "changes { put_service { replace_destinations: true service { " + key_ +
+            R"( scheduler: "rr" destinations { address: "10.1.0.1" port: 5 weight: 1 method: NAT } } } } )";
+        expected = {{5, 1}};
+      } else if (found != expected.end() && random() % 2 == 0) {
+        request += absl::StrCat("changes { delete_destination { ", service_,
+                                " address: '10.1.0.1' port: ", port, " } } ");
+        expected.erase(found);
+      } else {
+        request += Server(absl::StrCat("address: '10.1.0.1' port: ", port, " weight: ", weight), "UPSERT");
+        if (found != expected.end()) found->second = weight;
+        if (found == expected.end()) expected.emplace_back(port, weight);
+      }
+    }
+    const auto applied = Apply(request);
+    ASSERT_TRUE(applied.ok()) << applied.status();
+    const v1::GetConfigResponse config = store_.Config();
+    std::vector<std::pair<int, int>> servers;
+    for (const v1::Destination& server : config.config().services(0).destinations())
+      servers.emplace_back(server.port(), server.weight());
+    ASSERT_EQ(servers, expected) << "round " << round;
+  }
+}
+
+// What a restore takes grows as it does, whatever the machine: four times the servers in one service, not 16
+// times the work.
+TEST_F(ConfigStoreTest, ARestoreIsNotQuadratic) {
+  const auto seconds = [&](int servers) {
+    std::string request = "changes { delete_all {} } " + add_;
+    for (int i = 0; i < servers; ++i)
+      request += Server(absl::StrCat("address: '10.1.", i / 250, ".", 1 + i % 250, "' port: 80"));
+    const v1::ApplyRequest parsed = Request(request);
+    double least = 1e9;
+    for (int i = 0; i < 3; ++i) {
+      timespec begin, end;
+      clock_gettime(CLOCK_THREAD_CPUTIME_ID, &begin);
+      DesiredState empty;
+      StateChange change(empty, v1::CLI);
+      Problems problems;
+      for (const v1::Change& each : parsed.changes()) change.Apply(each, "", problems);
+      clock_gettime(CLOCK_THREAD_CPUTIME_ID, &end);
+      EXPECT_FALSE(problems.Any());
+      least = std::min(least, static_cast<double>(end.tv_sec - begin.tv_sec) +
+                                  static_cast<double>(end.tv_nsec - begin.tv_nsec) / 1e9);
+    }
+    return least;
+  };
+  const double few = seconds(4000), many = seconds(16000);
+  EXPECT_LT(many, 9 * few) << few << " and " << many << " seconds";
 }
 
 TEST_F(ConfigStoreTest, ListingOneService) {
