@@ -9,8 +9,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
+#include "control/ipvs/kernel_settings.h"
 #include "control/ipvs/mirror_record.h"
+#include "control/ipvs/other_writer.h"
 #include "control/translate.h"
 #include "sluice/v1/sluice.pb.h"
 
@@ -20,16 +21,11 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kLookEvery = 200ms;
-constexpr auto kRetryEvery = 1s;
+constexpr auto kRetryEvery = 1s;  // and twice as seldom each time, until
+constexpr auto kRetrySeldom = 30s;
 constexpr auto kHoldFor = 30s;
-
-// What comes nearest, for schedulers that a kernel may be without.
-std::string NeighbourOf(const std::string& scheduler) {
-  if (scheduler == "mh" || scheduler == "dh") return "sh";
-  if (scheduler == "lblcr") return "lblc";
-  if (scheduler == "rr") return "wrr";
-  return scheduler == "wlc" ? "rr" : "wlc";
-}
+// The whole of conntrack is read for it.
+constexpr auto kForgetFlowsEvery = 1s;
 
 // As kube-proxy's strictARP.
 absl::Status HaveStrictArp() {
@@ -53,7 +49,8 @@ absl::StatusOr<std::unique_ptr<Mirror>> Mirror::Start(const Options& options, Co
   mirror->interface_ = *std::move(interface);
   absl::StatusOr<std::set<ServiceKey>> owned = ReadMirrorRecord(options.record);
   if (!owned.ok()) return owned.status();
-  mirror->owned_ = *std::move(owned);
+  mirror->state_.owned = mirror->recorded_ = *std::move(owned);
+  mirror->state_.excluded = options.excluded;
   if (options.strict_arp) {
     if (const absl::Status strict = HaveStrictArp(); !strict.ok()) return strict;
   }
@@ -101,21 +98,30 @@ void Mirror::Describe(v1::KernelMirror& mirror) {
 void Mirror::Run() {
   std::optional<uint64_t> told;
   Clock::time_point resync_at{};
+  Clock::duration retry_after = kRetryEvery;
   bool was_in_step = false;
   while (!stop_.load()) {
     for (const ConfigHistory::Entry& news : store_.NewsAfter(told, Clock::now() + kLookEvery)) {
-      Take(*news);
+      TakeNews(state_, *news);
+      if (news->diff().has_global()) timeouts_ = ToSpec(news->diff().config().timeouts());
       told = news->diff().generation();
     }
+    if (!is_for_kubernetes_ && state_.HasServicesOf(v1::KUBERNETES)) {
+      is_for_kubernetes_ = true;
+      resync_at = {};  // settings first
+    }
     if (Clock::now() >= resync_at) {
+      retry_after = in_doubt_ ? std::min<Clock::duration>(2 * retry_after, kRetrySeldom) : kRetryEvery;
       const absl::Status read = ReadKernel();
       Complain(read);
       in_doubt_ = !read.ok();
-      resync_at = Clock::now() + (in_doubt_ ? std::chrono::milliseconds(kRetryEvery) : options_.resync);
+      resync_at = Clock::now() + options_.resync;
     }
-    if (!in_doubt_ && (!dirty_.empty() || timeouts_)) Write();
-    if (in_doubt_) resync_at = std::min(resync_at, Clock::now() + kRetryEvery);
-    const bool in_step = !in_doubt_ && dirty_.empty();
+    if (!in_doubt_ && (!state_.dirty.empty() || timeouts_)) Write();
+    if (in_doubt_) resync_at = std::min(resync_at, Clock::now() + retry_after);
+    ForgetFlows();
+    SayWhoElse();
+    const bool in_step = !in_doubt_ && state_.dirty.empty() && contested_ == 0;
     if (was_in_step != in_step && options_.on_step) options_.on_step(in_step);
     was_in_step = in_step;
     const MutexLock lock(mutex_);
@@ -125,111 +131,36 @@ void Mirror::Run() {
   }
 }
 
-void Mirror::Take(const v1::WatchConfigResponse& news) {
-  const auto key_of = [](const v1::ServiceKey& key) {
-    return key.fwmark() != 0
-               ? KeyOfFwmark(key.fwmark(), key.family())
-               : ServiceKey{ToEndpoint(key.address(), key.port(), static_cast<Protocol>(key.protocol()))};
-  };
-  if (news.whole()) {
-    for (const auto& [key, service] : wanted_) dirty_.insert(key);
-    wanted_.clear();
-  }
-  for (const v1::Service& service : news.diff().config().services()) {
-    const ServiceKey key = key_of(service.key());
-    wanted_[key] = service;
-    refused_.erase(key);
-    dirty_.insert(key);
-  }
-  for (const v1::ServiceKey& message : news.diff().deleted_services()) {
-    const ServiceKey key = key_of(message);
-    wanted_.erase(key);
-    refused_.erase(key);
-    dirty_.insert(key);
-  }
-  if (news.diff().has_global()) timeouts_ = ToSpec(news.diff().config().timeouts());
-}
-
-// What differs from what we believed was changed by somebody else, and will be written again.
 absl::Status Mirror::ReadKernel() {
   absl::StatusOr<std::vector<KernelService>> services = ipvs_->Services();
   if (!services.ok()) return services.status();
-  can_masquerade_ = Masquerade::IsPossible();
+  if (is_for_kubernetes_) Complain(HaveKubernetesSettings());
+  state_.can_masquerade = Masquerade::IsPossible();
   masquerade_.Forget();
   guard_.Forget();
-  why_unguarded_.clear();
+  host_ports_.Forget();
+  state_.why_unguarded.clear();
   are_names_other_ = true;
-  std::map<ServiceKey, KernelService> present;
-  foreign_.clear();
-  for (KernelService& service : *services) {
-    if (owned_.contains(service.key)) {
-      present.emplace(service.key, std::move(service));
-    } else {
-      foreign_.insert(service.key);
-    }
-  }
-  uint64_t repairs = 0;
-  for (const auto& [key, service] : known_) {
-    const auto found = present.find(key);
-    repairs += found == present.end() || !(found->second == service);
-  }
-  for (const auto& [key, service] : present) dirty_.insert(key);
-  for (const auto& [key, service] : wanted_) dirty_.insert(key);
-  known_ = std::move(present);
+  const uint64_t repairs = Observe(state_, *std::move(services), Clock::now());
   const MutexLock lock(mutex_);
   description_.set_repairs(description_.repairs() + repairs);
   return absl::OkStatus();
 }
 
-KernelForm Mirror::FormOf(const v1::Service& service) const {
-  KernelForm form = ToKernel(service);
-  if (!form.service) return form;
-  if (form.needs.masquerade) LoseFullNat(form);
-  if (!can_masquerade_) form.needs.own_clients.clear();
-  KernelService& kernel = *form.service;
-  for (const auto& [prefix, length] : options_.excluded) {
-    const IpAddress& address = kernel.key.address;
-    if (kernel.key.HasFwmark() || address.Prefix(length) != prefix) continue;
-    return {std::nullopt,
-            {absl::StrCat("its address is of ", prefix.ToString(), "/", length, ", which is excluded")},
-            {}};
+// Once when it begins, and when there are more.
+void Mirror::SayWhoElse() {
+  const size_t contested = state_.CountContested(Clock::now());
+  if (contested > contested_) {
+    state_.other = OtherWriter();
+    Complain(absl::AbortedError(absl::StrCat(
+        state_.other, " undoes what is written, again and again: ", contested,
+        " services are left alone for a while; let only one of us write the kernel's IPVS")));
+    for (const auto& [key, contest] : state_.contests) state_.dirty.insert(key);
   }
-  if (foreign_.contains(kernel.key))
-    return {std::nullopt, {"the kernel has a service of this name that somebody else made"}, {}};
-  if (form.needs.clients && !why_unguarded_.empty())
-    return {
-        std::nullopt, {absl::StrCat("others than its clients cannot be kept away: ", why_unguarded_)}, {}};
-  if (const auto refused = refused_.find(kernel.key); refused != refused_.end()) {
-    if (!refused->second.service.empty()) return {std::nullopt, {refused->second.service}, {}};
-    for (const KernelDestination& each : refused->second.destinations) {
-      std::erase_if(kernel.destinations, [&](const KernelDestination& other) { return other.IsAt(each); });
-      form.lost.push_back(absl::StrCat("real server ", EndpointToString(each.address, each.port),
-                                       ", which the kernel does not take"));
-    }
-  }
-  for (int tries = 0; missing_schedulers_.contains(kernel.scheduler) && tries < 3; ++tries) {
-    const std::string instead = NeighbourOf(kernel.scheduler);
-    form.lost.push_back(absl::StrCat("scheduler ", kernel.scheduler,
-                                     ", for which this kernel has no module ip_vs_", kernel.scheduler, ": ",
-                                     instead, " instead"));
-    kernel.scheduler = instead;
-    kernel.flags &= ~uint32_t{0x38};  // flags mean something to a certain scheduler
-  }
-  return form;
-}
-
-void Mirror::LoseFullNat(KernelForm& form) const {
-  const ServiceKey& key = form.service->key;
-  const bool has_own_name = !key.HasFwmark() && key.port != Be16{};
-  if (can_masquerade_ && has_own_name) {
-    form.lost.push_back("full NAT becomes NAT with masquerade: connections there are break");
-    return;
-  }
-  form.needs.masquerade = false;
-  form.needs.keeps.clear();
-  form.lost.push_back(absl::StrCat(
-      "full NAT becomes NAT: connections there are break, and real servers must answer by this host",
-      has_own_name ? "; with net.ipv4.vs.conntrack=1 they need not" : ""));
+  contested_ = contested;
+  const MutexLock lock(mutex_);
+  description_.set_contested_services(contested);
+  description_.set_contested_by(contested == 0 ? "" : state_.other);
 }
 
 void Mirror::Write() {
@@ -238,119 +169,58 @@ void Mirror::Write() {
     Complain(set);
     if (set.ok()) timeouts_.reset();
   }
-  std::vector<std::pair<ServiceKey, KernelServiceChange>> changes;
-  std::map<ServiceKey, KernelService> target;
-  std::map<ServiceKey, PacketNeeds> needs;
-  std::set<ServiceKey> to_own = owned_;
-  for (const ServiceKey& key : dirty_) {
-    const auto wanted = wanted_.find(key);
-    KernelForm form;
-    if (wanted != wanted_.end()) form = FormOf(wanted->second);
-    if (wanted == wanted_.end() || form.lost.empty()) {
-      notes_.erase(key);
-    } else {
-      notes_[key] = {!form.service, absl::StrJoin(form.lost, "; ")};
-    }
-    const auto have = known_.find(key);
-    for (KernelServiceChange& change :
-         Difference(have == known_.end() ? nullptr : &have->second, form.service ? &*form.service : nullptr))
-      changes.emplace_back(key, std::move(change));
-    if (form.service) {
-      if (form.needs != PacketNeeds()) needs.emplace(key, std::move(form.needs));
-      to_own.insert(key);
-      target.emplace(key, *std::move(form.service));
-    } else {
-      to_own.erase(key);
-    }
-  }
-  // What is written is ours before it is there, and what goes is ours until it has gone.
-  std::set<ServiceKey> before = to_own;
-  before.insert(owned_.begin(), owned_.end());
-  if (before != owned_) {
-    owned_ = std::move(before);
-    Complain(KeepRecord());
-  }
-  if (!Guard(target, needs)) return;
-  std::set<ServiceKey> failed;
-  Send(changes, failed);
-  std::set<ServiceKey> settled;
-  for (const ServiceKey& key : dirty_) {
-    if (failed.contains(key)) continue;
-    const auto written = target.find(key);
-    are_names_other_ |= (written == target.end()) == known_.contains(key);
-    if (written == target.end()) {
-      known_.erase(key);
-    } else {
-      known_[key] = std::move(written->second);
-    }
-    settled.insert(key);
-  }
-  if (failed.empty() && to_own != owned_) {
-    owned_ = std::move(to_own);
-    Complain(KeepRecord());
-  }
-  dirty_ = std::move(failed);
-  SettleNeeds(settled, std::move(needs));
-  uint64_t impossible = 0;
-  for (const auto& [key, note] : notes_) impossible += note.impossible;
+  MirrorPlan plan = PlanMirror(state_, Clock::now());
+  state_.owned.insert(plan.newly_owned.begin(), plan.newly_owned.end());
+  Complain(KeepRecord());
+  if (!Guard(plan.target, plan.needs)) return;
+  const MirrorOutcome outcome = Settle(
+      state_, plan, Carry(plan, [this](const std::vector<KernelServiceChange>& changes) { return Send(changes); }));
+  in_doubt_ |= outcome.in_doubt;
+  are_names_other_ |= outcome.names_changed;
+  Complain(KeepRecord());
+  gone_udp_servers_.merge(plan.gone_udp_servers);
+  SettleNeeds(outcome.settled, std::move(plan.needs));
+  DescribeState();
   const MutexLock lock(mutex_);
-  description_.set_services(known_.size());
+  description_.set_errors(description_.errors() + outcome.errors);
+}
+
+std::vector<int> Mirror::Send(const std::vector<KernelServiceChange>& changes) {
+  absl::StatusOr<std::vector<int>> answers = ipvs_->Apply(changes);
+  if (answers.ok()) return *std::move(answers);
+  Complain(answers.status());
+  in_doubt_ = true;
+  return std::vector<int>(changes.size(), EIO);
+}
+
+// Without net.ipv4.vs.conntrack IPVS leaves nothing there.
+void Mirror::ForgetFlows() {
+  if (gone_udp_servers_.empty() || Clock::now() < forget_flows_at_) return;
+  forget_flows_at_ = Clock::now() + kForgetFlowsEvery;
+  if (state_.can_masquerade) {
+    const absl::Status forgotten = ForgetUdpFlows(gone_udp_servers_).status();
+    Complain(forgotten);
+    if (!forgotten.ok()) return;
+  }
+  gone_udp_servers_.clear();
+}
+
+void Mirror::DescribeState() {
+  uint64_t impossible = 0;
+  for (const auto& [key, note] : state_.notes) impossible += note.impossible;
+  const MutexLock lock(mutex_);
+  description_.set_services(state_.known.size());
   description_.set_impossible_services(impossible);
-  description_.set_approximated_services(notes_.size() - impossible);
+  description_.set_approximated_services(state_.notes.size() - impossible);
   description_.clear_notes();
   constexpr int kMostNotes = 100;
-  for (const auto& [key, note] : notes_) {
+  for (const auto& [key, note] : state_.notes) {
     if (description_.notes_size() == kMostNotes) break;
     v1::KernelMirror::Note& told = *description_.add_notes();
     *told.mutable_service() = ToMessage(key);
     told.set_impossible(note.impossible);
     told.set_what(note.what);
   }
-}
-
-// A service whose scheduler the kernel has not is tried again with another; one that was made by somebody
-// else meanwhile is theirs; a real server that the kernel does not take is left out.
-void Mirror::Send(const std::vector<std::pair<ServiceKey, KernelServiceChange>>& changes,
-                  std::set<ServiceKey>& failed) {
-  std::vector<KernelServiceChange> requests;
-  for (const auto& [key, change] : changes) requests.push_back(change);
-  const absl::StatusOr<std::vector<int>> answers = ipvs_->Apply(requests);
-  if (!answers.ok()) {
-    Complain(answers.status());
-    in_doubt_ = true;
-    for (const auto& [key, change] : changes) failed.insert(key);
-    return;
-  }
-  using Kind = KernelServiceChange::Kind;
-  uint64_t errors = 0;
-  for (size_t i = 0; i < changes.size(); ++i) {
-    const auto& [key, change] = changes[i];
-    const int error = (*answers)[i];
-    if (error == 0 || failed.contains(key)) continue;
-    ++errors;
-    if (change.kind == Kind::kNewService || change.kind == Kind::kSetService) {
-      failed.insert(key);
-      if (error == ENOENT) {
-        missing_schedulers_.insert(change.service.scheduler);
-      } else if (error == EEXIST) {
-        owned_.erase(key);
-        Complain(KeepRecord());
-        in_doubt_ = true;
-      } else if (error == EINVAL || error == ERANGE || error == EAFNOSUPPORT) {
-        refused_[key].service = absl::StrCat("the kernel does not take it: ", std::strerror(error));
-      } else {
-        in_doubt_ = true;
-      }
-    } else if (change.kind == Kind::kNewDestination && error == EINVAL) {
-      refused_[key].destinations.push_back(change.destination);
-      failed.insert(key);
-    } else {
-      failed.insert(key);
-      in_doubt_ = true;
-    }
-  }
-  const MutexLock lock(mutex_);
-  description_.set_errors(description_.errors() + errors);
 }
 
 bool Mirror::Guard(const std::map<ServiceKey, KernelService>& services,
@@ -362,14 +232,14 @@ bool Mirror::Guard(const std::map<ServiceKey, KernelService>& services,
   // Of an earlier sluiced's there may be some: the kernel has their services, too.
   if (guarded.empty()) return true;
   const absl::Status set = KeepClientsAway(
-      guarded, [&](const ServiceKey& key) { return !dirty_.contains(key) || services.contains(key); });
+      guarded, [&](const ServiceKey& key) { return !state_.dirty.contains(key) || services.contains(key); });
   if (set.ok()) {
     guarded_ = std::move(guarded);
     return true;
   }
   Complain(set);
   // The second time nothing new needs it.
-  return !std::exchange(why_unguarded_, std::string(set.message())).empty();
+  return !std::exchange(state_.why_unguarded, std::string(set.message())).empty();
 }
 
 absl::Status Mirror::KeepClientsAway(const std::map<ServiceKey, PacketNeeds::Ranges>& guarded,
@@ -377,8 +247,8 @@ absl::Status Mirror::KeepClientsAway(const std::map<ServiceKey, PacketNeeds::Ran
   std::set<ServiceKey> names;
   if (std::any_of(guarded.begin(), guarded.end(),
                   [](const auto& each) { return each.first.port == Be16{}; })) {
-    names = foreign_;
-    for (const auto& [key, service] : known_) {
+    names = state_.foreign;
+    for (const auto& [key, service] : state_.known) {
       if (stays(key)) names.insert(key);
     }
   }
@@ -400,24 +270,45 @@ void Mirror::SettleNeeds(const std::set<ServiceKey>& services, std::map<ServiceK
   if (!guarded_.empty()) Complain(set);
   if (!are_names_other_ && !are_needs_other_) return;
   std::set<IpAddress> addresses;
-  for (const auto& [key, service] : known_) {
+  for (const auto& [key, service] : state_.known) {
     if (!key.HasFwmark()) addresses.insert(key.address);
   }
   const absl::Status masqueraded =
-      masquerade_.Set(needs_, can_masquerade_ ? addresses : std::set<IpAddress>());
+      masquerade_.Set(needs_, state_.can_masquerade ? addresses : std::set<IpAddress>());
   const absl::Status bound =
       are_names_other_ ? interface_->SetAddresses(addresses).status() : absl::OkStatus();
   Complain(masqueraded);
   Complain(bound);
+  const absl::Status kept = KeepHostPortsOff();
+  Complain(kept);
   are_needs_other_ = !masqueraded.ok();
-  are_names_other_ = !bound.ok();
+  are_names_other_ = !bound.ok() || !kept.ok();
+}
+
+// Only from addresses that are there for services of Kubernetes: a node port's is the host's own.
+absl::Status Mirror::KeepHostPortsOff() {
+  if (!is_for_kubernetes_) return absl::OkStatus();
+  std::set<IpAddress> addresses;
+  std::set<ServiceKey> services = state_.foreign;
+  for (const auto& [key, service] : state_.known) {
+    services.insert(key);
+    const auto wanted = state_.wanted.find(key);
+    const bool is_kubernetes = wanted != state_.wanted.end() && wanted->second.owner() == v1::KUBERNETES;
+    if (is_kubernetes && interface_->addresses().contains(key.address)) addresses.insert(key.address);
+  }
+  return host_ports_.KeepOff(addresses, services);
 }
 
 absl::Status Mirror::HoldFullNat(const std::set<IpAddress>& local_addresses) {
   return masquerade_.Hold(local_addresses, kHoldFor);
 }
 
-absl::Status Mirror::KeepRecord() { return WriteMirrorRecord(options_.record, owned_); }
+absl::Status Mirror::KeepRecord() {
+  if (recorded_ == state_.owned) return absl::OkStatus();
+  const absl::Status written = WriteMirrorRecord(options_.record, state_.owned);
+  if (written.ok()) recorded_ = state_.owned;
+  return written;
+}
 
 // Each new trouble once.
 void Mirror::Complain(const absl::Status& status) {

@@ -21,8 +21,10 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "control/config_store.h"
+#include "control/ipvs/host_ports.h"
 #include "control/ipvs/kernel_ipvs.h"
 #include "control/ipvs/masquerade.h"
+#include "control/ipvs/mirror_plan.h"
 #include "control/ipvs/source_guard.h"
 #include "control/kernel/dummy_interface.h"
 #include "control/mutex.h"
@@ -58,18 +60,11 @@ class Mirror {
 
  private:
   using Clock = std::chrono::steady_clock;
-  struct Note {
-    bool impossible = false;
-    std::string what;
-  };
-
   Mirror(const Options& options, ConfigStore& store) : options_(options), store_(store) {}
   void Run();
-  void Take(const v1::WatchConfigResponse& news);
   absl::Status ReadKernel();
   void Write();
-  KernelForm FormOf(const v1::Service& service) const;
-  void LoseFullNat(KernelForm& form) const;
+  void SayWhoElse();
   // Before the kernel gets services, and loses those that are not among them. False: it cannot be done, and
   // what needs it must be thought over.
   bool Guard(const std::map<ServiceKey, KernelService>& services,
@@ -78,8 +73,10 @@ class Mirror {
                                const std::function<bool(const ServiceKey&)>& stays);
   // What nobody needs any more, after the kernel has taken services.
   void SettleNeeds(const std::set<ServiceKey>& services, std::map<ServiceKey, PacketNeeds> needs);
-  void Send(const std::vector<std::pair<ServiceKey, KernelServiceChange>>& changes,
-            std::set<ServiceKey>& failed);
+  absl::Status KeepHostPortsOff();
+  std::vector<int> Send(const std::vector<KernelServiceChange>& changes);
+  void ForgetFlows();
+  void DescribeState();
   absl::Status KeepRecord();
   void Complain(const absl::Status& status);
 
@@ -89,29 +86,21 @@ class Mirror {
   std::unique_ptr<DummyInterface> interface_;
   Masquerade masquerade_;
   SourceGuard guard_;
+  HostPorts host_ports_;
   std::atomic<bool> stop_{false};
 
   // The thread's own.
-  std::map<ServiceKey, v1::Service> wanted_;
-  std::optional<TimeoutSpec> timeouts_;        // not yet written
-  std::map<ServiceKey, KernelService> known_;  // ours, as the kernel has them
-  std::set<ServiceKey> foreign_;
-  std::set<ServiceKey> owned_;  // as the record has it
-  std::set<ServiceKey> dirty_;
-  std::map<ServiceKey, Note> notes_;
+  MirrorState state_;
+  std::set<ServiceKey> recorded_;  // state_.owned as the file has it
+  std::optional<TimeoutSpec> timeouts_;                // not yet written
   std::map<ServiceKey, PacketNeeds> needs_;            // of those that have any
   std::map<ServiceKey, PacketNeeds::Ranges> guarded_;  // while the kernel may have them
-  std::string why_unguarded_;                          // empty: they are
-  bool can_masquerade_ = false;
+  bool is_for_kubernetes_ = false;
   bool are_names_other_ = true;  // than those whose addresses the interface has
   bool are_needs_other_ = true;  // than those in the table of masquerade
-  // What the kernel would not take, until it changes.
-  struct Refused {
-    std::string service;  // why
-    std::vector<KernelDestination> destinations;
-  };
-  std::map<ServiceKey, Refused> refused_;
-  std::set<std::string> missing_schedulers_;
+  std::set<UdpServer> gone_udp_servers_;
+  Clock::time_point forget_flows_at_{};
+  size_t contested_ = 0;
   bool in_doubt_ = true;  // what the kernel has must be read
   std::string last_complaint_;
 

@@ -2,6 +2,7 @@
 #include "control/ipvs/sync_master.h"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <net/if.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "control/ipvs/sync_plan.h"
 #include "control/translate.h"
 #include "sluice/v1/sluice.pb.h"
 
@@ -33,7 +35,8 @@ constexpr auto kEveryNearASwitch = 200us;
 // them. In a flood the kernel had better not hear of them.
 constexpr auto kWindow = 100ms;
 constexpr size_t kFewInWindow = 400;
-constexpr auto kLookForDaemonEvery = 1s;
+constexpr auto kLookForDaemonEvery = 1s;  // in vain, twice as seldom each time, until
+constexpr auto kLookForDaemonSeldom = 60s;
 constexpr auto kTemplatesEvery = 2s;
 // A burst of connections must fit into the daemon's buffer, which is as large as it was when it began.
 constexpr int kBufferBytes = 4 * 1024 * 1024;
@@ -79,11 +82,7 @@ absl::StatusOr<std::unique_ptr<SyncMaster>> SyncMaster::Start(const Options& opt
   if (!interface.ok()) return interface.status();
   master->interface_ = *std::move(interface);
   EnlargeBuffers();
-  if (const absl::Status made = master->interface_->SetAddresses({*IpAddress::Parse(kOwnAddress)}).status();
-      !made.ok())
-    return made;
   if (const absl::Status listening = master->HaveDaemon(); !listening.ok()) return listening;
-  if (const absl::Status open = master->OpenSocket(); !open.ok()) return open;
   {
     const MutexLock lock(master->mutex_);
     master->SetPolicy();
@@ -101,8 +100,10 @@ SyncMaster::~SyncMaster() {
   if (socket_ >= 0) close(socket_);
 }
 
+// Workers send, too, at any moment: the new one takes the place of the old under its number.
 absl::Status SyncMaster::OpenSocket() {
-  socket_ = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const int opened = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (opened < 0) return absl::ErrnoToStatus(errno, "a socket for sync messages");
   ip_mreqn membership{};
   membership.imr_ifindex = static_cast<int>(if_nametoindex(options_.interface.c_str()));
   const uint8_t loop = 1;
@@ -110,32 +111,59 @@ absl::Status SyncMaster::OpenSocket() {
   group.sin_family = AF_INET;
   group.sin_port = htons(kPort);
   inet_pton(AF_INET, kGroup, &group.sin_addr);
-  if (socket_ < 0 || setsockopt(socket_, IPPROTO_IP, IP_MULTICAST_IF, &membership, sizeof membership) != 0 ||
-      setsockopt(socket_, IPPROTO_IP, IP_MULTICAST_LOOP, &loop, sizeof loop) != 0 ||
-      connect(socket_, reinterpret_cast<const sockaddr*>(&group), sizeof group) != 0)
-    return absl::ErrnoToStatus(errno, absl::StrCat("sync messages over ", options_.interface));
-  return absl::OkStatus();
+  absl::Status ready;
+  if (setsockopt(opened, IPPROTO_IP, IP_MULTICAST_IF, &membership, sizeof membership) != 0 ||
+      setsockopt(opened, IPPROTO_IP, IP_MULTICAST_LOOP, &loop, sizeof loop) != 0 ||
+      connect(opened, reinterpret_cast<const sockaddr*>(&group), sizeof group) != 0 ||
+      (socket_ >= 0 && dup3(opened, socket_, O_CLOEXEC) < 0))
+    ready = absl::ErrnoToStatus(errno, absl::StrCat("sync messages over ", options_.interface));
+  if (socket_ < 0 && ready.ok()) {
+    socket_ = opened;
+  } else {
+    close(opened);
+  }
+  if (ready.ok()) interface_index_ = membership.imr_ifindex;
+  return ready;
 }
 
-// There is one backup daemon a network namespace: ours, or somebody else's.
+void SyncMaster::LookAtDaemon(Clock::time_point now) {
+  if (now < look_at_) return;
+  const absl::Status ready = HaveDaemon();
+  look_after_ = ready.ok() ? Clock::duration(kLookForDaemonEvery)
+                           : std::min<Clock::duration>(2 * look_after_, kLookForDaemonSeldom);
+  look_at_ = now + look_after_;
+  const std::string complaint(ready.message());
+  if (!complaint.empty() && complaint != last_complaint_)
+    std::fprintf(stderr, "sluiced: kernel IPVS: %s\n", complaint.c_str());
+  last_complaint_ = complaint;
+}
+
 absl::Status SyncMaster::HaveDaemon() {
-  const absl::StatusOr<std::vector<KernelDaemon>> daemons = ipvs_->Daemons();
+  absl::StatusOr<std::vector<KernelDaemon>> daemons = ipvs_->Daemons();
   if (!daemons.ok()) return daemons.status();
-  for (const KernelDaemon& daemon : *daemons) {
-    if (!daemon.is_backup) continue;
-    if (daemon.interface == options_.interface && daemon.sync_id == options_.sync_id) return absl::OkStatus();
-    if (daemon.interface == options_.interface) {  // an earlier sluiced's, with another id
-      if (const absl::Status stopped = ipvs_->StopDaemon(daemon); !stopped.ok()) return stopped;
-      continue;
-    }
-    return absl::AlreadyExistsError(absl::StrCat("the kernel's backup daemon is somebody else's (",
-                                                 daemon.interface, ", syncid ", daemon.sync_id,
-                                                 "): live connections are not told"));
+  const KernelDaemon ours{.interface = options_.interface, .sync_id = options_.sync_id};
+  const SyncPlan plan = PlanSync(ours, {.interface_index = static_cast<int>(if_nametoindex(options_.interface.c_str())),
+                                        .sends_over = interface_index_,
+                                        .is_broken = is_broken_,
+                                        .daemons = *std::move(daemons)});
+  if (!plan.problem.empty()) return absl::AlreadyExistsError(plan.problem);
+  if (plan.makes_interface) {
+    const absl::Status made = interface_->SetAddresses({*IpAddress::Parse(kOwnAddress)}).status();
+    if (!made.ok()) return made;
   }
-  if (const absl::Status started =
-          ipvs_->StartDaemon({.interface = options_.interface, .sync_id = options_.sync_id});
-      !started.ok())
-    return absl::Status(started.code(), absl::StrCat("the kernel's backup daemon: ", started.message()));
+  for (const KernelDaemon& daemon : plan.stops) {
+    if (const absl::Status stopped = ipvs_->StopDaemon(daemon); !stopped.ok()) return stopped;
+  }
+  if (plan.starts) {
+    const absl::Status started = ipvs_->StartDaemon(ours);
+    if (!started.ok())
+      return absl::Status(started.code(), absl::StrCat("the kernel's backup daemon: ", started.message()));
+  }
+  if (plan.opens_socket) {
+    if (const absl::Status open = OpenSocket(); !open.ok()) return open;
+    is_broken_ = false;
+  }
+  if (!plan.starts) return absl::OkStatus();
   const MutexLock lock(mutex_);
   ++wanted_tellings_;
   return absl::OkStatus();
@@ -212,24 +240,19 @@ void SyncMaster::Describe(v1::KernelMirror& mirror) const {
   daemon.set_port(kPort);
   daemon.set_ttl(1);
   mirror.set_told_connections(told_.load(std::memory_order_relaxed));
+  mirror.set_unsent_sync_messages(unsent_.load(std::memory_order_relaxed));
   mirror.set_told_all(told_all_.load(std::memory_order_relaxed));
   mirror.set_untold_connections(dataplane_.LostUpdates());
 }
 
 void SyncMaster::Run() {
-  Clock::time_point look_at = Clock::now() + kLookForDaemonEvery;
+  look_after_ = kLookForDaemonEvery;
+  look_at_ = Clock::now() + look_after_;
   Clock::time_point templates_at{};
   std::vector<SyncUpdate> updates;
-  bool complained = false;
   while (!stop_.load()) {
     const Clock::time_point round = Clock::now();
-    if (round >= look_at) {
-      look_at = round + kLookForDaemonEvery;
-      const absl::Status daemon = HaveDaemon();
-      if (!daemon.ok() && !complained)
-        std::fprintf(stderr, "sluiced: kernel IPVS: %s\n", std::string(daemon.message()).c_str());
-      complained = !daemon.ok();
-    }
+    LookAtDaemon(round);
     uint64_t wanted = 0;
     bool half_open = false;
     {
@@ -285,7 +308,7 @@ bool SyncMaster::Tell(const SyncUpdate& update) {
   SyncMessage message(options_.sync_id);
   message.Add(update);
   const std::span<const uint8_t> bytes = message.Bytes();
-  if (send(socket_, bytes.data(), bytes.size(), MSG_DONTWAIT) < 0) return false;
+  if (send(socket_, bytes.data(), bytes.size(), MSG_DONTWAIT) < 0) return false;  // then it waits for its turn
   told_.fetch_add(1, std::memory_order_relaxed);
   return true;
 }
@@ -298,11 +321,18 @@ void SyncMaster::SendMessage() {
                   std::chrono::nanoseconds(1'000'000'000ull * static_cast<uint64_t>(message_.records()) /
                                            options_.records_per_second);
   const std::span<const uint8_t> bytes = message_.Bytes();
-  for (int tries = 0; tries < 100 && send(socket_, bytes.data(), bytes.size(), 0) < 0; ++tries) {
-    if (errno != ENOBUFS && errno != EAGAIN && errno != EINTR) break;
+  const auto try_again = [](int error) { return error == ENOBUFS || error == EAGAIN || error == EINTR; };
+  ssize_t sent = send(socket_, bytes.data(), bytes.size(), 0);
+  for (int tries = 0; tries < 100 && sent < 0 && try_again(errno); ++tries) {
     std::this_thread::sleep_for(1ms);
+    sent = send(socket_, bytes.data(), bytes.size(), 0);
   }
-  told_.fetch_add(static_cast<uint64_t>(message_.records()), std::memory_order_relaxed);
+  if (sent < 0) {
+    unsent_.fetch_add(1, std::memory_order_relaxed);
+    is_broken_ = true;  // everything is told again once it works
+  } else {
+    told_.fetch_add(static_cast<uint64_t>(message_.records()), std::memory_order_relaxed);
+  }
   message_.Clear();
 }
 

@@ -62,6 +62,7 @@ class SyncMaster final : private SyncListener {
   bool Tell(const SyncUpdate& update) override;
   absl::Status OpenSocket();
   absl::Status HaveDaemon();
+  void LookAtDaemon(Clock::time_point now);
   void Run();
   void Send(const SyncUpdate& update);
   void SendMessage();
@@ -75,7 +76,8 @@ class SyncMaster final : private SyncListener {
   Dataplane& dataplane_;
   std::unique_ptr<KernelIpvs> ipvs_;
   std::unique_ptr<DummyInterface> interface_;
-  int socket_ = -1;
+  int socket_ = -1;          // one number for the whole life, whatever stands behind it
+  int interface_index_ = 0;  // that it sends over
   std::atomic<bool> stop_{false};
   std::atomic<bool> paused_{false};
   std::atomic<bool> is_switch_near_{false};  // what is told late now is a connection that breaks
@@ -85,6 +87,10 @@ class SyncMaster final : private SyncListener {
   // The thread's own.
   SyncMessage message_;
   Clock::time_point next_message_{};
+  bool is_broken_ = false;  // a message could not be sent
+  Clock::time_point look_at_{};
+  Clock::duration look_after_{};  // while it is in vain
+  std::string last_complaint_;
   // How much there is to tell.
   Clock::time_point window_end_{};
   size_t in_window_ = 0;
@@ -99,6 +105,7 @@ class SyncMaster final : private SyncListener {
   bool half_open_wanted_ ABSL_GUARDED_BY(mutex_) = false;
   std::atomic<uint64_t> told_{0};
   std::atomic<uint64_t> told_all_{0};
+  std::atomic<uint64_t> unsent_{0};  // messages
 
   std::thread thread_;
 };

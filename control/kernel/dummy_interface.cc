@@ -105,6 +105,7 @@ absl::Status DummyInterface::Delete() {
 
 absl::StatusOr<bool> DummyInterface::SetAddresses(const std::set<IpAddress>& addresses) {
   int index = static_cast<int>(if_nametoindex(name_.c_str()));
+  addresses_.clear();
   if (addresses.empty()) {
     if (index == 0) return false;
     if (const absl::Status gone = Delete(); !gone.ok()) return gone;
@@ -134,6 +135,9 @@ absl::StatusOr<bool> DummyInterface::SetAddresses(const std::set<IpAddress>& add
   if (!answers.ok()) return answers.status();
   for (const int error : *answers) {
     if (error != 0) return absl::ErrnoToStatus(error, absl::StrCat("addresses of ", name_));
+  }
+  for (const IpAddress& address : addresses) {
+    if (!elsewhere.contains(address)) addresses_.insert(address);
   }
   return changed || !requests.empty();
 }

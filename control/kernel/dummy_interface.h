@@ -22,6 +22,8 @@ class DummyInterface {
   // The interface is there and up and has these addresses and no others, but for those that the host has
   // elsewhere. Whether anything had to be changed. Without any address, it is not there.
   absl::StatusOr<bool> SetAddresses(const std::set<IpAddress>& addresses);
+  // Those of SetAddresses that the host has nowhere else.
+  const std::set<IpAddress>& addresses() const { return addresses_; }
 
  private:
   explicit DummyInterface(std::string name) : name_(std::move(name)) {}
@@ -30,6 +32,7 @@ class DummyInterface {
 
   const std::string name_;
   std::unique_ptr<NetlinkSocket> socket_;
+  std::set<IpAddress> addresses_;
 };
 
 }  // namespace sluice

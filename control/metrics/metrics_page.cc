@@ -270,6 +270,11 @@ void AddKernelMirror(Page& page, const v1::GetInfoResponse& info) {
   page.Add({{"form", "impossible"}}, mirror.impossible_services());
   page.One("sluice_kernel_mirror_repairs_total", "counter",
            "Services that somebody else had changed in the kernel.", mirror.repairs());
+  page.One("sluice_kernel_mirror_contested_services", "gauge",
+           "Services that somebody else changes again and again, and that are left alone for a while.",
+           mirror.contested_services());
+  page.One("sluice_kernel_unsent_sync_messages_total", "counter",
+           "Messages about connections that could not be sent to the kernel.", mirror.unsent_sync_messages());
   page.One("sluice_kernel_mirror_errors_total", "counter", "Requests that the kernel refused.",
            mirror.errors());
   page.One("sluice_kernel_told_connections_total", "counter", "Connections that the kernel was told of.",

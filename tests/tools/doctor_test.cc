@@ -76,6 +76,18 @@ TEST_F(DoctorTest, AHealthyMachine) {
   EXPECT_EQ(Complaint(), "");
 }
 
+TEST_F(DoctorTest, ANodeOfKubernetesHasKubeProxysSettings) {
+  const std::string folder = "/proc/sys/net/ipv4/vs/";
+  for (const char* name : {"conntrack", "expire_nodest_conn", "expire_quiescent_template"}) Write(folder + name, "0");
+  EXPECT_EQ(Complaint(), "") << "no node of Kubernetes";
+  Write("/var/lib/kubelet/config.yaml", "");
+  for (const char* name : {"conntrack", "expire_nodest_conn", "expire_quiescent_template"}) {
+    EXPECT_THAT(Complaint(), HasSubstr("echo 1 > " + folder + name));
+    Write(folder + name, "1");
+  }
+  EXPECT_EQ(Complaint(), "");
+}
+
 TEST_F(DoctorTest, EveryAilmentHasItsWords) {
   struct Case {
     const char* file;

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <set>
 #include <sstream>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -35,6 +36,7 @@ class Doctor {
     Memory();
     Processors();
     WayBack();
+    KubernetesSettings();
     ReversePath("all");
     for (const std::string& trouble : options_.troubles)
       Bad(absl::StrCat("sluiced says: ", trouble), "sluice status shows all ports");
@@ -127,6 +129,21 @@ class Doctor {
       if (!machine_.Has(path) || machine_.ReadNumber(path).value_or(0) != 0) continue;
       Better(absl::StrCat(path, " is 0: the kernel cannot take over connections that are forwarded"),
              absl::StrCat("echo 1 > ", path));
+    }
+  }
+
+  // What sluiced sets itself where it may.
+  void KubernetesSettings() {
+    const bool is_node = machine_.Has("/var/lib/kubelet") || machine_.Has("/run/secrets/kubernetes.io/serviceaccount");
+    if (!is_node || !machine_.Has("/proc/sys/net/ipv4/vs")) return;
+    constexpr std::pair<const char*, const char*> kSettings[] = {
+        {"conntrack", "connections through the kernel's IPVS cannot be masqueraded"},
+        {"expire_nodest_conn", "in the kernel, clients of an endpoint that has gone wait for a timeout"},
+        {"expire_quiescent_template", "in the kernel, clients stay with an endpoint that is terminating"}};
+    for (const auto& [name, what] : kSettings) {
+      const std::string path = absl::StrCat("/proc/sys/net/ipv4/vs/", name);
+      if (machine_.ReadNumber(path).value_or(0) == 1) continue;
+      Better(absl::StrCat(path, " is not 1: ", what), absl::StrCat("echo 1 > ", path));
     }
   }
 
