@@ -24,7 +24,8 @@ using FoundAttributes = std::array<const nlattr*, 32>;
 
 int CollectAttribute(const nlattr* attribute, void* to) {
   const uint16_t type = mnl_attr_get_type(attribute);
-  if (FoundAttributes& found = *static_cast<FoundAttributes*>(to); type < found.size()) found[type] = attribute;
+  if (FoundAttributes& found = *static_cast<FoundAttributes*>(to); type < found.size())
+    found[type] = attribute;
   return MNL_CB_OK;
 }
 
@@ -58,7 +59,8 @@ bool IsOf(const FoundAttributes& flow, const std::set<UdpServer>& servers) {
   const FoundAttributes original = Within(flow[CTA_TUPLE_ORIG]), reply = Within(flow[CTA_TUPLE_REPLY]);
   const FoundAttributes protocol = Within(original[CTA_TUPLE_PROTO]);
   const nlattr* number = protocol[CTA_PROTO_NUM];
-  if (number == nullptr || mnl_attr_get_payload_len(number) < 1 || mnl_attr_get_u8(number) != IPPROTO_UDP) return false;
+  if (number == nullptr || mnl_attr_get_payload_len(number) < 1 || mnl_attr_get_u8(number) != IPPROTO_UDP)
+    return false;
   const auto service = AddressFrom(original, CTA_IP_V4_DST, CTA_IP_V6_DST);
   const auto server = AddressFrom(reply, CTA_IP_V4_SRC, CTA_IP_V6_SRC);
   const auto service_port = PortFrom(protocol, CTA_PROTO_DST_PORT);
@@ -93,7 +95,8 @@ std::optional<ConntrackRequest> Deletion(const nlmsghdr& message, const FoundAtt
     const nlattr* at = flow[static_cast<size_t>(type)];
     if (at == nullptr) continue;
     const uint16_t length = mnl_attr_get_payload_len(at);
-    if (!mnl_attr_put_check(&request.header(), sizeof request.bytes, at->nla_type, length, mnl_attr_get_payload(at)))
+    if (!mnl_attr_put_check(&request.header(), sizeof request.bytes, at->nla_type, length,
+                            mnl_attr_get_payload(at)))
       return std::nullopt;
   }
   return request;
@@ -105,8 +108,9 @@ std::vector<UdpServer> GoneUdpServers(const KernelService* have, const KernelSer
   std::vector<UdpServer> gone;
   if (have == nullptr || have->key.HasFwmark() || have->key.protocol != Protocol::kUdp) return gone;
   for (const KernelDestination& each : have->destinations) {
-    const bool stays = wanted != nullptr && std::any_of(wanted->destinations.begin(), wanted->destinations.end(),
-                                                        [&](const auto& other) { return other.IsAt(each); });
+    const bool stays =
+        wanted != nullptr && std::any_of(wanted->destinations.begin(), wanted->destinations.end(),
+                                         [&](const auto& other) { return other.IsAt(each); });
     if (!stays) gone.push_back({have->key.address, have->key.port, each.address, each.port});
   }
   return gone;
@@ -122,15 +126,18 @@ absl::StatusOr<size_t> ForgetUdpFlows(const std::set<UdpServer>& servers) {
     FoundAttributes flow = {};
     mnl_attr_parse(&message, sizeof(nfgenmsg), CollectAttribute, &flow);
     if (!IsOf(flow, servers)) return;
-    if (const std::optional<ConntrackRequest> deletion = Deletion(message, flow)) deletions.push_back(*deletion);
+    if (const std::optional<ConntrackRequest> deletion = Deletion(message, flow))
+      deletions.push_back(*deletion);
   });
-  if (!read.ok()) return absl::Status(read.code(), absl::StrCat("conntrack cannot be read: ", read.message()));
+  if (!read.ok())
+    return absl::Status(read.code(), absl::StrCat("conntrack cannot be read: ", read.message()));
   std::vector<nlmsghdr*> requests;
   for (ConntrackRequest& each : deletions) requests.push_back(&each.header());
   const absl::StatusOr<std::vector<int>> answers = (*socket)->SendAll(requests);
   if (!answers.ok()) return answers.status();
   for (const int error : *answers) {
-    if (error != 0 && error != ENOENT) return absl::ErrnoToStatus(error, "flows of conntrack cannot be deleted");
+    if (error != 0 && error != ENOENT)
+      return absl::ErrnoToStatus(error, "flows of conntrack cannot be deleted");
   }
   return deletions.size();
 }

@@ -1,5 +1,5 @@
-// The kernel's table of connections: forgets flows of UDP to real servers that have gone, which would go on there for as
-// long as the client sends.
+// The kernel's table of connections: forgets flows of UDP to real servers that have gone, which would go on
+// there for as long as the client sends.
 // Threads: one at a time.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once

@@ -1,6 +1,6 @@
-// Keeps the host's own ports off the services' addresses: these are the host's, so that whatever listens on every address
-// would answer on them. A table of nftables refuses what opens a connection there to a port that is no service's, as
-// kube-proxy's KUBE-IPVS-FILTER does.
+// Keeps the host's own ports off the services' addresses: these are the host's, so that whatever listens on
+// every address would answer on them. A table of nftables refuses what opens a connection there to a port
+// that is no service's, as kube-proxy's KUBE-IPVS-FILTER does.
 // Threads: one at a time.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once

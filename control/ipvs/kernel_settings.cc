@@ -11,8 +11,8 @@
 namespace sluice {
 namespace {
 
-// Connections through IPVS are in conntrack, so that they can be masqueraded; those of an endpoint that has gone end
-// with the next packet, as do the ties of its clients to one that is terminating.
+// Connections through IPVS are in conntrack, so that they can be masqueraded; those of an endpoint that has
+// gone end with the next packet, as do the ties of its clients to one that is terminating.
 constexpr const char* kSettings[] = {"net/ipv4/vs/conntrack", "net/ipv4/vs/expire_nodest_conn",
                                      "net/ipv4/vs/expire_quiescent_template"};
 
@@ -34,7 +34,8 @@ absl::Status HaveKubernetesSettings(const std::string& root) {
   }
   if (unmade.empty()) return absl::OkStatus();
   return absl::FailedPreconditionError(
-      absl::StrCat("Kubernetes needs settings that cannot be made here: on the host, sysctl -w ", absl::StrJoin(unmade, " ")));
+      absl::StrCat("Kubernetes needs settings that cannot be made here: on the host, sysctl -w ",
+                   absl::StrJoin(unmade, " ")));
 }
 
 }  // namespace sluice

@@ -75,7 +75,8 @@ KernelForm FormOf(const MirrorState& state, const v1::Service& service) {
   KernelService& kernel = *form.service;
   for (const auto& [prefix, length] : state.excluded) {
     if (kernel.key.HasFwmark() || kernel.key.address.Prefix(length) != prefix) continue;
-    return Impossible(absl::StrCat("its address is of ", prefix.ToString(), "/", length, ", which is excluded"));
+    return Impossible(
+        absl::StrCat("its address is of ", prefix.ToString(), "/", length, ", which is excluded"));
   }
   if (state.foreign.contains(kernel.key))
     return Impossible("the kernel has a service of this name that somebody else made");
@@ -109,7 +110,8 @@ void PlanService(const MirrorState& state, const ServiceKey& key, MirrorPlan& pl
   const auto found = state.known.find(key);
   const KernelService* have = found == state.known.end() ? nullptr : &found->second;
   const KernelService* want = form.service ? &*form.service : nullptr;
-  for (KernelServiceChange& change : Difference(have, want)) plan.changes.emplace_back(key, std::move(change));
+  for (KernelServiceChange& change : Difference(have, want))
+    plan.changes.emplace_back(key, std::move(change));
   for (const UdpServer& gone : GoneUdpServers(have, want)) plan.gone_udp_servers.insert(gone);
   if (!form.service) return;
   if (form.needs != PacketNeeds()) plan.needs.emplace(key, std::move(form.needs));
@@ -117,9 +119,10 @@ void PlanService(const MirrorState& state, const ServiceKey& key, MirrorPlan& pl
   plan.target.emplace(key, *std::move(form.service));
 }
 
-// A service whose scheduler the kernel has not is tried again with another, a real server that the kernel does not take
-// is left out. One that is there although it was not read is somebody else's if it was not ours before; otherwise the
-// kernel has left it out of what was read, as it does when another goes meanwhile, and it is read again.
+// A service whose scheduler the kernel has not is tried again with another, a real server that the kernel
+// does not take is left out. One that is there although it was not read is somebody else's if it was not ours
+// before; otherwise the kernel has left it out of what was read, as it does when another goes meanwhile, and
+// it is read again.
 void TakeRefusal(MirrorState& state, const MirrorPlan& plan, const ServiceKey& key,
                  const KernelServiceChange& change, int error, MirrorOutcome& outcome) {
   using Kind = KernelServiceChange::Kind;
@@ -151,7 +154,8 @@ void ForgetMissing(MirrorState& state, const std::map<ServiceKey, KernelService>
   for (const ServiceKey& key : state.owned) {
     if (!state.wanted.contains(key) && !present.contains(key)) missed.insert(key);
   }
-  std::erase_if(state.owned, [&](const ServiceKey& key) { return missed.contains(key) && state.missed.contains(key); });
+  std::erase_if(state.owned,
+                [&](const ServiceKey& key) { return missed.contains(key) && state.missed.contains(key); });
   state.missed = std::move(missed);
 }
 
@@ -163,12 +167,13 @@ bool MirrorState::IsContested(const ServiceKey& key, Clock::time_point now) cons
 }
 
 size_t MirrorState::CountContested(Clock::time_point now) const {
-  return static_cast<size_t>(
-      std::count_if(contests.begin(), contests.end(), [&](const auto& each) { return now < each.second.until; }));
+  return static_cast<size_t>(std::count_if(contests.begin(), contests.end(),
+                                           [&](const auto& each) { return now < each.second.until; }));
 }
 
 bool MirrorState::HasServicesOf(v1::Owner owner) const {
-  return std::any_of(wanted.begin(), wanted.end(), [&](const auto& each) { return each.second.owner() == owner; });
+  return std::any_of(wanted.begin(), wanted.end(),
+                     [&](const auto& each) { return each.second.owner() == owner; });
 }
 
 void TakeNews(MirrorState& state, const v1::WatchConfigResponse& news) {
@@ -226,16 +231,19 @@ MirrorPlan PlanMirror(const MirrorState& state, Clock::time_point now) {
       continue;
     }
     plan.left.insert(key);
-    plan.notes[key] = {!state.known.contains(key),
-                       absl::StrCat(state.other, " changes it again and again: it is left alone for ",
-                                    std::chrono::ceil<std::chrono::minutes>(state.contests.at(key).until - now).count(),
-                                    " min; let only one of us write the kernel's IPVS (--kernel-ipvs-exclude, --kernel-ipvs=off)")};
+    plan.notes[key] = {
+        !state.known.contains(key),
+        absl::StrCat(
+            state.other, " changes it again and again: it is left alone for ",
+            std::chrono::ceil<std::chrono::minutes>(state.contests.at(key).until - now).count(),
+            " min; let only one of us write the kernel's IPVS (--kernel-ipvs-exclude, --kernel-ipvs=off)")};
   }
   return plan;
 }
 
-std::vector<int> Carry(const MirrorPlan& plan,
-                       const std::function<std::vector<int>(const std::vector<KernelServiceChange>&)>& apply) {
+std::vector<int> Carry(
+    const MirrorPlan& plan,
+    const std::function<std::vector<int>(const std::vector<KernelServiceChange>&)>& apply) {
   std::vector<int> answers(plan.changes.size());
   std::set<ServiceKey> unmade;
   for (const bool makes_services : {true, false}) {

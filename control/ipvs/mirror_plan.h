@@ -1,5 +1,6 @@
-// The mirror's decisions, without the kernel: what it wants, what it saw and what the kernel can do go in, requests come
-// out, and what the kernel answered goes in again. Nothing here waits, reads a clock or asks anybody.
+// The mirror's decisions, without the kernel: what it wants, what it saw and what the kernel can do go in,
+// requests come out, and what the kernel answered goes in again. Nothing here waits, reads a clock or asks
+// anybody.
 // Threads: values; pure functions.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
@@ -42,7 +43,7 @@ struct MirrorState {
 
   std::map<ServiceKey, KernelService> known;  // ours, as the kernel has them
   std::set<ServiceKey> foreign;
-  std::set<ServiceKey> owned;  // as the record has it
+  std::set<ServiceKey> owned;   // as the record has it
   std::set<ServiceKey> missed;  // of those, not wanted and not listed the last time
   std::map<ServiceKey, Contest> contests;
   std::string other;  // who undoes it, as far as that can be told
@@ -68,7 +69,8 @@ struct MirrorPlan {
   std::map<ServiceKey, MirrorState::Note> notes;
   std::set<ServiceKey> handled;  // of the dirty ones
   std::set<ServiceKey> left;     // alone, for they are contested
-  std::set<ServiceKey> newly_owned;  // what is written is ours before it is there, and what goes until it has gone
+  std::set<ServiceKey>
+      newly_owned;  // what is written is ours before it is there, and what goes until it has gone
   std::set<UdpServer> gone_udp_servers;
 };
 
@@ -81,11 +83,12 @@ struct MirrorOutcome {
 
 // What the configuration says from now on.
 void TakeNews(MirrorState& state, const v1::WatchConfigResponse& news);
-// What the kernel has, as it lists it: which may be without some, if others went meanwhile. How many services of ours somebody else had changed.
+// What the kernel has, as it lists it: which may be without some, if others went meanwhile. How many services
+// of ours somebody else had changed.
 uint64_t Observe(MirrorState& state, std::vector<KernelService> services, MirrorState::Clock::time_point now);
 MirrorPlan PlanMirror(const MirrorState& state, MirrorState::Clock::time_point now);
-// Has the plan's changes made by `apply`, which answers with 0 or an error number for each. A service that cannot be made
-// gets no real servers: it may be somebody else's.
+// Has the plan's changes made by `apply`, which answers with 0 or an error number for each. A service that
+// cannot be made gets no real servers: it may be somebody else's.
 std::vector<int> Carry(const MirrorPlan& plan,
                        const std::function<std::vector<int>(const std::vector<KernelServiceChange>&)>& apply);
 // `answers`: what the kernel said of each of the plan's changes, 0 or an error number.

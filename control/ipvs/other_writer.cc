@@ -13,13 +13,15 @@ namespace sluice {
 namespace {
 
 constexpr const char* kWriters[] = {"kube-proxy", "keepalived", "ldirectord", "kube-router", "surealived"};
-constexpr std::pair<const char*, const char*> kInterfaces[] = {{"kube-ipvs0", "kube-proxy"}, {"kube-dummy-if", "kube-router"}};
+constexpr std::pair<const char*, const char*> kInterfaces[] = {{"kube-ipvs0", "kube-proxy"},
+                                                               {"kube-dummy-if", "kube-router"}};
 
 }  // namespace
 
 std::string OtherWriter(const std::string& root) {
   std::error_code error;
-  for (std::filesystem::directory_iterator at(root + "/proc", error), end; !error && at != end; at.increment(error)) {
+  for (std::filesystem::directory_iterator at(root + "/proc", error), end; !error && at != end;
+       at.increment(error)) {
     std::string name;
     std::ifstream comm(at->path() / "comm");
     if (!std::getline(comm, name)) continue;

@@ -1,4 +1,5 @@
-// Who else programs the kernel's IPVS: the kernel does not say, but they are known by their processes and interfaces.
+// Who else programs the kernel's IPVS: the kernel does not say, but they are known by their processes and
+// interfaces.
 // Threads: pure functions, but for the files under `root`.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once

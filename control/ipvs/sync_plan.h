@@ -19,10 +19,10 @@ struct SyncObserved {
 
 struct SyncPlan {
   // In this order.
-  std::string problem;              // not empty: nothing can be done, and why
+  std::string problem;  // not empty: nothing can be done, and why
   bool makes_interface = false;
   std::vector<KernelDaemon> stops;  // ours, of the past
-  bool starts = false;        // and tells of everything afterwards
+  bool starts = false;              // and tells of everything afterwards
   bool opens_socket = false;
 };
 

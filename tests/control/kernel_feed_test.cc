@@ -1,5 +1,5 @@
-// The feed follows every kind of change of the kernel's network, of both families: after each command of ip's it
-// has what a feed that starts then reads. In a network namespace of the test's own.
+// The feed follows every kind of change of the kernel's network, of both families: after each command of ip's
+// it has what a feed that starts then reads. In a network namespace of the test's own.
 // SPDX-License-Identifier: Apache-2.0
 #include "control/kernel/kernel_feed.h"
 
@@ -22,9 +22,10 @@ namespace {
 using namespace std::chrono_literals;
 
 // How packets to these are forwarded is what the feed amounts to.
-constexpr const char* kProbes[] = {
-    "10.1.0.1", "10.1.0.2", "10.1.0.3", "10.1.0.77", "10.2.0.2", "10.9.0.1", "10.9.1.1", "10.8.0.1", "10.7.0.2",
-    "fd01::1", "fd01::2", "fd01::3", "fd01::77", "fd02::2", "fd09::1", "fd09:0:0:1::1", "fd08::1", "fd07::2"};
+constexpr const char* kProbes[] = {"10.1.0.1",      "10.1.0.2", "10.1.0.3", "10.1.0.77", "10.2.0.2",
+                                   "10.9.0.1",      "10.9.1.1", "10.8.0.1", "10.7.0.2",  "fd01::1",
+                                   "fd01::2",       "fd01::3",  "fd01::77", "fd02::2",   "fd09::1",
+                                   "fd09:0:0:1::1", "fd08::1",  "fd07::2"};
 
 std::string TextOf(const Forwarding& forwarding) {
   std::ostringstream text;
@@ -38,7 +39,8 @@ std::string TextOf(const Forwarding& forwarding) {
     for (uint64_t hash = 0; hash < 8; ++hash) {
       const NextHop& hop = forwarding.hop(forwarding.Resolve(address, hash << 61 | hash << 29));
       if (&hop == std::exchange(last, &hop)) continue;
-      text << "; " << static_cast<int>(hop.kind) << " port " << hop.port << " vlan " << hop.vlan << " mtu " << hop.mtu;
+      text << "; " << static_cast<int>(hop.kind) << " port " << hop.port << " vlan " << hop.vlan << " mtu "
+           << hop.mtu;
       for (const MacAddress* mac : {&hop.source, &hop.destination}) {
         text << " mac";
         for (const uint8_t byte : mac->bytes) text << ' ' << static_cast<int>(byte);
@@ -80,16 +82,18 @@ class KernelFeedTest : public testing::Test {
     if (unshare(CLONE_NEWNET) != 0) GTEST_SKIP() << "needs root, for a network namespace";
     // No addresses that come by themselves, at times of their own.
     std::ofstream("/proc/sys/net/ipv6/conf/default/addr_gen_mode") << 1;
-    for (const char* command : {"link set lo up", "link add va type veth peer name pa", "link add vb type veth peer name pb",
-                                "link set va address 02:00:00:00:00:0a", "link set vb address 02:00:00:00:00:0b",
-                                "link set va up", "link set vb up", "link set pa up", "link set pb up"})
+    for (const char* command :
+         {"link set lo up", "link add va type veth peer name pa", "link add vb type veth peer name pb",
+          "link set va address 02:00:00:00:00:0a", "link set vb address 02:00:00:00:00:0b", "link set va up",
+          "link set vb up", "link set pa up", "link set pb up"})
       ASSERT_TRUE(Ip(command));
     ports_ = {{static_cast<int>(if_nametoindex("va")), 0}, {static_cast<int>(if_nametoindex("vb")), 1}};
   }
 
   static bool Ip(const std::string& command) { return std::system(("ip " + command).c_str()) == 0; }
 
-  // After each command. One that begins with "=" changes nothing that matters for forwarding, one with "~" may.
+  // After each command. One that begins with "=" changes nothing that matters for forwarding, one with "~"
+  // may.
   void Follows(const std::vector<std::string>& commands) {
     Followed followed(ports_);
     for (std::string command : commands) {
@@ -115,46 +119,53 @@ class KernelFeedTest : public testing::Test {
 
 TEST_F(KernelFeedTest, Links) {
   Follows({"addr add 10.1.0.1/24 dev va", "neigh add 10.1.0.2 lladdr 02:00:00:00:01:02 nud permanent dev va",
-           "link set va mtu 1400", "link set va address 02:00:00:00:00:aa", "=link set va alias other", "link set pa down",
-           "link set pa up", "link set va down", "link set va up",
+           "link set va mtu 1400", "link set va address 02:00:00:00:00:aa", "=link set va alias other",
+           "link set pa down", "link set pa up", "link set va down", "link set va up",
            "neigh replace 10.1.0.2 lladdr 02:00:00:00:01:02 nud permanent dev va",
-           "=link add other type veth peer name far", "=link set other up", "=link set far up", "addr add 10.2.0.1/24 dev other",
-           "link del other",
-           "link del va"});
+           "=link add other type veth peer name far", "=link set other up", "=link set far up",
+           "addr add 10.2.0.1/24 dev other", "link del other", "link del va"});
 }
 
 TEST_F(KernelFeedTest, LinksWithIpv6) {
-  Follows({"addr add fd01::1/64 dev va nodad", "neigh add fd01::2 lladdr 02:00:00:00:01:02 nud permanent dev va",
-           "link set va mtu 1400", "link set pa down", "link set pa up",
-           "~neigh replace fd01::2 lladdr 02:00:00:00:01:02 nud permanent dev va", "link set va down", "~link set va up",
-           "~addr replace fd01::1/64 dev va nodad", "=link add other type veth peer name far", "=link set other up",
-           "=link set far up", "addr add fd02::1/64 dev other nodad", "link del other", "link del va"});
+  Follows({"addr add fd01::1/64 dev va nodad",
+           "neigh add fd01::2 lladdr 02:00:00:00:01:02 nud permanent dev va", "link set va mtu 1400",
+           "link set pa down", "link set pa up",
+           "~neigh replace fd01::2 lladdr 02:00:00:00:01:02 nud permanent dev va", "link set va down",
+           "~link set va up", "~addr replace fd01::1/64 dev va nodad",
+           "=link add other type veth peer name far", "=link set other up", "=link set far up",
+           "addr add fd02::1/64 dev other nodad", "link del other", "link del va"});
 }
 
 TEST_F(KernelFeedTest, Vlans) {
   if (!Ip("link add link va name va.7 type vlan id 7")) GTEST_SKIP() << "the kernel has no module 8021q";
-  Follows({"link del va.7", "link add link va name va.7 type vlan id 7", "link set va.7 up", "addr add 10.7.0.1/24 dev va.7",
-           "neigh add 10.7.0.2 lladdr 02:00:00:00:07:02 nud permanent dev va.7", "addr add fd07::1/64 dev va.7 nodad",
-           "neigh add fd07::2 lladdr 02:00:00:00:07:02 nud permanent dev va.7", "link set va.7 down", "link del va.7"});
+  Follows({"link del va.7", "link add link va name va.7 type vlan id 7", "link set va.7 up",
+           "addr add 10.7.0.1/24 dev va.7",
+           "neigh add 10.7.0.2 lladdr 02:00:00:00:07:02 nud permanent dev va.7",
+           "addr add fd07::1/64 dev va.7 nodad",
+           "neigh add fd07::2 lladdr 02:00:00:00:07:02 nud permanent dev va.7", "link set va.7 down",
+           "link del va.7"});
 }
 
 TEST_F(KernelFeedTest, Addresses) {
-  Follows({"addr add 10.1.0.1/24 dev va", "addr add 10.1.0.3/24 dev va", "=addr add 10.1.0.3/32 dev vb", "=addr del 10.1.0.3/24 dev va",
-           "addr del 10.1.0.3/32 dev vb", "addr add 10.2.0.1/24 dev vb", "addr add 10.9.0.1/32 dev lo",
-           "addr del 10.1.0.1/24 dev va", "addr flush dev vb", "addr del 10.9.0.1/32 dev lo"});
+  Follows({"addr add 10.1.0.1/24 dev va", "addr add 10.1.0.3/24 dev va", "=addr add 10.1.0.3/32 dev vb",
+           "=addr del 10.1.0.3/24 dev va", "addr del 10.1.0.3/32 dev vb", "addr add 10.2.0.1/24 dev vb",
+           "addr add 10.9.0.1/32 dev lo", "addr del 10.1.0.1/24 dev va", "addr flush dev vb",
+           "addr del 10.9.0.1/32 dev lo"});
 }
 
 TEST_F(KernelFeedTest, AddressesOfIpv6) {
-  Follows({"addr add fd01::1/64 dev va nodad", "addr add fd01::3/64 dev va nodad", "=addr add fd01::3/128 dev vb nodad",
-           "~addr del fd01::3/64 dev va", "addr del fd01::3/128 dev vb", "addr add fd02::1/64 dev vb nodad",
-           "addr add fd09::1/128 dev lo", "addr del fd01::1/64 dev va", "addr flush dev vb", "addr del fd09::1/128 dev lo"});
+  Follows({"addr add fd01::1/64 dev va nodad", "addr add fd01::3/64 dev va nodad",
+           "=addr add fd01::3/128 dev vb nodad", "~addr del fd01::3/64 dev va", "addr del fd01::3/128 dev vb",
+           "addr add fd02::1/64 dev vb nodad", "addr add fd09::1/128 dev lo", "addr del fd01::1/64 dev va",
+           "addr flush dev vb", "addr del fd09::1/128 dev lo"});
 }
 
 // `a` and `b` are networks of va and vb, `c` lies behind them.
-std::vector<std::string> RouteCommands(const std::string& a, const std::string& b, const std::string& c, int length,
-                                       const std::string& all, const std::string& options) {
+std::vector<std::string> RouteCommands(const std::string& a, const std::string& b, const std::string& c,
+                                       int length, const std::string& all, const std::string& options) {
   const std::string route = c + "0/" + std::to_string(length);
-  const auto neighbour = [](const std::string& address, const std::string& mac, const std::string& interface) {
+  const auto neighbour = [](const std::string& address, const std::string& mac,
+                            const std::string& interface) {
     return "neigh replace " + address + " lladdr 02:00:00:00:" + mac + " nud permanent dev " + interface;
   };
   return {"addr add " + a + "1/" + std::to_string(length) + " dev va" + options,
@@ -198,26 +209,32 @@ std::vector<std::string> RouteCommands(const std::string& a, const std::string& 
 
 TEST_F(KernelFeedTest, Routes) { Follows(RouteCommands("10.1.0.", "10.2.0.", "10.9.0.", 24, "default", "")); }
 
-TEST_F(KernelFeedTest, RoutesOfIpv6) { Follows(RouteCommands("fd01::", "fd02::", "fd09::", 64, "::/0", " nodad")); }
+TEST_F(KernelFeedTest, RoutesOfIpv6) {
+  Follows(RouteCommands("fd01::", "fd02::", "fd09::", 64, "::/0", " nodad"));
+}
 
 // Several routes of one name, which the kernel tells of one by one.
 TEST_F(KernelFeedTest, RoutesBesideEachOther) {
-  Follows({"addr add 10.1.0.1/24 dev va", "addr add 10.2.0.1/24 dev vb", "route add 10.9.0.0/24 dev va", "=route append 10.9.0.0/24 dev vb",
-           "route del 10.9.0.0/24 dev va", "route prepend 10.9.0.0/24 dev va", "route del 10.9.0.0/24 dev va",
+  Follows({"addr add 10.1.0.1/24 dev va", "addr add 10.2.0.1/24 dev vb", "route add 10.9.0.0/24 dev va",
+           "=route append 10.9.0.0/24 dev vb", "route del 10.9.0.0/24 dev va",
+           "route prepend 10.9.0.0/24 dev va", "route del 10.9.0.0/24 dev va",
            "route del 10.9.0.0/24 dev vb"});
 }
 
 TEST_F(KernelFeedTest, RoutesOfIpv6BesideEachOther) {
   Follows({"addr add fd01::1/64 dev va nodad", "addr add fd02::1/64 dev vb nodad",
            "neigh add fd01::2 lladdr 02:00:00:00:01:02 nud permanent dev va",
-           "neigh add fd02::2 lladdr 02:00:00:00:02:02 nud permanent dev vb", "route add fd09::/64 via fd01::2",
-           "route append fd09::/64 via fd02::2", "route del fd09::/64 via fd01::2", "route del fd09::/64 via fd02::2",
-           "addr add fd08::5/64 dev va nodad", "addr add fd08::6/64 dev vb nodad", "addr del fd08::6/64 dev vb",
-           "addr add fd08::6/64 dev vb nodad", "addr del fd08::5/64 dev va", "addr del fd08::6/64 dev vb"});
+           "neigh add fd02::2 lladdr 02:00:00:00:02:02 nud permanent dev vb",
+           "route add fd09::/64 via fd01::2", "route append fd09::/64 via fd02::2",
+           "route del fd09::/64 via fd01::2", "route del fd09::/64 via fd02::2",
+           "addr add fd08::5/64 dev va nodad", "addr add fd08::6/64 dev vb nodad",
+           "addr del fd08::6/64 dev vb", "addr add fd08::6/64 dev vb nodad", "addr del fd08::5/64 dev va",
+           "addr del fd08::6/64 dev vb"});
 }
 
-std::vector<std::string> NexthopCommands(const std::string& family, const std::string& a, const std::string& b,
-                                         const std::string& c, int length, const std::string& options) {
+std::vector<std::string> NexthopCommands(const std::string& family, const std::string& a,
+                                         const std::string& b, const std::string& c, int length,
+                                         const std::string& options) {
   const std::string route = c + "0/" + std::to_string(length);
   return {"addr add " + a + "1/" + std::to_string(length) + " dev va" + options,
           "addr add " + b + "1/" + std::to_string(length) + " dev vb" + options,
@@ -235,7 +252,9 @@ std::vector<std::string> NexthopCommands(const std::string& family, const std::s
           "nexthop del id 3"};
 }
 
-TEST_F(KernelFeedTest, NexthopObjects) { Follows(NexthopCommands("", "10.1.0.", "10.2.0.", "10.9.0.", 24, "")); }
+TEST_F(KernelFeedTest, NexthopObjects) {
+  Follows(NexthopCommands("", "10.1.0.", "10.2.0.", "10.9.0.", 24, ""));
+}
 
 TEST_F(KernelFeedTest, NexthopObjectsOfIpv6) {
   Follows(NexthopCommands("-6 ", "fd01::", "fd02::", "fd09::", 64, " nodad"));
@@ -244,14 +263,17 @@ TEST_F(KernelFeedTest, NexthopObjectsOfIpv6) {
 TEST_F(KernelFeedTest, Neighbours) {
   Follows({"addr add 10.1.0.1/24 dev va", "neigh add 10.1.0.2 lladdr 02:00:00:00:01:02 nud permanent dev va",
            "neigh replace 10.1.0.2 lladdr 02:00:00:00:01:22 nud permanent dev va",
-           "neigh replace 10.1.0.2 lladdr 02:00:00:00:01:23 nud stale dev va", "neigh change 10.1.0.2 nud failed dev va",
+           "neigh replace 10.1.0.2 lladdr 02:00:00:00:01:23 nud stale dev va",
+           "neigh change 10.1.0.2 nud failed dev va",
            "neigh add 10.1.0.3 lladdr 02:00:00:00:01:03 nud permanent dev va", "neigh del 10.1.0.3 dev va"});
 }
 
 TEST_F(KernelFeedTest, NeighboursOfIpv6) {
-  Follows({"addr add fd01::1/64 dev va nodad", "neigh add fd01::2 lladdr 02:00:00:00:01:02 nud permanent dev va",
+  Follows({"addr add fd01::1/64 dev va nodad",
+           "neigh add fd01::2 lladdr 02:00:00:00:01:02 nud permanent dev va",
            "neigh replace fd01::2 lladdr 02:00:00:00:01:22 nud permanent dev va",
-           "neigh replace fd01::2 lladdr 02:00:00:00:01:23 nud stale dev va", "neigh change fd01::2 nud failed dev va",
+           "neigh replace fd01::2 lladdr 02:00:00:00:01:23 nud stale dev va",
+           "neigh change fd01::2 nud failed dev va",
            "neigh add fd01::3 lladdr 02:00:00:00:01:03 nud permanent dev va", "neigh del fd01::3 dev va"});
 }
 

@@ -1,4 +1,5 @@
-// Settings, packet filter rules and conntrack beside the kernel's IPVS, in a network namespace of the test's own.
+// Settings, packet filter rules and conntrack beside the kernel's IPVS, in a network namespace of the test's
+// own.
 // SPDX-License-Identifier: Apache-2.0
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
@@ -30,8 +31,9 @@ class KernelRulesTest : public testing::Test {
  protected:
   void SetUp() override {
     if (unshare(CLONE_NEWNET) != 0) GTEST_SKIP() << "needs root, for a network namespace";
-    ASSERT_TRUE(Shell("ip link set lo up; ip addr add 10.99.0.1/32 dev lo; ip addr add 10.99.0.2/32 dev lo; "
-                    "ip addr add fd99::1/128 dev lo nodad; ip addr add fd99::2/128 dev lo nodad"));
+    ASSERT_TRUE(
+        Shell("ip link set lo up; ip addr add 10.99.0.1/32 dev lo; ip addr add 10.99.0.2/32 dev lo; "
+              "ip addr add fd99::1/128 dev lo nodad; ip addr add fd99::2/128 dev lo nodad"));
   }
 };
 
@@ -63,8 +65,9 @@ TEST_F(KernelRulesTest, HostPortsAnswerOnNoServicesAddress) {
   const EveryAddress ssh(2222), service(8080);
   HostPorts ports;
   const std::set<IpAddress> addresses = {Ip("10.99.0.1"), Ip("fd99::1")};
-  const std::set<ServiceKey> services = {Key(Protocol::kTcp, "10.99.0.1", 8080), Key(Protocol::kTcp, "fd99::1", 8080),
-                                         Key(Protocol::kTcp, "10.99.0.2", 9090), Key(Protocol::kUdp, "10.99.0.1", 2222)};
+  const std::set<ServiceKey> services = {
+      Key(Protocol::kTcp, "10.99.0.1", 8080), Key(Protocol::kTcp, "fd99::1", 8080),
+      Key(Protocol::kTcp, "10.99.0.2", 9090), Key(Protocol::kUdp, "10.99.0.1", 2222)};
   ASSERT_EQ(ssh.ConnectTo("10.99.0.1"), 0);
   const absl::Status kept = ports.KeepOff(addresses, services);
   ASSERT_TRUE(kept.ok()) << kept;
@@ -74,7 +77,8 @@ TEST_F(KernelRulesTest, HostPortsAnswerOnNoServicesAddress) {
   }
   for (const std::string address : {"10.99.0.2", "fd99::2", "127.0.0.1"})
     EXPECT_EQ(ssh.ConnectTo(address), 0) << address << " is no service's alone";
-  const std::set<ServiceKey> every_port = {Key(Protocol::kTcp, "10.99.0.1", 0), Key(Protocol::kTcp, "fd99::1", 0)};
+  const std::set<ServiceKey> every_port = {Key(Protocol::kTcp, "10.99.0.1", 0),
+                                           Key(Protocol::kTcp, "fd99::1", 0)};
   ASSERT_TRUE(ports.KeepOff(addresses, every_port).ok());
   EXPECT_EQ(ssh.ConnectTo("10.99.0.1"), 0);
   ASSERT_TRUE(ports.KeepOff({}, {}).ok());
@@ -105,7 +109,8 @@ TEST_F(KernelRulesTest, FlowsOfServersThatHaveGoneAreForgotten) {
   send_to("::ffff:10.99.0.1", 53);
   send_to("::ffff:10.99.0.1", 54);
   send_to("fd99::1", 53);
-  const auto server_at = [](const std::string& service, uint16_t port, const std::string& server, uint16_t server_port) {
+  const auto server_at = [](const std::string& service, uint16_t port, const std::string& server,
+                            uint16_t server_port) {
     return UdpServer{Ip(service), Be16::FromHost(port), Ip(server), Be16::FromHost(server_port)};
   };
   const auto forgotten = [](const std::set<UdpServer>& servers) {
@@ -143,7 +148,8 @@ TEST(KubernetesSettingsTest, AreMadeWhereTheyAreNot) {
   const fs::path root = fs::temp_directory_path() / ("settings-" + std::to_string(getpid()));
   const fs::path folder = root / "net/ipv4/vs";
   fs::create_directories(folder);
-  for (const char* name : {"conntrack", "expire_nodest_conn", "expire_quiescent_template"}) std::ofstream(folder / name) << "0\n";
+  for (const char* name : {"conntrack", "expire_nodest_conn", "expire_quiescent_template"})
+    std::ofstream(folder / name) << "0\n";
   EXPECT_TRUE(HaveKubernetesSettings(root).ok());
   for (const char* name : {"conntrack", "expire_nodest_conn", "expire_quiescent_template"}) {
     int value = 0;
@@ -152,7 +158,8 @@ TEST(KubernetesSettingsTest, AreMadeWhereTheyAreNot) {
   }
   fs::remove(folder / "conntrack");
   const absl::Status lacking = HaveKubernetesSettings(root);
-  EXPECT_NE(std::string(lacking.message()).find("sysctl -w net.ipv4.vs.conntrack=1"), std::string::npos) << lacking;
+  EXPECT_NE(std::string(lacking.message()).find("sysctl -w net.ipv4.vs.conntrack=1"), std::string::npos)
+      << lacking;
   EXPECT_FALSE(fs::exists(folder / "conntrack"));
   fs::remove_all(root);
 }

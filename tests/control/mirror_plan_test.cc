@@ -1,5 +1,5 @@
-// The mirror's decisions against a kernel that is played: foreign writers, incomplete lists, refusals, and a rival that
-// undoes everything. Time is simulated.
+// The mirror's decisions against a kernel that is played: foreign writers, incomplete lists, refusals, and a
+// rival that undoes everything. Time is simulated.
 // SPDX-License-Identifier: Apache-2.0
 #include "control/ipvs/mirror_plan.h"
 
@@ -21,7 +21,9 @@ using Clock = MirrorState::Clock;
 using Kind = KernelServiceChange::Kind;
 
 ServiceKey KeyOf(int number) {
-  return ServiceKey{Endpoint{.address = Ip("10.99.0." + std::to_string(number)), .port = Be16::FromHost(80), .protocol = Protocol::kTcp}};
+  return ServiceKey{Endpoint{.address = Ip("10.99.0." + std::to_string(number)),
+                             .port = Be16::FromHost(80),
+                             .protocol = Protocol::kTcp}};
 }
 
 v1::Service ServiceOf(int number, const std::vector<int>& servers, const std::string& scheduler = "rr") {
@@ -48,7 +50,8 @@ class PlayedKernel {
     std::vector<int> answers;
     for (const KernelServiceChange& change : changes) {
       const ServiceKey& key = change.service.key;
-      EXPECT_FALSE(foreign_.contains(key) && change.kind != Kind::kNewService) << "somebody else's is changed";
+      EXPECT_FALSE(foreign_.contains(key) && change.kind != Kind::kNewService)
+          << "somebody else's is changed";
       answers.push_back(Do(key, change));
       ++requests;
     }
@@ -86,7 +89,8 @@ class PlayedKernel {
     }
     if (found == services.end()) return ESRCH;
     std::vector<KernelDestination>& there = found->second.destinations;
-    const auto server = std::find_if(there.begin(), there.end(), [&](const auto& each) { return each.IsAt(change.destination); });
+    const auto server = std::find_if(there.begin(), there.end(),
+                                     [&](const auto& each) { return each.IsAt(change.destination); });
     switch (change.kind) {
       case Kind::kSetService: {
         if (!schedulers.contains(change.service.scheduler)) return ENOENT;
@@ -135,7 +139,9 @@ class MirrorPlanTest : public testing::Test {
   void Write() {
     const MirrorPlan plan = PlanMirror(state_, now_);
     state_.owned.insert(plan.newly_owned.begin(), plan.newly_owned.end());
-    in_doubt_ |= Settle(state_, plan, Carry(plan, [this](const auto& changes) { return kernel_.Apply(changes); })).in_doubt;
+    in_doubt_ |=
+        Settle(state_, plan, Carry(plan, [this](const auto& changes) { return kernel_.Apply(changes); }))
+            .in_doubt;
   }
   void Rounds(int count) {
     for (int i = 0; i < count; ++i) {
@@ -164,7 +170,8 @@ TEST_F(MirrorPlanTest, AServiceThatTheListLeftOutStaysOurs) {
   Want(ServiceOf(1, {2, 3}));
   Rounds(1);
   EXPECT_EQ(kernel_.services[KeyOf(1)].destinations.size(), 2u);
-  EXPECT_EQ(kernel_.services[KeyOf(1)].destinations[1].address, Ip("10.65.0.3")) << "a change still comes to it";
+  EXPECT_EQ(kernel_.services[KeyOf(1)].destinations[1].address, Ip("10.65.0.3"))
+      << "a change still comes to it";
   EXPECT_TRUE(state_.notes.empty());
   DoNotWant(1);
   Rounds(1);
@@ -272,9 +279,11 @@ TEST_F(MirrorPlanTest, Converges) {
         ASSERT_TRUE(is_ours && kernel_.services.contains(key)) << number;
         const KernelService& there = kernel_.services[key];
         EXPECT_EQ(there.timeout, 0u) << number;
-        ASSERT_EQ(there.destinations.size(), static_cast<size_t>(wanted->second.destinations_size())) << number;
+        ASSERT_EQ(there.destinations.size(), static_cast<size_t>(wanted->second.destinations_size()))
+            << number;
         for (int i = 0; i < wanted->second.destinations_size(); ++i)
-          EXPECT_EQ(there.destinations[static_cast<size_t>(i)].address, Ip(wanted->second.destinations(i).address()));
+          EXPECT_EQ(there.destinations[static_cast<size_t>(i)].address,
+                    Ip(wanted->second.destinations(i).address()));
       }
       if (kernel_.IsForeign(number)) EXPECT_EQ(kernel_.services[key].scheduler, "lc") << number;
     }

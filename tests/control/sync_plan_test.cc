@@ -32,7 +32,8 @@ TEST(SyncPlanTest, OneWithAnotherIdGivesWay) {
 }
 
 TEST(SyncPlanTest, NothingIsDoneWhileAllIsWell) {
-  const SyncPlan plan = PlanSync(kOurDaemon, {.interface_index = 4, .sends_over = 4, .daemons = {kOurDaemon}});
+  const SyncPlan plan =
+      PlanSync(kOurDaemon, {.interface_index = 4, .sends_over = 4, .daemons = {kOurDaemon}});
   EXPECT_FALSE(plan.makes_interface || plan.opens_socket || plan.starts);
   EXPECT_TRUE(plan.stops.empty());
 }
@@ -44,9 +45,10 @@ TEST(SyncPlanTest, SomebodyStoppedTheDaemon) {
 }
 
 TEST(SyncPlanTest, TheInterfaceWasDeletedOrReplacedOrDoesNotSend) {
-  for (const SyncObserved& observed : {SyncObserved{.interface_index = 0, .sends_over = 4, .daemons = {kOurDaemon}},
-                                       SyncObserved{.interface_index = 9, .sends_over = 4, .daemons = {kOurDaemon}},
-                                       SyncObserved{.interface_index = 4, .sends_over = 4, .is_broken = true, .daemons = {kOurDaemon}}}) {
+  for (const SyncObserved& observed :
+       {SyncObserved{.interface_index = 0, .sends_over = 4, .daemons = {kOurDaemon}},
+        SyncObserved{.interface_index = 9, .sends_over = 4, .daemons = {kOurDaemon}},
+        SyncObserved{.interface_index = 4, .sends_over = 4, .is_broken = true, .daemons = {kOurDaemon}}}) {
     const SyncPlan plan = PlanSync(kOurDaemon, observed);
     EXPECT_TRUE(plan.makes_interface && plan.opens_socket && plan.starts);
     EXPECT_EQ(plan.stops.size(), 1u) << "it listens to an interface that has gone";
