@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 
 constexpr auto kAskEvery = 2s;
 constexpr auto kWaitFor = 5s;    // an answer
-constexpr auto kPatience = 10s;  // an answer is good for so long
+constexpr auto kGoodFor = 10s;  // an answer is good for so long
 
 // With a connection of its own, not one that gRPC has from an earlier time.
 std::unique_ptr<v1::Sluice::Stub> NewStub(const std::string& target) {
@@ -80,7 +80,7 @@ void ApiProbe::Ask() {
   const MutexLock lock(mutex_);
   asking_ = nullptr;
   if (IsAnswer(status)) {
-    valid_until_ = Clock::now() + kPatience;
+    valid_until_ = Clock::now() + kGoodFor;
   } else {
     trouble_ = status.error_message();
   }

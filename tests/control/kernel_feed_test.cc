@@ -109,7 +109,9 @@ class KernelFeedTest : public testing::Test {
         fresh = Followed(ports_).Text();
       } while (((!may_change && (fresh == before) != stays) || followed.Text() != fresh) &&
                std::chrono::steady_clock::now() < end);
-      if (!may_change) EXPECT_EQ(fresh == before, stays) << command;
+      if (!may_change) {
+        EXPECT_EQ(fresh == before, stays) << command;
+      }
       ASSERT_EQ(followed.Text(), fresh) << command;
     }
   }

@@ -109,9 +109,9 @@ TEST_F(KernelRulesTest, FlowsOfServersThatHaveGoneAreForgotten) {
   send_to("::ffff:10.99.0.1", 53);
   send_to("::ffff:10.99.0.1", 54);
   send_to("fd99::1", 53);
-  const auto server_at = [](const std::string& service, uint16_t port, const std::string& server,
+  const auto server_at = [](const std::string& service, uint16_t port, const std::string& real,
                             uint16_t server_port) {
-    return UdpServer{Ip(service), Be16::FromHost(port), Ip(server), Be16::FromHost(server_port)};
+    return UdpServer{Ip(service), Be16::FromHost(port), Ip(real), Be16::FromHost(server_port)};
   };
   const auto forgotten = [](const std::set<UdpServer>& servers) {
     const absl::StatusOr<size_t> count = ForgetUdpFlows(servers);
