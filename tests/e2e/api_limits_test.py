@@ -92,7 +92,7 @@ class ApiLimitsTest(unittest.TestCase):
         with Lab(servers=1) as lab:
             self.generate(lab.folder)
             lab.start_sluiced()
-            run(lab.build / "bin/api_client", lab.socket, "load", 1000, 10)
+            run(lab.build / "bin/api_client", lab.socket, "load", 2000, 20)
             reader = lab.start("lb", "/usr/bin/python3", "-B", ROOT / "tests/e2e/slow_reader.py", lab.folder, lab.socket, 12,
                                stdout=subprocess.PIPE, text=True)
             self.assertEqual(reader.stdout.readline(), "reading\n")
