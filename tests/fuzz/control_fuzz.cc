@@ -53,12 +53,12 @@ class Fuzz {
     std::printf(
         "requests: %lu accepted, %lu refused; files: %lu read, %lu not; rules: %lu right, %lu wrong; state "
         "files: %lu whole, "
-        "%lu set aside\n",
-        accepted_, refused_, read_, unread_, right_, wrong_, whole_, aside_);
+        "%lu without their end, %lu set aside\n",
+        accepted_, refused_, read_, unread_, right_, wrong_, whole_, cut_, aside_);
     constexpr uint64_t kEnoughForEach = 1000;  // a slow machine, with a sanitizer, may not come so far
     if (rounds_ < kEnoughForEach) return;
     SLUICE_CHECK(accepted_ > 0 && refused_ > 0 && read_ > 0 && unread_ > 0 && right_ > 0 && wrong_ > 0 &&
-                 whole_ > 0 && aside_ > 0);
+                 whole_ > 0 && cut_ > 0 && aside_ > 0);
   }
 
  private:
@@ -262,8 +262,9 @@ class Fuzz {
     std::ofstream(path, std::ios::binary) << Mangle(bytes.str());
     StateFile::Loaded loaded;
     SLUICE_CHECK(StateFile::Open(path, loaded).ok());
-    SLUICE_CHECK(loaded.damage.empty() == (loaded.whole.generation() > 0));
-    ++(loaded.damage.empty() ? whole_ : aside_);
+    const bool is_used = loaded.whole.generation() > 0;
+    SLUICE_CHECK(is_used || !loaded.damage.empty());
+    ++(!is_used ? aside_ : loaded.damage.empty() ? whole_ : cut_);
     for (const auto& entry : std::filesystem::directory_iterator(folder_))
       std::filesystem::remove(entry.path());
   }
@@ -285,7 +286,7 @@ class Fuzz {
 
   std::unique_ptr<StoreRig> rig_ = std::make_unique<StoreRig>();
   uint64_t rounds_ = 0;
-  uint64_t accepted_ = 0, refused_ = 0, read_ = 0, unread_ = 0, right_ = 0, wrong_ = 0, whole_ = 0,
+  uint64_t accepted_ = 0, refused_ = 0, read_ = 0, unread_ = 0, right_ = 0, wrong_ = 0, whole_ = 0, cut_ = 0,
            aside_ = 0;
 };
 
