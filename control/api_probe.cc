@@ -13,7 +13,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr auto kAskEvery = 2s;
-constexpr auto kWaitFor = 5s;    // an answer
+constexpr auto kWaitFor = 5s;   // an answer
 constexpr auto kGoodFor = 10s;  // an answer is good for so long
 
 // With a connection of its own, not one that gRPC has from an earlier time.

@@ -152,9 +152,9 @@ void Mirror::SayWhoElse() {
   const size_t contested = state_.CountContested(Clock::now());
   if (contested > contested_) {
     state_.other = OtherWriter();
-    Complain(absl::AbortedError(absl::StrCat(
-        state_.other, " undoes what is written, again and again: ", contested,
-        " services are left alone for a while; let only one of us write the kernel's IPVS")));
+    Complain(absl::AbortedError(
+        absl::StrCat(state_.other, " undoes what is written, again and again: ", contested,
+                     " services are left alone for a while; let only one of us write the kernel's IPVS")));
     for (const auto& [key, contest] : state_.contests) state_.dirty.insert(key);
   }
   contested_ = contested;
@@ -173,8 +173,9 @@ void Mirror::Write() {
   state_.owned.insert(plan.newly_owned.begin(), plan.newly_owned.end());
   Complain(KeepRecord());
   if (!Guard(plan.target, plan.needs)) return;
-  const MirrorOutcome outcome = Settle(
-      state_, plan, Carry(plan, [this](const std::vector<KernelServiceChange>& changes) { return Send(changes); }));
+  const MirrorOutcome outcome =
+      Settle(state_, plan,
+             Carry(plan, [this](const std::vector<KernelServiceChange>& changes) { return Send(changes); }));
   in_doubt_ |= outcome.in_doubt;
   are_names_other_ |= outcome.names_changed;
   Complain(KeepRecord());

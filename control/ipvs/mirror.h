@@ -91,7 +91,7 @@ class Mirror {
 
   // The thread's own.
   MirrorState state_;
-  std::set<ServiceKey> recorded_;  // state_.owned as the file has it
+  std::set<ServiceKey> recorded_;                      // state_.owned as the file has it
   std::optional<TimeoutSpec> timeouts_;                // not yet written
   std::map<ServiceKey, PacketNeeds> needs_;            // of those that have any
   std::map<ServiceKey, PacketNeeds::Ranges> guarded_;  // while the kernel may have them

@@ -142,10 +142,11 @@ absl::Status SyncMaster::HaveDaemon() {
   absl::StatusOr<std::vector<KernelDaemon>> daemons = ipvs_->Daemons();
   if (!daemons.ok()) return daemons.status();
   const KernelDaemon ours{.interface = options_.interface, .sync_id = options_.sync_id};
-  const SyncPlan plan = PlanSync(ours, {.interface_index = static_cast<int>(if_nametoindex(options_.interface.c_str())),
-                                        .sends_over = interface_index_,
-                                        .is_broken = is_broken_,
-                                        .daemons = *std::move(daemons)});
+  const SyncPlan plan =
+      PlanSync(ours, {.interface_index = static_cast<int>(if_nametoindex(options_.interface.c_str())),
+                      .sends_over = interface_index_,
+                      .is_broken = is_broken_,
+                      .daemons = *std::move(daemons)});
   if (!plan.problem.empty()) return absl::AlreadyExistsError(plan.problem);
   if (plan.makes_interface) {
     const absl::Status made = interface_->SetAddresses({*IpAddress::Parse(kOwnAddress)}).status();
@@ -308,7 +309,8 @@ bool SyncMaster::Tell(const SyncUpdate& update) {
   SyncMessage message(options_.sync_id);
   message.Add(update);
   const std::span<const uint8_t> bytes = message.Bytes();
-  if (send(socket_, bytes.data(), bytes.size(), MSG_DONTWAIT) < 0) return false;  // then it waits for its turn
+  if (send(socket_, bytes.data(), bytes.size(), MSG_DONTWAIT) < 0)
+    return false;  // then it waits for its turn
   told_.fetch_add(1, std::memory_order_relaxed);
   return true;
 }

@@ -90,7 +90,8 @@ absl::Status DummyInterface::Create() {
   mnl_attr_nest_end(header, info);
   const absl::Status made = socket_->Query(*header, [](const nlmsghdr&) {});
   if (made.ok()) return made;
-  return absl::Status(made.code(), absl::StrCat("interface ", name_, " of type dummy (module dummy): ", made.message()));
+  return absl::Status(made.code(),
+                      absl::StrCat("interface ", name_, " of type dummy (module dummy): ", made.message()));
 }
 
 absl::Status DummyInterface::Delete() {

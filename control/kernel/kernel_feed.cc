@@ -98,7 +98,8 @@ void KernelFeed::Run() {
   Clock::time_point hand_on_at = Clock::time_point::max();
   while (!stop_.load()) {
     const bool is_in_doubt = everything_in_doubt_ || routes_in_doubt_;
-    const Clock::time_point next = std::min({next_confirmation, hand_on_at, is_in_doubt ? read_after_ : hand_on_at});
+    const Clock::time_point next =
+        std::min({next_confirmation, hand_on_at, is_in_doubt ? read_after_ : hand_on_at});
     const auto wait = std::chrono::ceil<std::chrono::milliseconds>(next - Clock::now());
     pollfd polled[] = {{notifications_->fd(), POLLIN, 0}, {wake_fd_, POLLIN, 0}};
     poll(polled, 2, static_cast<int>(std::max<int64_t>(wait.count(), 0)));

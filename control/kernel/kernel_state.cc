@@ -254,8 +254,9 @@ KernelChange KernelState::ApplyRoute(const nlmsghdr& message) {
   return AddRoute(name, std::move(route), message.nlmsg_flags);
 }
 
-// Routes may share a name. The kernel uses the first: a table is read in that order, and `ip route append` adds
-// behind it, any other way of adding in front. Of IPv6, legs that are added come with those that were there.
+// Routes may share a name. The kernel uses the first: a table is read in that order, and `ip route append`
+// adds behind it, any other way of adding in front. Of IPv6, legs that are added come with those that were
+// there.
 KernelChange KernelState::AddRoute(const RouteName& name, RouteSpec spec, uint16_t flags) {
   const auto [known, is_new] = routes_.try_emplace(name);
   Route& route = known->second;
@@ -276,8 +277,8 @@ KernelChange KernelState::AddRoute(const RouteName& name, RouteSpec spec, uint16
   return {.any = true};
 }
 
-// Which of several it was is not told well: of legs, of routes with one name. Link-local networks, which every
-// interface has, are on no packet's way.
+// Which of several it was is not told well: of legs, of routes with one name. Link-local networks, which
+// every interface has, are on no packet's way.
 KernelChange KernelState::DeleteRoute(const RouteName& name) {
   const auto known = routes_.find(name);
   if (known == routes_.end()) return {};

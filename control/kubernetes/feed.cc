@@ -23,9 +23,9 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr size_t kLookAfter = 256;      // Services that are translated
+constexpr size_t kLookAfter = 256;  // Services that are translated
 constexpr size_t kRequestsAtOnce = 2;
-constexpr auto kPatience = 60s;  // with sluiced
+constexpr auto kPatience = 60s;      // with sluiced
 constexpr auto kRetryAfter = 500ms;  // doubles, with jitter
 constexpr auto kLongestRetry = 8s;
 constexpr auto kRereadEvery = 1s;

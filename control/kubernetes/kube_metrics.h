@@ -38,9 +38,9 @@ struct KubeMetrics {
   std::atomic<uint64_t> no_local_internal{0}, no_local_external{0};  // Services, now
   std::atomic<uint64_t> services{0}, virtual_services{0}, draining{0};
   std::atomic<uint64_t> failed_applies{0};
-  std::atomic<uint64_t> left_out{0};           // virtual services that sluiced has refused
-  std::atomic<uint64_t> disbelieved{0};        // answers of the API server that cannot be
-  std::atomic<uint64_t> wrong_annotations{0};  // now
+  std::atomic<uint64_t> left_out{0};                            // virtual services that sluiced has refused
+  std::atomic<uint64_t> disbelieved{0};                         // answers of the API server that cannot be
+  std::atomic<uint64_t> wrong_annotations{0};                   // now
   std::atomic<uint64_t> lost_claims{0}, unserved_addresses{0};  // now
   std::atomic<uint64_t> lists{0}, watches{0}, events{0}, api_errors{0}, refused_objects{0};
   std::atomic<uint64_t> healthz_ok{0}, healthz_bad{0}, livez_ok{0}, livez_bad{0};

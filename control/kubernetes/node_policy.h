@@ -17,7 +17,7 @@ struct NodePolicy {
   std::vector<Address> node_port_addresses;  // that node ports are served on
   std::vector<Address> node_addresses;       // the node's own
   std::set<std::string>
-      local_addresses;           // of this host's interfaces: cluster addresses among them are others'
+      local_addresses;                 // of this host's interfaces: cluster addresses among them are others'
   std::vector<Prefix> service_ranges;  // of the cluster addresses: no external address may be among them
   std::vector<Prefix> excluded;        // whose services are somebody else's
   std::string scheduler = "rr";

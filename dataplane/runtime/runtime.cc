@@ -96,7 +96,8 @@ absl::Status CheckPermission() {
   const int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
   if (fd < 0 && errno == EPERM) {
     return absl::PermissionDeniedError(
-        "not permitted to open AF_XDP sockets: run as root, or with CAP_NET_ADMIN, CAP_NET_RAW, CAP_SYS_ADMIN and "
+        "not permitted to open AF_XDP sockets: run as root, or with CAP_NET_ADMIN, CAP_NET_RAW, "
+        "CAP_SYS_ADMIN and "
         "CAP_IPC_LOCK");
   }
   if (fd < 0) return absl::ErrnoToStatus(errno, "this kernel has no AF_XDP sockets");

@@ -162,8 +162,8 @@ absl::StatusOr<std::unique_ptr<Steering>> Steering::Create(const SteeringOptions
   absl::StatusOr<BpfObject> object = OpenSteerProgram(options.workers);
   if (!object.ok()) return object.status();
   if (const int error = bpf_object__load(object->get()); error != 0) {
-    return LibbpfError(error,
-                       "the kernel does not take the XDP program; it needs Linux 5.11 or newer and CAP_SYS_ADMIN");
+    return LibbpfError(
+        error, "the kernel does not take the XDP program; it needs Linux 5.11 or newer and CAP_SYS_ADMIN");
   }
   state.maps = *std::move(object);
   const auto map_memory = [&](const char* name, size_t size, auto*& memory) {

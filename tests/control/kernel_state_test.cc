@@ -16,7 +16,6 @@
 namespace sluice {
 namespace {
 
-
 // One netlink message.
 class NetlinkMessage {
  public:
@@ -103,11 +102,15 @@ TEST_F(KernelStateTest, Links) {
 
 TEST_F(KernelStateTest, Routes) {
   EXPECT_TRUE(
-      state_.Apply(*NetlinkMessage(RTM_NEWROUTE, RouteHeader(24)).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get())
+      state_
+          .Apply(*NetlinkMessage(RTM_NEWROUTE, RouteHeader(24)).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get())
           .any);
-  EXPECT_TRUE(
-      state_.Apply(*NetlinkMessage(RTM_NEWROUTE, RouteHeader(0)).V4(RTA_GATEWAY, "10.0.0.254").U32(RTA_OIF, 2).get())
-          .any);
+  EXPECT_TRUE(state_
+                  .Apply(*NetlinkMessage(RTM_NEWROUTE, RouteHeader(0))
+                              .V4(RTA_GATEWAY, "10.0.0.254")
+                              .U32(RTA_OIF, 2)
+                              .get())
+                  .any);
   EXPECT_TRUE(state_
                   .Apply(*NetlinkMessage(RTM_NEWROUTE, RouteHeader(32, RTN_LOCAL, RT_TABLE_LOCAL))
                               .V4(RTA_DST, "10.0.0.1")
@@ -115,7 +118,9 @@ TEST_F(KernelStateTest, Routes) {
                               .get())
                   .any);
   EXPECT_TRUE(
-      state_.Apply(*NetlinkMessage(RTM_NEWROUTE, RouteHeader(24, RTN_BLACKHOLE)).V4(RTA_DST, "10.6.6.0").get()).any);
+      state_
+          .Apply(*NetlinkMessage(RTM_NEWROUTE, RouteHeader(24, RTN_BLACKHOLE)).V4(RTA_DST, "10.6.6.0").get())
+          .any);
   const ForwardingSpec spec = Spec();
   ASSERT_EQ(spec.routes.size(), 4u);
   EXPECT_EQ(
@@ -125,7 +130,8 @@ TEST_F(KernelStateTest, Routes) {
   EXPECT_EQ(spec.routes[2], (RouteSpec{Ip("10.1.0.0"), 24, RouteKind::kUnicast, {{.interface = 1}}}));
   EXPECT_EQ(spec.routes[3].kind, RouteKind::kUnreachable);
   EXPECT_TRUE(
-      state_.Apply(*NetlinkMessage(RTM_DELROUTE, RouteHeader(24)).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get())
+      state_
+          .Apply(*NetlinkMessage(RTM_DELROUTE, RouteHeader(24)).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get())
           .any);
   EXPECT_EQ(Spec().routes.size(), 3u);
 }
@@ -143,8 +149,9 @@ TEST_F(KernelStateTest, TheLowestMetricAndTheLocalTableWin) {
   route("10.0.0.1", 100);
   ASSERT_EQ(Spec().routes.size(), 1u);
   EXPECT_EQ(Spec().routes[0].legs[0].gateway, Ip("10.0.0.1"));
-  state_.Apply(
-      *NetlinkMessage(RTM_NEWROUTE, RouteHeader(24, RTN_LOCAL, RT_TABLE_LOCAL)).V4(RTA_DST, "10.1.0.0").get());
+  state_.Apply(*NetlinkMessage(RTM_NEWROUTE, RouteHeader(24, RTN_LOCAL, RT_TABLE_LOCAL))
+                    .V4(RTA_DST, "10.1.0.0")
+                    .get());
   ASSERT_EQ(Spec().routes.size(), 1u);
   EXPECT_EQ(Spec().routes[0].kind, RouteKind::kLocal);
 }
@@ -167,7 +174,10 @@ TEST_F(KernelStateTest, Ipv6) {
   EXPECT_TRUE(apply(RTM_NEWROUTE, own, "2001:db8:1::9", nullptr).any);
   const ForwardingSpec spec = Spec();
   ASSERT_EQ(spec.routes.size(), 3u);
-  EXPECT_EQ(spec.routes[0], (RouteSpec{IpAddress::Unspecified(AddressFamily::kIpv6), 0, RouteKind::kUnicast, {{1, Ip("fe80::1"), 1}}}));
+  EXPECT_EQ(
+      spec.routes[0],
+      (RouteSpec{
+          IpAddress::Unspecified(AddressFamily::kIpv6), 0, RouteKind::kUnicast, {{1, Ip("fe80::1"), 1}}}));
   EXPECT_EQ(spec.routes[1], (RouteSpec{Ip("2001:db8:1::"), 64, RouteKind::kUnicast, {{.interface = 1}}}));
   EXPECT_EQ(spec.routes[2].kind, RouteKind::kLocal);
   EXPECT_FALSE(apply(RTM_DELROUTE, route, "2001:db8:1::", nullptr).routes_in_doubt);
@@ -208,7 +218,8 @@ TEST_F(KernelStateTest, APartOfARouteOfIpv6Goes) {
     const auto* bytes = reinterpret_cast<const uint8_t*>(&leg);
     legs.insert(legs.end(), bytes, bytes + sizeof leg);
   }
-  state_.Apply(*NetlinkMessage(RTM_NEWROUTE, header).V6(RTA_DST, "2001:db8::").Bytes(RTA_MULTIPATH, legs).get());
+  state_.Apply(
+      *NetlinkMessage(RTM_NEWROUTE, header).V6(RTA_DST, "2001:db8::").Bytes(RTA_MULTIPATH, legs).get());
   EXPECT_EQ(Spec().routes.at(0).legs.size(), 2u);
   const KernelChange gone =
       state_.Apply(*NetlinkMessage(RTM_DELROUTE, header).V6(RTA_DST, "2001:db8::").U32(RTA_OIF, 1).get());
@@ -251,7 +262,8 @@ TEST_F(KernelStateTest, WhatIsNotForForwardingIsLeftOut) {
   for (const rtmsg& header : {cloned, tos, v6, RouteHeader(24, RTN_MULTICAST),
                               RouteHeader(24, RTN_UNICAST, 100), RouteHeader(33)}) {
     EXPECT_FALSE(
-        state_.Apply(*NetlinkMessage(RTM_NEWROUTE, header).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get()).any);
+        state_.Apply(*NetlinkMessage(RTM_NEWROUTE, header).V4(RTA_DST, "10.1.0.0").U32(RTA_OIF, 1).get())
+            .any);
   }
   EXPECT_TRUE(Spec().routes.empty());
 }
@@ -302,7 +314,8 @@ TEST_F(KernelStateTest, Addresses) {
   header.ifa_index = 1;
   EXPECT_TRUE(state_.Apply(*NetlinkMessage(RTM_NEWADDR, header).V4(IFA_LOCAL, "10.0.0.1").get()).any);
   EXPECT_EQ(Spec().host_addresses, std::vector<IpAddress>{Ip("10.0.0.1")});
-  EXPECT_TRUE(state_.Apply(*NetlinkMessage(RTM_DELADDR, header).V4(IFA_LOCAL, "10.0.0.1").get()).routes_in_doubt);
+  EXPECT_TRUE(
+      state_.Apply(*NetlinkMessage(RTM_DELADDR, header).V4(IFA_LOCAL, "10.0.0.1").get()).routes_in_doubt);
   EXPECT_TRUE(Spec().host_addresses.empty());
 }
 

@@ -78,7 +78,8 @@ TEST_F(DoctorTest, AHealthyMachine) {
 
 TEST_F(DoctorTest, ANodeOfKubernetesHasKubeProxysSettings) {
   const std::string folder = "/proc/sys/net/ipv4/vs/";
-  for (const char* name : {"conntrack", "expire_nodest_conn", "expire_quiescent_template"}) Write(folder + name, "0");
+  for (const char* name : {"conntrack", "expire_nodest_conn", "expire_quiescent_template"})
+    Write(folder + name, "0");
   EXPECT_EQ(Complaint(), "") << "no node of Kubernetes";
   Write("/var/lib/kubelet/config.yaml", "");
   for (const char* name : {"conntrack", "expire_nodest_conn", "expire_quiescent_template"}) {

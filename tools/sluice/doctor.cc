@@ -134,7 +134,8 @@ class Doctor {
 
   // What sluiced sets itself where it may.
   void KubernetesSettings() {
-    const bool is_node = machine_.Has("/var/lib/kubelet") || machine_.Has("/run/secrets/kubernetes.io/serviceaccount");
+    const bool is_node =
+        machine_.Has("/var/lib/kubelet") || machine_.Has("/run/secrets/kubernetes.io/serviceaccount");
     if (!is_node || !machine_.Has("/proc/sys/net/ipv4/vs")) return;
     constexpr std::pair<const char*, const char*> kSettings[] = {
         {"conntrack", "connections through the kernel's IPVS cannot be masqueraded"},

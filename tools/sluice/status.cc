@@ -68,8 +68,9 @@ std::vector<std::string> Warnings(const v1::GetInfoResponse& before, const v1::G
   constexpr int kMostNotes = 5;
   const v1::KernelMirror& mirror = now.kernel_mirror();
   if (mirror.contested_services() > 0) {
-    warnings.push_back(absl::StrCat(mirror.contested_by(), " changes ", mirror.contested_services(),
-                                    " of our services in the kernel's IPVS again and again: they are left alone for a while"));
+    warnings.push_back(absl::StrCat(
+        mirror.contested_by(), " changes ", mirror.contested_services(),
+        " of our services in the kernel's IPVS again and again: they are left alone for a while"));
   }
   for (int i = 0; i < std::min(kMostNotes, mirror.notes_size()); ++i) {
     const v1::KernelMirror::Note& note = mirror.notes(i);

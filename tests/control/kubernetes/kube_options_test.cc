@@ -44,7 +44,8 @@ TEST(KubeOptionsTest, Mistakes) {
   EXPECT_EQ(error({"--local-policy=lax"}), "--local-policy lax: must be strict or ipvs-compat");
   EXPECT_EQ(error({"--kubeconfg", "f"}), "--kubeconfg: is not an option; see sluice-kube --help");
   EXPECT_EQ(error({"--master"}), "--master: needs a value; see sluice-kube --help");
-  EXPECT_EQ(error({"--health-check-bind-address=here"}), "--health-check-bind-address here: must be an address");
+  EXPECT_EQ(error({"--health-check-bind-address=here"}),
+            "--health-check-bind-address here: must be an address");
   EXPECT_EQ(error({"node"}), "node: is not an option; see sluice-kube --help");
   EXPECT_EQ(error({"--config=/nonexistent"}), "--config /nonexistent: cannot be read");
 }
