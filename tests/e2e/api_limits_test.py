@@ -83,7 +83,7 @@ class ApiLimitsTest(unittest.TestCase):
             path.unlink()
             path.mkdir()
             self.assertTrue(wait_until(lambda: self.health(lab) == "503"))
-            self.assertIn("has not answered", lab.inside("lb", "curl", "-s", "127.0.0.1:9909/healthz").stdout)
+            self.assertIn("does not answer", lab.inside("lb", "curl", "-s", "127.0.0.1:9909/healthz").stdout)
             path.rmdir()
             self.assertTrue(wait_until(lambda: self.health(lab) == "200"))
             self.assertTrue(self.answers(lab))

@@ -10,7 +10,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "kubernetes"))
 import hostile  # noqa: E402
 from common import main  # noqa: E402
-from kube_lab import CLUSTER_IP, WEB, KubeLab, endpoint, endpoint_slice, service, wait_until  # noqa: E402
+from kube_lab import CLUSTER_IP, NODE, WEB, KubeLab, endpoint, endpoint_slice, node, service, wait_until  # noqa: E402
 
 LARGEST_MIB = 400  # of which half would be gRPC's and the allocator's
 
@@ -66,6 +66,7 @@ class HostileTest(unittest.TestCase):
             user, system = Path(f"/proc/{lab.kube.pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]
             self.assertLess((int(user) + int(system)) / 100, 1.5, "seconds of a processor in five")
             lab.start_api(lab.api.port)
+            lab.api.put(node(NODE, lab.back))
             lab.api.put(service("late", "10.99.0.60", WEB))
             lab.api.put(endpoint_slice("late", [endpoint(lab.pods[0])], {"http": (80, "TCP")}))
             self.assertTrue(lab.has("10.99.0.60:80"), lab.kube_text())

@@ -83,10 +83,12 @@ class MetricsTest(unittest.TestCase):
             lab.start_sluiced()
             path = Path(lab.socket.removeprefix("unix:"))
             path.rename(f"{path}.away")
+            path.mkdir()  # or sluiced would listen there again
             for page in ("/healthz", "/readyz"):
                 self.assertTrue(wait_until(lambda: self.get(lab, page)[0] == 503))
                 self.assertIn(f"the API at {lab.socket} does not answer: ", self.get(lab, page)[1])
             self.assertEqual(self.get(lab, "/livez"), (200, "ok\n"))
+            path.rmdir()
             Path(f"{path}.away").rename(path)
             for page in ("/healthz", "/readyz"):
                 self.assertTrue(wait_until(lambda: self.get(lab, page) == (200, "ok\n")))
