@@ -17,7 +17,7 @@ import rules
 from forward import ROOT
 
 sys.path.insert(0, str(ROOT / "tests/kubernetes"))
-from kube_lab import KubeLab, endpoint, endpoint_slice, in_namespace, service, wait_until  # noqa: E402
+from kube_lab import NODE, KubeLab, endpoint, endpoint_slice, in_namespace, node, service, wait_until  # noqa: E402
 
 PORTS = {"http": (80, "TCP")}
 
@@ -50,7 +50,7 @@ class Cluster:
                 service(f"service-{i}", cluster_ip(i), PORTS) for i in range(services)]),
             "/apis/discovery.k8s.io/v1/endpointslices": self.pages_of("EndpointSlice", [
                 slice_of(i, endpoints) for i in range(services)]),
-            "/api/v1/nodes": self.pages_of("Node", []),
+            "/api/v1/nodes": self.pages_of("Node", [node(NODE, "10.65.0.1")]),
         }
         self.watchers = []
         self.lock = threading.Lock()
@@ -124,7 +124,7 @@ def measure(services, endpoints, seconds):
         log = open(lab.kube_log, "a", encoding="utf8")
         begin = time.time()
         lab.kube = lab.start("lb", lab.build / "bin/sluice-kube", "--kubeconfig", lab.folder / "kubeconfig", "--sluiced", lab.socket,
-                             "--node-name", "node-1", stdout=log, stderr=log)
+                             "--node-name", NODE, stdout=log, stderr=log)
         if not wait_until(lambda: (lab.metric("sluice_kube_virtual_services") or 0) > services, 120, every=0.2):
             raise RuntimeError(lab.kube_text())
         loaded = lab.metric("kubeproxy_sync_proxy_rules_last_timestamp_seconds") - begin

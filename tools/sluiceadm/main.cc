@@ -131,14 +131,14 @@ class Client {
   // line.
   int Restore() {
     Rules rules = ParseRules(program_, std::cin, command_.clear_first);
-    if (!command_.force) {
-      if (const grpc::Status status = LeaveOthersAlone(rules.commands); !status.ok())
-        return Complain(status, server_);
-    }
     if (rules.error && !command_.partial) {
       std::fprintf(stderr, "%s\nLine %d of the rules is wrong: none of them was applied\n",
                    rules.error->message.c_str(), rules.error_line);
       return rules.error->status;
+    }
+    if (!command_.force) {
+      if (const grpc::Status status = LeaveOthersAlone(rules.commands); !status.ok())
+        return Complain(status, server_);
     }
     if (!command_.partial) {
       std::vector<Command> commands = rules.commands;
