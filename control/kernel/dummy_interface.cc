@@ -9,13 +9,18 @@
 #include <sys/socket.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <deque>
+#include <thread>
 
 #include "absl/strings/str_cat.h"
 
 namespace sluice {
 namespace {
+
+// While others add or delete addresses, such as the mirror beside the sync master, a dump is not consistent.
+constexpr int kMostDumps = 100;
 
 struct alignas(nlmsghdr) Request {
   char bytes[256] = {};
@@ -117,10 +122,17 @@ absl::StatusOr<bool> DummyInterface::SetAddresses(const std::set<IpAddress>& add
   if (const absl::Status made = Create(); !made.ok()) return made;
   if (index == 0) index = static_cast<int>(if_nametoindex(name_.c_str()));
   std::set<IpAddress> present, elsewhere;
-  const absl::Status read = socket_->Dump(RTM_GETADDR, [&](const nlmsghdr& message) {
-    if (const auto found = AddressOf(message))
-      (found->first == index ? present : elsewhere).insert(found->second);
-  });
+  absl::Status read;
+  for (int tries = 0; tries < kMostDumps; ++tries) {
+    present.clear();
+    elsewhere.clear();
+    read = socket_->Dump(RTM_GETADDR, [&](const nlmsghdr& message) {
+      if (const auto found = AddressOf(message))
+        (found->first == index ? present : elsewhere).insert(found->second);
+    });
+    if (!absl::IsUnavailable(read)) break;
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
   if (!read.ok()) return read;
   std::deque<Request> requests;
   for (const IpAddress& address : addresses) {
