@@ -81,8 +81,8 @@ TEST_F(ApiClientTest, RetryAfterHasBounds) {
   for (const auto& [said, seconds] : std::vector<std::pair<std::string, int>>{
            {"7", 7}, {"0", 0}, {"-5", 0}, {"100000", 60}, {"99999999999999999999", -1}, {"tomorrow", -1}}) {
     const ApiClient::Answer answer =
-        Ask([&](const std::string&,
-                ScriptedApi::Answer& to) { to.Whole(429, "", "Retry-After: " + said + "\r\n"); },
+        Ask([header = "Retry-After: " + said + "\r\n"](
+                const std::string&, ScriptedApi::Answer& to) { to.Whole(429, "", header); },
             {60s, 60s});
     EXPECT_EQ(answer.retry_after_seconds, seconds) << said;
   }

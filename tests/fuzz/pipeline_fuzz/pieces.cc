@@ -26,7 +26,18 @@ void CheckPiece(const Burst::Piece& piece, const FrameView& view, const Book& bo
   complaints.Demand(IsIpv4HeaderSound(ip) && !ip.dont_fragment && length == ip.total, "pieces_are_sound",
                     seen);
   complaints.Demand(length <= book.MtuOf(piece.port, view.vlan), "pieces_fit_the_link", seen);
-  complaints.Demand(!ip.more_fragments || ip.payload().size() % 8 == 0, "pieces_are_sound", seen);
+}
+
+// The end of a fragment that arrived is where it was, though it be no multiple of eight bytes.
+void CheckEnds(const Group& group, const Departure& split, Complaints& complaints) {
+  const auto arrived = LookAtFrame(split.arrival.frame).ip;
+  const bool arrived_uneven = arrived && arrived->more_fragments && arrived->payload().size() % 8 != 0;
+  for (const FrameView& view : group.views) {
+    const bool is_last = &view == &group.views.back();
+    complaints.Demand(!view.ip->more_fragments || view.ip->payload().size() % 8 == 0 ||
+                          (is_last && arrived_uneven),
+                      "pieces_are_sound", [&] { return view.ip->ToText() + " ends between"; });
+  }
 }
 
 // The IP packet that the pieces are of.
@@ -86,6 +97,7 @@ std::vector<Departure> Reassembled(const Burst& burst, const Book& book, Complai
   });
   std::vector<Departure> wholes;
   for (size_t i = 0; i < groups.size() && groups.size() == split.size(); ++i) {
+    CheckEnds(groups[i], *split[i], complaints);
     Departure whole = *split[i];
     whole.verdict = Verdict::kWire;
     whole.in_pieces = true;
