@@ -34,9 +34,9 @@ void CheckEnds(const Group& group, const Departure& split, Complaints& complaint
   const bool arrived_uneven = arrived && arrived->more_fragments && arrived->payload().size() % 8 != 0;
   for (const FrameView& view : group.views) {
     const bool is_last = &view == &group.views.back();
-    complaints.Demand(!view.ip->more_fragments || view.ip->payload().size() % 8 == 0 ||
-                          (is_last && arrived_uneven),
-                      "pieces_are_sound", [&] { return view.ip->ToText() + " ends between"; });
+    complaints.Demand(
+        !view.ip->more_fragments || view.ip->payload().size() % 8 == 0 || (is_last && arrived_uneven),
+        "pieces_are_sound", [&] { return view.ip->ToText() + " ends between"; });
   }
 }
 
