@@ -25,7 +25,7 @@ std::unique_ptr<v1::Sluice::Stub> NewStub(const std::string& target) {
       grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments));
 }
 
-// One with too many requests has answered; one without a thread for us has not.
+// RESOURCE_EXHAUSTED is an answer if we ask too often, and none if the server has no thread for us.
 bool IsAnswer(const grpc::Status& status) {
   return status.ok() || (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED &&
                          absl::StrContains(status.error_message(), "--max-requests-per-second"));

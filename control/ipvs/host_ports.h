@@ -22,7 +22,7 @@ class HostPorts {
   // Somebody else may have changed the table.
   void Forget() { table_.Forget(); }
 
-  // What KeepOff puts into the table.
+  // The rules that KeepOff puts into the table.
   static NftTable::Sets SetsOf(const std::set<IpAddress>& addresses, const std::set<ServiceKey>& services);
 
  private:

@@ -15,7 +15,7 @@ namespace {
 using namespace std::chrono_literals;
 using Clock = MirrorState::Clock;
 
-// Who undoes this many repairs is not somebody who made a mistake. Then there is peace, longer each time.
+// Repairs before a service counts as contested. It is then left alone, longer each time.
 constexpr int kMostRounds = 3;
 constexpr Clock::duration kFirstPeace = 1min;
 constexpr Clock::duration kLongestPeace = 32min;
@@ -28,7 +28,7 @@ ServiceKey KeyFrom(const v1::ServiceKey& key) {
              : ServiceKey{ToEndpoint(key.address(), key.port(), static_cast<Protocol>(key.protocol()))};
 }
 
-// What comes nearest, for schedulers that a kernel may be without.
+// The nearest substitute for a scheduler that the kernel may lack.
 std::string NeighbourOf(const std::string& scheduler) {
   if (scheduler == "mh" || scheduler == "dh") return "sh";
   if (scheduler == "lblcr") return "lblc";
@@ -148,7 +148,7 @@ void TakeRefusal(MirrorState& state, const MirrorPlan& plan, const ServiceKey& k
   }
 }
 
-// What is wanted no more and has gone without us is ours no more; one list may have left it out, two do not.
+// Services that are no longer wanted and are missing from two lists in a row are no longer owned.
 void ForgetMissing(MirrorState& state, const std::map<ServiceKey, KernelService>& present) {
   std::set<ServiceKey> missed;
   for (const ServiceKey& key : state.owned) {
@@ -195,7 +195,7 @@ void TakeNews(MirrorState& state, const v1::WatchConfigResponse& news) {
   }
 }
 
-// What differs from what we believed was changed by somebody else, and will be written again.
+// Differences from the known state were made by somebody else, and are repaired.
 uint64_t Observe(MirrorState& state, std::vector<KernelService> services, Clock::time_point now) {
   std::map<ServiceKey, KernelService> present;
   state.foreign.clear();

@@ -26,7 +26,7 @@ struct MirrorState {
     bool impossible = false;
     std::string what;
   };
-  // What the kernel would not take, until it changes.
+  // A service or real servers that the kernel has refused, until the configuration changes.
   struct Refused {
     std::string service;  // why
     std::vector<KernelDestination> destinations;
@@ -81,10 +81,10 @@ struct MirrorOutcome {
   bool names_changed = false;
 };
 
-// What the configuration says from now on.
+// Takes a configuration update.
 void TakeNews(MirrorState& state, const v1::WatchConfigResponse& news);
-// What the kernel has, as it lists it: which may be without some, if others went meanwhile. How many services
-// of ours somebody else had changed.
+// Takes the kernel's list of services, which may lack some if others were deleted meanwhile. Returns the number
+// of our services that somebody else had changed.
 uint64_t Observe(MirrorState& state, std::vector<KernelService> services, MirrorState::Clock::time_point now);
 MirrorPlan PlanMirror(const MirrorState& state, MirrorState::Clock::time_point now);
 // Has the plan's changes made by `apply`, which answers with 0 or an error number for each. A service that

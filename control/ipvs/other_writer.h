@@ -1,4 +1,4 @@
-// Who else programs the kernel's IPVS: the kernel does not say, but they are known by their processes and
+// Names the other writer of the kernel's IPVS: the kernel does not say, but they are known by their processes and
 // interfaces.
 // Threads: pure functions, but for the files under `root`.
 // SPDX-License-Identifier: Apache-2.0

@@ -1,4 +1,4 @@
-// What must be done so that the kernel is told of connections: by what there is, and nothing else.
+// Plans the steps that replicate connections to the kernel, from observed state alone.
 // Threads: values; pure functions.
 // SPDX-License-Identifier: Apache-2.0
 #pragma once

@@ -22,7 +22,7 @@ class DummyInterface {
   // The interface is there and up and has these addresses and no others, but for those that the host has
   // elsewhere. Whether anything had to be changed. Without any address, it is not there.
   absl::StatusOr<bool> SetAddresses(const std::set<IpAddress>& addresses);
-  // Those of SetAddresses that the host has nowhere else.
+  // Addresses given to SetAddresses that no other interface of the host has.
   const std::set<IpAddress>& addresses() const { return addresses_; }
 
  private:
